@@ -1,0 +1,2 @@
+//! Kafka wire format.
+pub mod record;
