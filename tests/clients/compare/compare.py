@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Shows how a broker answers the scenarios, or how the answers of two brokers differ.
+
+    compare.py show HOST:PORT [SCENARIO...]
+    compare.py diff HOST:PORT HOST:PORT [SCENARIO...]     exit 1 when they differ
+
+Both want a fresh broker. What legitimately varies (ids, ports, times, member ids) is replaced by names first.
+"""
+
+import difflib
+import json
+import re
+import sys
+import time
+
+from probe import Probe
+from scenarios import NULL_ID, SCENARIOS, STRANGE_ID
+
+
+class Ask:
+    """Sends for a scenario and keeps what was labelled."""
+
+    def __init__(self, probe: Probe, scenario: str):
+        self.probe, self.scenario, self.kept, self.names = probe, scenario, [], {}
+        self.port = probe.bootstrap.rsplit(":", 1)[1]
+
+    def __call__(self, label, api, version, body=None, only=None, send=False, alone=False, **more):
+        if alone:
+            more |= {"conn": f"alone {len(self.kept)}", "timeout_ms": 3000}
+        if send:
+            return self.probe.send(api, version, body, **more)
+        answer = self.probe.call(api, version, body, **more)
+        if label is not None:
+            self.keep(f"{api} v{version}: {label}", answer, only)
+        else:
+            time.sleep(0.002)  # unlabelled calls are the polling ones
+            self.learn(answer)
+        return answer
+
+    def recv(self, label, conn):
+        answer = self.probe.recv(conn)
+        self.keep(label, answer, None)
+        return answer
+
+    def keep(self, label, answer, only):
+        self.learn(answer)
+        shown = self.stable(answer.get("body", answer), only)
+        self.kept.append((label, shown))
+
+    def learn(self, node, key=None):
+        """Gives ids that a broker made up a name, in order of appearance."""
+        if isinstance(node, dict):
+            if node.get("topicId") not in (None, NULL_ID, STRANGE_ID) and (node.get("name") or node.get("topic")):
+                self.names.setdefault(node["topicId"], f"<id of {node.get('name') or node.get('topic')} {len(self.names)}>")
+            for k, v in node.items():
+                self.learn(v, k)
+        elif isinstance(node, list):
+            for v in node:
+                self.learn(v, key)
+        elif isinstance(node, str):
+            if key == "clusterId" and node:
+                self.names.setdefault(node, "<cluster>")
+            elif key in ("memberId", "leader") and re.search(r"[0-9a-f-]{36}$", node):
+                self.names.setdefault(node, f"<{node[:-36]}member {len(self.names)}>")
+
+    def stable(self, node, only, key=None):
+        if isinstance(node, dict):
+            return {k: self.stable(v, only, k) for k, v in node.items()}
+        if isinstance(node, list):
+            items = [n for n in node if only is None or not isinstance(n, dict) or n.get("name", only) == only]
+            return [self.stable(n, only, key) for n in items]
+        if key == "port" and str(node) == self.port:
+            return "<port>"
+        if key == "sessionId" and node:
+            return "<session>"
+        if key == "producerId" and isinstance(node, int) and 0 <= node < 900000:
+            return "<producer>"
+        if key == "finalizedFeaturesEpoch" and node >= 0:
+            return "<epoch>"
+        if key == "logAppendTimeMs" and node > 0:
+            return "<now>"
+        if isinstance(node, str):
+            for made_up, name in self.names.items():
+                node = node.replace(made_up, name)
+            node = re.sub(r"timestamp \d{13}|time(stamp)? -?\d+ ms|\[\d{13}, \d{13}\]", "<time>", node)
+        return node
+
+
+def transcript(bootstrap: str, wanted: list[str]) -> list[str]:
+    lines = []
+    with Probe(bootstrap) as probe:
+        for scenario in SCENARIOS:
+            if wanted and scenario.__name__ not in wanted:
+                continue
+            ask = Ask(probe, scenario.__name__)
+            lines.append(f"## {scenario.__name__}")
+            try:
+                scenario(ask)
+            except Exception as error:  # shown beside the rest: one broken scenario must not hide the others
+                ask.kept.append(("the scenario broke", f"{type(error).__name__}: {error}"))
+            for label, shown in ask.kept:
+                lines.append(f"- {label}\n      {json.dumps(shown, ensure_ascii=False)}")
+            probe.close()
+    return lines
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) >= 2 and arguments[0] == "show":
+        print("\n".join(transcript(arguments[1], arguments[2:])))
+        return 0
+    if len(arguments) >= 3 and arguments[0] == "diff":
+        sides = [[line for entry in transcript(address, arguments[3:]) for line in entry.split("\n")] for address in arguments[1:3]]
+        difference = list(difflib.unified_diff(*sides, *arguments[1:3], lineterm="", n=1))
+        print("\n".join(difference))
+        return 1 if difference else 0
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
