@@ -109,7 +109,7 @@ def create_topics(ask):
     create("assignment and count", name="create-x11", assignments=[{"partitionIndex": 0, "brokerIds": [1]}])
     create("assignment gap", name="create-x12", numPartitions=-1, replicationFactor=-1, assignments=[{"partitionIndex": 1, "brokerIds": [1]}])
     create("assignment unknown broker", name="create-x13", numPartitions=-1, replicationFactor=-1, assignments=[{"partitionIndex": 0, "brokerIds": [9]}])
-    create("internal name", name="__consumer_offsets")
+    create("internal name", validate=True, name="__consumer_offsets")
     ask("twice in one request", "CREATE_TOPICS", 7, {"timeoutMs": 10000, "topics": [{"name": "create-twice", "numPartitions": 1, "replicationFactor": 1}] * 2})
     ask("one good one bad", "CREATE_TOPICS", 7, {"timeoutMs": 10000, "topics": [
         {"name": "create-good", "numPartitions": 1, "replicationFactor": 1}, {"name": "b ad", "numPartitions": 1, "replicationFactor": 1}]})
@@ -254,6 +254,9 @@ def idempotence(ask):
     new_topic(ask, "idempotent", 1)
     def put(label, values, sequence, epoch=0, pid=None):
         return ask(label, "PRODUCE", 9, produce("idempotent", (0, {"values": values, "producer_id": producer if pid is None else pid, "epoch": epoch, "sequence": sequence})))
+    for _ in range(200):  # a broker that has just started may still fetch its first block of ids
+        if ask(None, "INIT_PRODUCER_ID", 5, {"transactionalId": None, "transactionTimeoutMs": 60000})["body"]["errorCode"] == 0:
+            break
     answer = ask("init", "INIT_PRODUCER_ID", 5, {"transactionalId": None, "transactionTimeoutMs": 60000})
     producer = answer["body"]["producerId"]
     ask("init v0", "INIT_PRODUCER_ID", 0, {"transactionalId": None, "transactionTimeoutMs": 60000})
@@ -405,6 +408,9 @@ def cluster(ask):
     ask("limit 2", "DESCRIBE_TOPIC_PARTITIONS", 0, {"topics": [{"name": "dtp-a"}, {"name": "dtp-b"}], "responsePartitionLimit": 2})
     ask("cursor", "DESCRIBE_TOPIC_PARTITIONS", 0, {"topics": [{"name": "dtp-a"}, {"name": "dtp-b"}], "responsePartitionLimit": 2, "cursor": {"topicName": "dtp-a", "partitionIndex": 2}})
     ask("negative cursor", "DESCRIBE_TOPIC_PARTITIONS", 0, {"topics": [{"name": "dtp-a"}], "cursor": {"topicName": "dtp-a", "partitionIndex": -2}})
+    for _ in range(200):  # until the offsets topic is there
+        if ask(None, "FIND_COORDINATOR", 4, {"keyType": 0, "coordinatorKeys": ["g"]})["body"]["coordinators"][0]["errorCode"] == 0:
+            break
     ask("coordinator v0", "FIND_COORDINATOR", 0, {"key": "g"})
     ask("coordinator v3 transaction", "FIND_COORDINATOR", 3, {"key": "t", "keyType": 1})
     ask("coordinator v4", "FIND_COORDINATOR", 4, {"keyType": 0, "coordinatorKeys": ["a", "b"]})
