@@ -1,0 +1,272 @@
+//! One file an api: its request and response as declared by the schema macro, the parts of its exchanges, and where its
+//! errors stand. Nothing here knows what a broker or a policy does with a message.
+
+pub mod api_versions;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_groups;
+pub mod delete_records;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_groups;
+pub mod describe_topic_partitions;
+pub mod fetch;
+pub mod find_coordinator;
+pub mod heartbeat;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_groups;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
+pub mod offset_for_leader_epoch;
+pub mod produce;
+pub mod sasl_authenticate;
+pub mod sasl_handshake;
+pub mod sync_group;
+
+use super::{
+    error_code::ErrorCode,
+    types::{Str, Uuid},
+};
+use std::collections::{HashMap, VecDeque};
+
+/// What kind of thing a part is: Kafka's resource types (KIP-11 and its successors).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Resource {
+    Topic,
+    Group,
+    Cluster,
+    TransactionalId,
+    User,
+    DelegationToken,
+}
+
+impl Resource {
+    /// The error an authoriser's refusal of such a resource is answered with.
+    pub fn refusal(self) -> ErrorCode {
+        match self {
+            Resource::Topic => ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+            Resource::Group => ErrorCode::GROUP_AUTHORIZATION_FAILED,
+            Resource::Cluster | Resource::User => ErrorCode::CLUSTER_AUTHORIZATION_FAILED,
+            Resource::TransactionalId => ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            Resource::DelegationToken => ErrorCode::DELEGATION_TOKEN_AUTHORIZATION_FAILED,
+        }
+    }
+}
+
+/// The smallest thing of an exchange that gets its own answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Part {
+    pub resource: Resource,
+    /// Empty when the message names the topic by id only.
+    pub name: Str,
+    /// Zero when the message carries no id.
+    pub topic_id: Uuid,
+    /// -1 when the part is not about a partition.
+    pub partition: i32,
+}
+
+impl Part {
+    pub fn new(resource: Resource, name: &Str) -> Part {
+        Part { resource, name: name.clone(), topic_id: Uuid::ZERO, partition: -1 }
+    }
+
+    pub fn topic(name: &Str, topic_id: Uuid) -> Part {
+        Part { resource: Resource::Topic, name: name.clone(), topic_id, partition: -1 }
+    }
+
+    pub fn partition(name: &Str, topic_id: Uuid, partition: i32) -> Part {
+        Part { resource: Resource::Topic, name: name.clone(), topic_id, partition }
+    }
+}
+
+/// An answer made up here for one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub code: ErrorCode,
+    /// Shown where the api has a place for it.
+    pub message: Option<Str>,
+    /// Index in the batch and reason, for Produce 8 and later (KIP-467).
+    pub records: Vec<(i32, Str)>,
+}
+
+impl From<ErrorCode> for Answer {
+    fn from(code: ErrorCode) -> Self {
+        Answer { code, message: None, records: Vec::new() }
+    }
+}
+
+/// What every request type can say of itself.
+pub trait Exchange: Sized {
+    type Response;
+
+    /// True when the request is still asked upstream after all its parts were answered here (Metadata lists the brokers).
+    const FORWARD_EMPTY: bool = false;
+
+    /// What the exchange as a whole is about, besides its parts: the group of an OffsetCommit.
+    fn whole(&self, _version: i16) -> Option<Part> {
+        None
+    }
+
+    /// The parts in request order. An api that names no list has none.
+    fn parts(&self, _version: i16) -> Vec<Part> {
+        Vec::new()
+    }
+
+    /// Leaves out the parts whose flag is false. `keep` is as long as `parts`.
+    fn keep(&mut self, _keep: &[bool]) {}
+
+    /// The reply that fails the whole exchange with `code` placed where this api and version put it. None when it has no place.
+    fn answer(&self, version: i16, code: ErrorCode) -> Option<Self::Response>;
+
+    /// Puts `answers` (one a part) into the upstream's reply, in request order.
+    fn merge(
+        &self,
+        _version: i16,
+        _answers: &[Option<Answer>],
+        upstream: Option<Self::Response>,
+    ) -> Option<Self::Response> {
+        upstream
+    }
+
+    /// Takes out of a reply the topics, groups or resources that `keep` refuses: what may not be described is not listed.
+    fn retain(_version: i16, _response: &mut Self::Response, _keep: &mut dyn FnMut(&Part) -> bool) {}
+}
+
+/// What the upstream said of each part, to be taken by key in request order.
+struct Said<K, V> {
+    by_key: HashMap<K, VecDeque<(usize, V)>>,
+    count: usize,
+}
+
+impl<K: std::hash::Hash + Eq, V> Said<K, V> {
+    fn new() -> Self {
+        Said { by_key: HashMap::new(), count: 0 }
+    }
+
+    fn add(&mut self, key: K, value: V) {
+        self.by_key.entry(key).or_default().push_back((self.count, value));
+        self.count += 1;
+    }
+
+    fn take(&mut self, key: &K) -> Option<V> {
+        self.by_key.get_mut(key)?.pop_front().map(|(_, value)| value)
+    }
+
+    /// What was not taken, in the order it came.
+    fn rest(self) -> Vec<(K, V)>
+    where
+        K: Clone,
+    {
+        let mut rest: Vec<(usize, K, V)> = Vec::new();
+        for (key, values) in self.by_key {
+            rest.extend(values.into_iter().map(|(at, value)| (at, key.clone(), value)));
+        }
+        rest.sort_by_key(|(at, ..)| *at);
+        rest.into_iter().map(|(_, key, value)| (key, value)).collect()
+    }
+}
+
+/// Drops the elements of nested lists whose flag is false, and the topics that became empty.
+fn keep_nested<T, P>(topics: &mut Vec<T>, flags: &[bool], partitions: impl Fn(&mut T) -> &mut Vec<P>) {
+    let mut flags = flags.iter();
+    topics.retain_mut(|topic| {
+        let partitions = partitions(topic);
+        partitions.retain(|_| flags.next().copied().unwrap_or(true));
+        !partitions.is_empty()
+    });
+}
+
+fn keep_flat<T>(items: &mut Vec<T>, flags: &[bool]) {
+    let mut flags = flags.iter();
+    items.retain(|_| flags.next().copied().unwrap_or(true));
+}
+
+/// `Exchange::merge` for a flat list: each requested key gets its answer or what the upstream said of it, then follows what
+/// the upstream added unasked (if `leftovers`).
+fn merge_flat<K: std::hash::Hash + Eq + Clone, V>(
+    requested: impl Iterator<Item = K>,
+    answers: &[Option<Answer>],
+    said: Vec<(K, V)>,
+    leftovers: bool,
+    fail: impl Fn(&K, &Answer) -> V,
+) -> Vec<V> {
+    let mut by_key = Said::new();
+    for (key, value) in said {
+        by_key.add(key, value);
+    }
+    let mut merged = Vec::new();
+    for (i, key) in requested.enumerate() {
+        let said = by_key.take(&key);
+        match answers.get(i) {
+            Some(Some(answer)) => merged.push(fail(&key, answer)),
+            _ => merged.extend(said),
+        }
+    }
+    if leftovers {
+        merged.extend(by_key.rest().into_iter().map(|(_, value)| value));
+    }
+    merged
+}
+
+/// The topic and partition lists of an api, flattened: (name, id, partition) in request order.
+type Key = (Str, Uuid, i32);
+
+/// `Exchange::merge` for topics holding partitions.
+fn merge_nested<V>(
+    requested: impl Iterator<Item = Key>,
+    answers: &[Option<Answer>],
+    said: impl Iterator<Item = (Key, V)>,
+    leftovers: bool,
+    fail: impl Fn(&Key, &Answer) -> V,
+) -> Vec<(Str, Uuid, Vec<V>)> {
+    let mut by_key = Said::new();
+    for (key, value) in said {
+        by_key.add(key, value);
+    }
+    let mut merged: Vec<(Str, Uuid, Vec<V>)> = Vec::new();
+    let mut push = |key: Key, value: V| match merged.last_mut() {
+        Some((name, id, values)) if *name == key.0 && *id == key.1 => values.push(value),
+        _ => merged.push((key.0, key.1, vec![value])),
+    };
+    for (i, key) in requested.enumerate() {
+        let said = by_key.take(&key);
+        match answers.get(i) {
+            Some(Some(answer)) => {
+                let failed = fail(&key, answer);
+                push(key, failed)
+            }
+            _ => {
+                if let Some(value) = said {
+                    push(key, value)
+                }
+            }
+        }
+    }
+    if leftovers {
+        for (key, value) in by_key.rest() {
+            push(key, value);
+        }
+    }
+    merged
+}
+
+/// One answer for each of `n` parts: the whole exchange failed.
+fn all(n: usize, code: ErrorCode) -> Vec<Option<Answer>> {
+    vec![Some(code.into()); n]
+}
+
+/// A config resource as a part: Kafka's types are 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group.
+fn config_part(kind: i8, name: &Str) -> Part {
+    match kind {
+        2 => Part::topic(name, Uuid::ZERO),
+        32 => Part::new(Resource::Group, name),
+        _ => Part::new(Resource::Cluster, name),
+    }
+}
