@@ -1,0 +1,167 @@
+//! What can be set about storage as a whole and about one log. Defaults are Kafka's where Kafka has the setting.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When an append counts as committed, that is: when the high watermark moves past it and acks=all is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FlushMode {
+    /// After an `fdatasync` shared by all appends that wait for the same log. Survives power loss.
+    #[default]
+    GroupCommit,
+    /// After the write to the page cache; an `fdatasync` follows within this time. Survives the end of the process;
+    /// power loss may cost what was appended within the interval.
+    Interval(Duration),
+    /// After the write to the page cache; the operating system syncs when it likes (Kafka's default).
+    /// Survives the end of the process, not power loss.
+    Os,
+}
+
+impl FlushMode {
+    pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+}
+
+impl fmt::Display for FlushMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FlushMode::GroupCommit => f.write_str("group-commit"),
+            FlushMode::Interval(every) if *every == Self::DEFAULT_INTERVAL => f.write_str("interval"),
+            FlushMode::Interval(every) => write!(f, "interval:{}ms", every.as_millis()),
+            FlushMode::Os => f.write_str("os"),
+        }
+    }
+}
+
+/// Not a flush mode: the message says what is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a flush mode; it is one of group-commit, interval, interval:<milliseconds>ms, os")]
+pub struct InvalidFlushMode(String);
+
+impl FromStr for FlushMode {
+    type Err = InvalidFlushMode;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "group-commit" => Ok(FlushMode::GroupCommit),
+            "interval" => Ok(FlushMode::Interval(Self::DEFAULT_INTERVAL)),
+            "os" => Ok(FlushMode::Os),
+            _ => text
+                .strip_prefix("interval:")
+                .and_then(|rest| rest.strip_suffix("ms").unwrap_or(rest).parse::<u64>().ok())
+                .filter(|ms| *ms > 0)
+                .map(|ms| FlushMode::Interval(Duration::from_millis(ms)))
+                .ok_or_else(|| InvalidFlushMode(text.to_owned())),
+        }
+    }
+}
+
+/// Milliseconds since 1970, injected so that tests own the time.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The clock on the wall.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    })
+}
+
+/// Settings of the whole data folder.
+#[derive(Clone)]
+pub struct StorageConfig {
+    pub flush: FlushMode,
+    /// Threads that write and sync. 0 starts none: the owner calls `Storage::drive` (tests do).
+    pub committers: usize,
+    /// Open segment and index files kept for the next use; those being streamed come on top.
+    pub max_open_files: usize,
+    /// Recently appended bytes kept in memory for consumers at the tail, over all logs.
+    pub tail_cache_bytes: usize,
+    /// Appended bytes that may wait for the disk, over all logs; past it appends are refused as `Overloaded`.
+    pub max_pending_bytes: usize,
+    /// Recovery after a crash reads at most about this much of a log again.
+    pub checkpoint_bytes: u64,
+    /// How often retention, time-based rolls and checkpoints are looked at.
+    pub maintenance_interval: Duration,
+    pub clock: Clock,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        StorageConfig {
+            flush: FlushMode::GroupCommit,
+            committers: 4,
+            max_open_files: 512,
+            tail_cache_bytes: 32 << 20,
+            max_pending_bytes: 128 << 20,
+            checkpoint_bytes: 32 << 20,
+            maintenance_interval: Duration::from_secs(30),
+            clock: system_clock(),
+        }
+    }
+}
+
+impl fmt::Debug for StorageConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorageConfig")
+            .field("flush", &self.flush)
+            .field("committers", &self.committers)
+            .field("max_open_files", &self.max_open_files)
+            .field("tail_cache_bytes", &self.tail_cache_bytes)
+            .field("max_pending_bytes", &self.max_pending_bytes)
+            .field("checkpoint_bytes", &self.checkpoint_bytes)
+            .field("maintenance_interval", &self.maintenance_interval)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of one log, named as Kafka's topic configs. All can change while the log is in use (`Log::set_config`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `segment.bytes`. A batch that is larger gets a segment of its own.
+    pub segment_bytes: u32,
+    /// `segment.ms`: age, by record timestamps, at which the next append starts a new segment.
+    pub segment_ms: i64,
+    /// `retention.ms`; -1 keeps for ever.
+    pub retention_ms: i64,
+    /// `retention.bytes`; -1 is no limit.
+    pub retention_bytes: i64,
+    /// `index.interval.bytes`: distance between entries of the sparse indexes.
+    pub index_interval_bytes: u32,
+    /// `max.message.bytes`: largest batch accepted.
+    pub max_message_bytes: u32,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        LogConfig {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3_600_000,
+            retention_ms: 7 * 24 * 3_600_000,
+            retention_bytes: -1,
+            index_interval_bytes: 4096,
+            max_message_bytes: 1_048_588,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flush_modes_are_read_as_they_are_written() {
+        let odd = FlushMode::Interval(Duration::from_millis(250));
+        for mode in
+            [FlushMode::GroupCommit, FlushMode::Os, FlushMode::Interval(FlushMode::DEFAULT_INTERVAL), odd]
+        {
+            assert_eq!(mode.to_string().parse(), Ok(mode));
+        }
+        for wrong in ["", "OS", "interval:", "interval:0", "interval:-5ms", "fsync"] {
+            let error = wrong.parse::<FlushMode>().unwrap_err();
+            assert!(error.to_string().contains("group-commit"), "{error}");
+        }
+    }
+}
