@@ -1,0 +1,399 @@
+//! What an event is, so that a draw about it can be made again.
+//!
+//! A subject is (principal, client id, api, what the api is about). Each subject counts its own events, so
+//! that what one client meets does not depend on what others do meanwhile. Counters live as long as the
+//! process: they survive reconnects and reloads. At most [`SUBJECTS`] are remembered; one that had to go
+//! starts again at zero, which is counted and told to the journal.
+
+use super::lru::Lru;
+use super::random::{Event, identity};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Subjects remembered, over all shards.
+pub const SUBJECTS: usize = 65_536;
+const SHARDS: usize = 64;
+/// Produced batches of a subject among which a retry is recognised.
+const RING: usize = 16;
+/// Rules that keep a count in one subject; more cannot be, and then the first of them starts again.
+const RULES_PER_SUBJECT: usize = 1_024;
+
+/// Security and chaos count apart: a rule that protects must not move what a fault draws.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    Security,
+    Chaos,
+}
+
+/// What is acted on, before it is hashed.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    pub side: Side,
+    pub principal: &'a str,
+    pub client_id: &'a str,
+    pub api: &'a str,
+    /// The kind of thing ("topic", "group", "transactional-id", ...); empty for what is about nothing.
+    pub kind: &'a str,
+    pub name: &'a str,
+    pub partition: i32,
+}
+
+impl Subject<'_> {
+    pub fn id(&self) -> u128 {
+        identity([
+            if self.side == Side::Security { b"s" } else { b"c" }.as_slice(),
+            self.principal.as_bytes(),
+            self.client_id.as_bytes(),
+            self.api.as_bytes(),
+            self.kind.as_bytes(),
+            self.name.as_bytes(),
+            &self.partition.to_le_bytes(),
+        ])
+    }
+}
+
+impl std::fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.principal, self.client_id, self.api)?;
+        match self.kind {
+            "" => Ok(()),
+            "topic" => write!(f, " {}-{}", self.name, self.partition),
+            kind => write!(f, " {kind}:{}", self.name),
+        }
+    }
+}
+
+/// The identity of a record as fetched: the same for whoever reads it.
+pub fn fetched_record(topic: &str, partition: i32, offset: i64) -> Event {
+    let subject = identity([b"record".as_slice(), topic.as_bytes(), &partition.to_le_bytes()]);
+    Event { subject, ordinal: offset as u64, attempt: 0 }
+}
+
+/// An event as it was met: which one of its subject, and how often before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Met {
+    pub subject: u128,
+    pub ordinal: u64,
+    pub repeat: Repeat,
+}
+
+/// How an event that comes again is told from a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Known for all rules: the batch was met so often before.
+    Attempt(u32),
+    /// Known by each rule: the ordinal is a place (a fetch offset) and what counts is how often this
+    /// rule fired there in a row.
+    Place,
+}
+
+impl Met {
+    /// A reply to a fetch from this offset.
+    pub fn at_place(subject: u128, offset: i64) -> Self {
+        Self { subject, ordinal: offset as u64, repeat: Repeat::Place }
+    }
+
+    pub fn event(&self, attempt: u32) -> Event {
+        Event { subject: self.subject, ordinal: self.ordinal, attempt }
+    }
+}
+
+/// What one rule counted in one subject.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RuleCount {
+    /// Different events that matched.
+    pub matched: u64,
+    /// The ordinal of the event with which `after` was passed.
+    pub passed_at: Option<u64>,
+    /// Where the last event was, and how often this rule fired there in a row.
+    place: Option<u64>,
+    fired: u32,
+}
+
+/// How a rule meets an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meeting {
+    /// The rule never met this event before (as far as one remembers).
+    pub fresh: bool,
+    pub attempt: u32,
+}
+
+#[derive(Default)]
+struct State {
+    /// The ordinal of the next record, or of the next exchange where there are no records.
+    next: u64,
+    ring: Vec<Batch>,
+    ring_at: usize,
+    rules: Vec<(u64, RuleCount)>,
+}
+
+#[derive(Clone, Copy)]
+struct Batch {
+    crc: u32,
+    length: u32,
+    ordinal: u64,
+    attempts: u32,
+}
+
+/// All subjects of a process.
+pub struct Subjects {
+    place: RandomState,
+    shards: Vec<Mutex<Lru<u128, State>>>,
+    evicted: AtomicU64,
+    tell: Box<dyn Fn(u128) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Subjects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Subjects({})", self.len())
+    }
+}
+
+impl Default for Subjects {
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl Subjects {
+    /// `evicted` is told each subject that had to be forgotten; it is called under a lock and must not block.
+    pub fn new(evicted: impl Fn(u128) + Send + Sync + 'static) -> Self {
+        Self {
+            place: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::new(Lru::new(SUBJECTS / SHARDS))).collect(),
+            evicted: AtomicU64::new(0),
+            tell: Box::new(evicted),
+        }
+    }
+
+    /// A produced batch, known by its CRC and length; `records` is what its header announces.
+    pub fn produced(&self, subject: u128, crc: u32, length: u32, records: u32) -> Met {
+        self.with(subject, |state| {
+            let known = state.ring.iter_mut().find(|b| b.crc == crc && b.length == length);
+            let (ordinal, attempt) = match known {
+                Some(batch) => {
+                    batch.attempts = batch.attempts.saturating_add(1);
+                    (batch.ordinal, batch.attempts)
+                }
+                None => {
+                    let ordinal = state.next;
+                    state.next += u64::from(records.max(1));
+                    let batch = Batch { crc, length, ordinal, attempts: 0 };
+                    if state.ring.len() < RING {
+                        state.ring.push(batch);
+                    } else {
+                        state.ring[state.ring_at] = batch;
+                        state.ring_at = (state.ring_at + 1) % RING;
+                    }
+                    (ordinal, 0)
+                }
+            };
+            Met { subject, ordinal, repeat: Repeat::Attempt(attempt) }
+        })
+    }
+
+    /// Anything that has neither records nor a place: the n-th of its subject.
+    pub fn next(&self, subject: u128) -> Met {
+        self.with(subject, |state| {
+            let ordinal = state.next;
+            state.next += 1;
+            Met { subject, ordinal, repeat: Repeat::Attempt(0) }
+        })
+    }
+
+    /// Lets a rule meet an event: `decide` sees the rule's count in this subject, with the event counted
+    /// when it is new, and says whether the rule fires.
+    pub fn meet(&self, met: &Met, rule: u64, decide: impl FnOnce(&mut RuleCount, Meeting) -> bool) -> bool {
+        self.with(met.subject, |state| {
+            let at = match state.rules.iter().position(|(id, _)| *id == rule) {
+                Some(at) => at,
+                None if state.rules.len() < RULES_PER_SUBJECT => {
+                    state.rules.push((rule, RuleCount::default()));
+                    state.rules.len() - 1
+                }
+                None => {
+                    state.rules[0] = (rule, RuleCount::default());
+                    0
+                }
+            };
+            let count = &mut state.rules[at].1;
+            let meeting = match met.repeat {
+                Repeat::Attempt(attempt) => Meeting { fresh: attempt == 0, attempt },
+                Repeat::Place if count.place == Some(met.ordinal) => {
+                    Meeting { fresh: false, attempt: count.fired }
+                }
+                Repeat::Place => {
+                    (count.place, count.fired) = (Some(met.ordinal), 0);
+                    Meeting { fresh: true, attempt: 0 }
+                }
+            };
+            if meeting.fresh {
+                count.matched += 1;
+            }
+            let fires = decide(count, meeting);
+            if fires {
+                count.fired = count.fired.saturating_add(1);
+            }
+            fires
+        })
+    }
+
+    /// Forgets the counts of rules that are no more, so that one that comes back starts at zero.
+    pub fn retain_rules(&self, mut lives: impl FnMut(u64) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for state in shard.values_mut() {
+                state.rules.retain(|(rule, _)| lives(*rule));
+            }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Subjects that had to be forgotten.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    fn with<T>(&self, subject: u128, act: impl FnOnce(&mut State) -> T) -> T {
+        let shard = &self.shards[self.place.hash_one(subject) as usize % SHARDS];
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let (state, evicted) = shard.get_or_insert_with(subject, State::default);
+        if let Some((gone, _)) = evicted {
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+            (self.tell)(gone);
+        }
+        act(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordinal_and_attempt(met: Met) -> (u64, u32) {
+        match met.repeat {
+            Repeat::Attempt(attempt) => (met.ordinal, attempt),
+            Repeat::Place => panic!("a place has no attempt of its own"),
+        }
+    }
+
+    #[test]
+    fn produced_records_are_counted_and_retries_recognised() {
+        let subjects = Subjects::default();
+        let batch = |crc, records| ordinal_and_attempt(subjects.produced(1, crc, 100, records));
+        assert_eq!(batch(10, 5), (0, 0));
+        assert_eq!(batch(11, 3), (5, 0));
+        assert_eq!(batch(10, 5), (0, 1));
+        assert_eq!(batch(10, 5), (0, 2));
+        assert_eq!(batch(12, 1), (8, 0));
+        assert_eq!(
+            ordinal_and_attempt(subjects.produced(1, 12, 101, 1)),
+            (9, 0),
+            "another length is another batch"
+        );
+        assert_eq!(ordinal_and_attempt(subjects.produced(2, 10, 100, 5)), (0, 0), "subjects count apart");
+    }
+
+    #[test]
+    fn a_retry_is_recognised_among_the_last_sixteen() {
+        let subjects = Subjects::default();
+        for crc in 0..17 {
+            subjects.produced(1, crc, 100, 1);
+        }
+        assert_eq!(ordinal_and_attempt(subjects.produced(1, 1, 100, 1)), (1, 1));
+        assert_eq!(ordinal_and_attempt(subjects.produced(1, 0, 100, 1)), (17, 0), "the seventeenth is new");
+    }
+
+    #[test]
+    fn exchanges_without_records_count_one_by_one() {
+        let subjects = Subjects::default();
+        let ordinals: Vec<u64> = (0..3).map(|_| subjects.next(7).ordinal).collect();
+        assert_eq!(ordinals, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_rule_counts_a_place_once_and_its_own_firings_there() {
+        let subjects = Subjects::default();
+        let meet = |rule, offset, fires| {
+            let mut seen = None;
+            subjects.meet(&Met::at_place(1, offset), rule, |count, meeting| {
+                seen = Some((count.matched, meeting.fresh, meeting.attempt));
+                fires
+            });
+            seen.unwrap()
+        };
+        assert_eq!(meet(9, 0, true), (1, true, 0));
+        assert_eq!(meet(9, 0, true), (1, false, 1));
+        assert_eq!(meet(9, 0, false), (1, false, 2));
+        assert_eq!(meet(9, 0, false), (1, false, 2), "not fired, so the same attempt");
+        assert_eq!(meet(9, 50, false), (2, true, 0));
+        assert_eq!(meet(8, 50, false), (1, true, 0), "rules count apart");
+    }
+
+    #[test]
+    fn an_evicted_subject_starts_at_zero_and_is_told() {
+        let told = std::sync::Arc::new(AtomicU64::new(0));
+        let subjects = Subjects::new({
+            let told = told.clone();
+            move |_| {
+                told.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        assert_eq!(subjects.next(1).ordinal, 0);
+        for other in 0..(2 * SUBJECTS as u128) {
+            subjects.next(1_000 + other);
+        }
+        assert!(subjects.len() <= SUBJECTS);
+        assert_eq!(subjects.evicted(), told.load(Ordering::Relaxed));
+        assert_eq!(subjects.evicted() as usize, 2 * SUBJECTS + 1 - subjects.len());
+        assert_eq!(subjects.next(1).ordinal, 0);
+    }
+
+    #[test]
+    fn rules_that_are_gone_start_again() {
+        let subjects = Subjects::default();
+        let matched = |rule| {
+            let mut seen = 0;
+            subjects.meet(&subjects.next(1), rule, |count, _| {
+                seen = count.matched;
+                false
+            });
+            seen
+        };
+        assert_eq!((matched(1), matched(1), matched(2)), (1, 2, 1));
+        subjects.retain_rules(|rule| rule == 1);
+        assert_eq!((matched(1), matched(2)), (3, 1));
+    }
+
+    #[test]
+    fn sides_and_names_make_different_subjects() {
+        let subject = Subject {
+            side: Side::Chaos,
+            principal: "User:a",
+            client_id: "c",
+            api: "Produce",
+            kind: "topic",
+            name: "t",
+            partition: 0,
+        };
+        let others = [
+            Subject { side: Side::Security, ..subject },
+            Subject { principal: "User:b", ..subject },
+            Subject { client_id: "d", ..subject },
+            Subject { api: "Fetch", ..subject },
+            Subject { kind: "group", ..subject },
+            Subject { name: "u", ..subject },
+            Subject { partition: 1, ..subject },
+        ];
+        assert!(others.iter().all(|other| other.id() != subject.id()));
+        assert_eq!(subject.to_string(), "User:a c Produce t-0");
+    }
+}

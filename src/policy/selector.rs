@@ -1,0 +1,354 @@
+//! What a rule applies to: compiled once, looked at for every part.
+//!
+//! Who is asked first and cached by the plan; what (topic, partition, group) second; records and closures last.
+
+use super::glob::{Glob, Patterns};
+use std::fmt;
+use std::net::IpAddr;
+
+/// All selectors of a rule. All must hold; an absent one holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Selectors {
+    pub who: WhoSelectors,
+    /// Every list must let the topic through: the head's own and those of `.topic`.
+    pub topics: Vec<Patterns>,
+    pub partitions: Option<Partitions>,
+    pub groups: Option<Patterns>,
+    pub transactional_ids: Option<Patterns>,
+    pub cluster: bool,
+    pub records: Vec<RecordSelector>,
+    pub when: Option<When>,
+}
+
+/// Who: the same for all exchanges of one (principal, client id, listener, address).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WhoSelectors {
+    pub principal: Option<Patterns>,
+    pub client_id: Option<Patterns>,
+    pub listener: Option<Patterns>,
+    pub from_ip: Vec<CidrList>,
+}
+
+/// A condition in Rhai: its index among the closures of its policy, and its text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct When {
+    pub closure: usize,
+    pub text: String,
+}
+
+impl WhoSelectors {
+    pub fn matches(&self, principal: &str, client_id: &str, listener: &str, ip: IpAddr) -> bool {
+        let holds = |patterns: &Option<Patterns>, name: &str| patterns.as_ref().is_none_or(|p| p.matches(name));
+        holds(&self.principal, principal)
+            && holds(&self.client_id, client_id)
+            && holds(&self.listener, listener)
+            && self.from_ip.iter().all(|list| list.contains(ip))
+    }
+}
+
+impl Selectors {
+    pub fn topic_matches(&self, topic: &str) -> bool {
+        self.topics.iter().all(|list| list.matches(topic))
+    }
+
+    pub fn partition_matches(&self, partition: i32) -> bool {
+        self.partitions.as_ref().is_none_or(|p| p.contains(partition))
+    }
+
+    /// Whether the rule names topics at all.
+    pub fn about_topics(&self) -> bool {
+        self.partitions.is_some() || self.topics.iter().any(|list| !list.is_any())
+    }
+}
+
+/// Partition numbers: single ones and ranges, ends included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partitions(pub Vec<(i32, i32)>);
+
+impl Partitions {
+    pub fn contains(&self, partition: i32) -> bool {
+        self.0.iter().any(|(from, to)| (*from..=*to).contains(&partition))
+    }
+}
+
+impl fmt::Display for Partitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (from, to)) in self.0.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { ", " })?;
+            match from == to {
+                true => write!(f, "{from}")?,
+                false => write!(f, "{from}..={to}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Address blocks: any of the includes, none of the excludes (`!10.0.0.0/8`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CidrList {
+    includes: Vec<Cidr>,
+    excludes: Vec<Cidr>,
+}
+
+impl CidrList {
+    pub fn parse<S: AsRef<str>>(blocks: impl IntoIterator<Item = S>) -> Result<Self, String> {
+        let mut list = Self::default();
+        for block in blocks {
+            match block.as_ref().strip_prefix('!') {
+                Some(excluded) => list.excludes.push(Cidr::parse(excluded)?),
+                None => list.includes.push(Cidr::parse(block.as_ref())?),
+            }
+        }
+        Ok(list)
+    }
+
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        (self.includes.is_empty() || self.includes.iter().any(|c| c.contains(ip)))
+            && !self.excludes.iter().any(|c| c.contains(ip))
+    }
+}
+
+impl fmt::Display for CidrList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.includes.iter().map(|c| ("", c)).chain(self.excludes.iter().map(|c| ("!", c)));
+        for (i, (mark, block)) in all.enumerate() {
+            write!(f, "{}{mark}{}/{}", if i == 0 { "" } else { ", " }, block.network, block.bits)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cidr {
+    network: IpAddr,
+    bits: u32,
+}
+
+impl Cidr {
+    fn parse(text: &str) -> Result<Self, String> {
+        let fail = || format!("`{text}` is not an address or a block such as \"10.0.0.0/8\"");
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u32>().map_err(|_| fail())?)),
+            None => (text, None),
+        };
+        let network = address.trim().parse::<IpAddr>().map_err(|_| fail())?;
+        let width = if network.is_ipv4() { 32 } else { 128 };
+        match bits.unwrap_or(width) {
+            bits if bits <= width => Ok(Self { network, bits }),
+            _ => Err(fail()),
+        }
+    }
+
+    fn contains(&self, ip: IpAddr) -> bool {
+        let same = |a: u128, b: u128, width: u32| {
+            self.bits == 0 || (a ^ b).checked_shr(width - self.bits).is_none_or(|rest| rest == 0)
+        };
+        match (self.network, ip) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => same(u32::from(a).into(), u32::from(b).into(), 32),
+            (IpAddr::V6(a), IpAddr::V6(b)) => same(a.into(), b.into(), 128),
+            _ => false,
+        }
+    }
+}
+
+/// What a record must have.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RecordSelector {
+    /// A header of a name that matches, with a value that matches (any value when none is given).
+    Header { name: Glob, value: Option<Patterns> },
+    /// A null key matches exclusions only.
+    Key(Patterns),
+    Value { path: ValuePath, test: Test },
+}
+
+/// A JSON path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValuePath {
+    pub text: String,
+}
+
+/// What is asked of a value found at a path.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Test {
+    Text(Patterns),
+    Number(Comparison, f64),
+    Exactly(bool),
+    Missing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    Less,
+    LessOrEqual,
+    Equal,
+    NotEqual,
+    MoreOrEqual,
+    More,
+}
+
+impl Comparison {
+    /// Splits `">= 5"` into its operator and what follows.
+    pub fn parse(text: &str) -> Option<(Self, &str)> {
+        let operators = [
+            ("<=", Self::LessOrEqual),
+            (">=", Self::MoreOrEqual),
+            ("==", Self::Equal),
+            ("!=", Self::NotEqual),
+            ("<", Self::Less),
+            (">", Self::More),
+        ];
+        let text = text.trim_start();
+        operators.iter().find_map(|(sign, op)| text.strip_prefix(sign).map(|rest| (*op, rest.trim())))
+    }
+
+    pub fn holds(self, found: f64, wanted: f64) -> bool {
+        match self {
+            Self::Less => found < wanted,
+            Self::LessOrEqual => found <= wanted,
+            Self::Equal => found == wanted,
+            Self::NotEqual => found != wanted,
+            Self::MoreOrEqual => found >= wanted,
+            Self::More => found > wanted,
+        }
+    }
+
+    fn sign(self) -> &'static str {
+        match self {
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+            Self::MoreOrEqual => ">=",
+            Self::More => ">",
+        }
+    }
+}
+
+impl fmt::Display for Selectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for list in &self.topics {
+            write!(f, ".topic({list})")?;
+        }
+        let named = [
+            ("group", &self.groups),
+            ("transactional_id", &self.transactional_ids),
+            ("principal", &self.who.principal),
+            ("client_id", &self.who.client_id),
+            ("listener", &self.who.listener),
+        ];
+        if let Some(partitions) = &self.partitions {
+            write!(f, ".partition({partitions})")?;
+        }
+        for (word, patterns) in named {
+            if let Some(patterns) = patterns {
+                write!(f, ".{word}({patterns})")?;
+            }
+        }
+        if self.cluster {
+            f.write_str(".cluster()")?;
+        }
+        for list in &self.who.from_ip {
+            write!(f, ".from_ip({list})")?;
+        }
+        for record in &self.records {
+            match record {
+                RecordSelector::Header { name, value: Some(value) } => write!(f, ".header({name}, {value})")?,
+                RecordSelector::Header { name, value: None } => write!(f, ".header({name})")?,
+                RecordSelector::Key(patterns) => write!(f, ".key({patterns})")?,
+                RecordSelector::Value { path, test } => write!(f, ".value({}, {test})", path.text)?,
+            }
+        }
+        match &self.when {
+            Some(when) => write!(f, ".when({})", when.text),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(patterns) => write!(f, "{patterns}"),
+            Self::Number(op, n) => write!(f, "{} {n}", op.sign()),
+            Self::Exactly(truth) => write!(f, "{truth}"),
+            Self::Missing => f.write_str("()"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(blocks: &[&str]) -> CidrList {
+        CidrList::parse(blocks).unwrap()
+    }
+
+    #[test]
+    fn blocks_hold_their_addresses() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (blocks, address, inside) in [
+            (&["10.0.0.0/8"][..], "10.255.1.2", true),
+            (&["10.0.0.0/8"], "11.0.0.1", false),
+            (&["10.0.0.0/8"], "::ffff:10.1.1.1", true),
+            (&["192.168.1.7"], "192.168.1.7", true),
+            (&["192.168.1.7"], "192.168.1.8", false),
+            (&["0.0.0.0/0"], "8.8.8.8", true),
+            (&["0.0.0.0/0"], "::1", false),
+            (&["2001:db8::/32"], "2001:db8:1::1", true),
+            (&["2001:db8::/32"], "2001:db9::1", false),
+            (&["::/0"], "::1", true),
+            (&["!10.0.0.0/8"], "10.0.0.1", false),
+            (&["!10.0.0.0/8"], "11.0.0.1", true),
+            (&["10.0.0.0/8", "!10.1.0.0/16"], "10.1.2.3", false),
+        ] {
+            assert_eq!(list(blocks).contains(ip(address)), inside, "{blocks:?} {address}");
+        }
+        for bad in ["10.0.0.0/33", "ten", "10.0.0/8", "::/129", "1.2.3.4/x", ""] {
+            assert!(CidrList::parse([bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn comparisons_are_read_and_hold() {
+        for (text, found, holds) in [
+            ("> 5", 6.0, true),
+            ("> 5", 5.0, false),
+            (">=5", 5.0, true),
+            ("< 5", 4.9, true),
+            ("<= 5", 5.1, false),
+            ("== 5", 5.0, true),
+            ("!= 5", 5.0, false),
+        ] {
+            let (op, rest) = Comparison::parse(text).unwrap();
+            assert_eq!(op.holds(found, rest.parse().unwrap()), holds, "{found} {text}");
+        }
+        assert!(Comparison::parse("abc*").is_none());
+    }
+
+    #[test]
+    fn who_needs_all_to_hold() {
+        let who = WhoSelectors {
+            principal: Some(Patterns::new(["User:a*"])),
+            client_id: Some(Patterns::new(["!admin"])),
+            listener: Some(Patterns::new(["public"])),
+            from_ip: vec![list(&["10.0.0.0/8"])],
+        };
+        let ip = |last| IpAddr::from([10, 0, 0, last]);
+        assert!(who.matches("User:ada", "app", "public", ip(1)));
+        assert!(!who.matches("User:bob", "app", "public", ip(1)));
+        assert!(!who.matches("User:ada", "admin", "public", ip(1)));
+        assert!(!who.matches("User:ada", "app", "private", ip(1)));
+        assert!(!who.matches("User:ada", "app", "public", IpAddr::from([11, 0, 0, 1])));
+    }
+
+    #[test]
+    fn partitions_are_numbers_and_ranges() {
+        let partitions = Partitions(vec![(0, 0), (4, 6)]);
+        let inside: Vec<i32> = (0..8).filter(|p| partitions.contains(*p)).collect();
+        assert_eq!(inside, [0, 4, 5, 6]);
+        assert_eq!(partitions.to_string(), "0, 4..=6");
+    }
+}
