@@ -1,0 +1,291 @@
+//! Metrics whose labels clients can grow (topics, groups), kept to a number of series that was decided beforehand.
+//!
+//! Who may create a topic or a group may create a hundred thousand. The first ones up to a cap get a series of their own for as
+//! long as they exist; what comes later is summed under [`OTHER`], and how many were is a metric itself.
+
+use std::collections::{BTreeSet, HashSet};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntGaugeVec, Opts};
+
+/// The label value of everything beyond the cap.
+pub const OTHER: &str = "_other";
+
+/// A set of series no larger than its cap: first come, first kept, until it goes away.
+#[derive(Debug)]
+pub struct BoundedSeries<K> {
+    cap: usize,
+    kept: BTreeSet<K>,
+}
+
+impl<K: Ord + Hash + Clone> BoundedSeries<K> {
+    pub fn new(cap: usize) -> Self {
+        Self { cap, kept: BTreeSet::new() }
+    }
+
+    /// Sorts what exists now: says for each of `present`, in its order, whether it has a series of its own. Those that went
+    /// away leave their place to others.
+    pub fn admit<'a>(&mut self, present: impl Iterator<Item = &'a K> + Clone) -> Vec<bool>
+    where
+        K: 'a,
+    {
+        let now: HashSet<&K> = present.clone().collect();
+        self.kept.retain(|key| now.contains(key));
+        present
+            .map(|key| {
+                let room = self.kept.len() < self.cap;
+                self.kept.contains(key) || (room && self.kept.insert(key.clone()))
+            })
+            .collect()
+    }
+}
+
+/// How far one group is behind in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupPosition {
+    pub group: Arc<str>,
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub committed: i64,
+    pub high_watermark: i64,
+}
+
+/// One partition and where its readable records end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionPosition {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub log_start_offset: i64,
+    pub high_watermark: i64,
+}
+
+/// What the broker knows; asked on a blocking thread at each scrape.
+pub trait LagSource: Send + Sync {
+    /// Every partition each group has committed an offset for.
+    fn groups(&self) -> Vec<GroupPosition>;
+    /// Every partition.
+    fn partitions(&self) -> Vec<PartitionPosition>;
+}
+
+/// Lag of groups and high watermarks of partitions.
+pub struct LagCollector {
+    source: Arc<dyn LagSource>,
+    groups: Mutex<BoundedSeries<(Arc<str>, Arc<str>, i32)>>,
+    partitions: Mutex<BoundedSeries<(Arc<str>, i32)>>,
+    lag: IntGaugeVec,
+    high_watermark: IntGaugeVec,
+    log_start: IntGaugeVec,
+    beyond: IntGaugeVec,
+    /// Gauges are filled and read in one go; two scrapes at once would mix.
+    filling: Mutex<()>,
+}
+
+impl LagCollector {
+    /// `cap` is the most series of each metric.
+    pub fn new(source: Arc<dyn LagSource>, cap: usize) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+        Ok(Self {
+            source,
+            groups: Mutex::new(BoundedSeries::new(cap)),
+            partitions: Mutex::new(BoundedSeries::new(cap)),
+            lag: gauge(
+                "tollgate_group_lag",
+                "Records between a group's committed offset and the high watermark.",
+                &["group", "topic", "partition"],
+            )?,
+            high_watermark: gauge(
+                "tollgate_partition_high_watermark",
+                "Offset after the last record consumers can read.",
+                &["topic", "partition"],
+            )?,
+            log_start: gauge(
+                "tollgate_partition_log_start_offset",
+                "Offset of the first record kept.",
+                &["topic", "partition"],
+            )?,
+            beyond: gauge(
+                "tollgate_metric_series_beyond_cap",
+                "Series summed under _other because their metric has as many as it may.",
+                &["metric"],
+            )?,
+            filling: Mutex::new(()),
+        })
+    }
+
+    fn fill_groups(&self) {
+        let rows = self.source.groups();
+        let keys: Vec<_> = rows.iter().map(|r| (r.group.clone(), r.topic.clone(), r.partition)).collect();
+        let own = lock(&self.groups).admit(keys.iter());
+        self.lag.reset();
+        let mut beyond = 0;
+        let mut other = 0_i64;
+        for (row, own) in rows.iter().zip(own) {
+            // A commit past the end happens: the log was truncated, or someone committed nonsense.
+            let lag = row.high_watermark.saturating_sub(row.committed).max(0);
+            if own {
+                let partition = row.partition.to_string();
+                self.lag.with_label_values(&[&*row.group, &*row.topic, &partition]).set(lag);
+            } else {
+                beyond += 1;
+                other = other.saturating_add(lag);
+            }
+        }
+        if beyond > 0 {
+            self.lag.with_label_values(&[OTHER, OTHER, OTHER]).set(other);
+        }
+        self.beyond.with_label_values(&["tollgate_group_lag"]).set(beyond);
+    }
+
+    fn fill_partitions(&self) {
+        let rows = self.source.partitions();
+        let keys: Vec<_> = rows.iter().map(|r| (r.topic.clone(), r.partition)).collect();
+        let own = lock(&self.partitions).admit(keys.iter());
+        self.high_watermark.reset();
+        self.log_start.reset();
+        let mut beyond = 0;
+        let mut other = (0_i64, 0_i64);
+        for (row, own) in rows.iter().zip(own) {
+            if own {
+                let partition = row.partition.to_string();
+                let labels = [&*row.topic, partition.as_str()];
+                self.high_watermark.with_label_values(&labels).set(row.high_watermark);
+                self.log_start.with_label_values(&labels).set(row.log_start_offset);
+            } else {
+                beyond += 1;
+                other.0 = other.0.saturating_add(row.high_watermark);
+                other.1 = other.1.saturating_add(row.log_start_offset);
+            }
+        }
+        if beyond > 0 {
+            self.high_watermark.with_label_values(&[OTHER, OTHER]).set(other.0);
+            self.log_start.with_label_values(&[OTHER, OTHER]).set(other.1);
+        }
+        self.beyond.with_label_values(&["tollgate_partition_high_watermark"]).set(beyond);
+    }
+}
+
+impl Collector for LagCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        [self.lag.desc(), self.high_watermark.desc(), self.log_start.desc(), self.beyond.desc()].concat()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let _filling = lock(&self.filling);
+        self.fill_groups();
+        self.fill_partitions();
+        let all = [&self.lag, &self.high_watermark, &self.log_start, &self.beyond];
+        all.into_iter().flat_map(|vec| vec.collect()).collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Default)]
+    struct Source {
+        groups: Mutex<Vec<GroupPosition>>,
+        partitions: Mutex<Vec<PartitionPosition>>,
+    }
+
+    impl LagSource for Source {
+        fn groups(&self) -> Vec<GroupPosition> {
+            lock(&self.groups).clone()
+        }
+        fn partitions(&self) -> Vec<PartitionPosition> {
+            lock(&self.partitions).clone()
+        }
+    }
+
+    fn group(name: &str, partition: i32, committed: i64, high_watermark: i64) -> GroupPosition {
+        GroupPosition { group: name.into(), topic: "t".into(), partition, committed, high_watermark }
+    }
+
+    fn scrape(registry: &prometheus::Registry) -> String {
+        prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
+    }
+
+    fn collector(cap: usize) -> (Arc<Source>, prometheus::Registry) {
+        let source = Arc::new(Source::default());
+        let registry = prometheus::Registry::new();
+        registry.register(Box::new(LagCollector::new(source.clone(), cap).unwrap())).unwrap();
+        (source, registry)
+    }
+
+    #[test]
+    fn lag_is_what_is_left_to_read_and_never_negative() {
+        let (source, registry) = collector(10);
+        *lock(&source.groups) = vec![group("g", 0, 3, 10), group("g", 1, 12, 10)];
+        let text = scrape(&registry);
+        assert!(text.contains("tollgate_group_lag{group=\"g\",partition=\"0\",topic=\"t\"} 7\n"), "{text}");
+        assert!(text.contains("tollgate_group_lag{group=\"g\",partition=\"1\",topic=\"t\"} 0\n"), "{text}");
+        assert!(!text.contains("\"_other\""), "{text}");
+    }
+
+    #[test]
+    fn beyond_the_cap_is_summed_and_counted() {
+        let (source, registry) = collector(2);
+        *lock(&source.groups) = (0..5).map(|p| group("g", p, 0, 10)).collect();
+        *lock(&source.partitions) = (0..3)
+            .map(|partition| PartitionPosition {
+                topic: "t".into(),
+                partition,
+                log_start_offset: 1,
+                high_watermark: 100,
+            })
+            .collect();
+        let text = scrape(&registry);
+        assert_eq!(text.matches("tollgate_group_lag{group=\"g\"").count(), 2);
+        assert!(
+            text.contains("tollgate_group_lag{group=\"_other\",partition=\"_other\",topic=\"_other\"} 30\n")
+        );
+        assert!(text.contains("tollgate_metric_series_beyond_cap{metric=\"tollgate_group_lag\"} 3\n"));
+        assert!(
+            text.contains("tollgate_partition_high_watermark{partition=\"_other\",topic=\"_other\"} 100\n")
+        );
+        assert!(
+            text.contains("tollgate_partition_log_start_offset{partition=\"_other\",topic=\"_other\"} 1\n")
+        );
+    }
+
+    #[test]
+    fn what_goes_away_leaves_its_place_and_its_series() {
+        let (source, registry) = collector(1);
+        *lock(&source.groups) = vec![group("old", 0, 0, 1), group("new", 0, 0, 2)];
+        assert!(scrape(&registry).contains("group=\"old\""));
+        *lock(&source.groups) = vec![group("new", 0, 0, 2)];
+        let text = scrape(&registry);
+        assert!(text.contains("group=\"new\"") && !text.contains("group=\"old\""), "{text}");
+        assert!(text.contains("tollgate_metric_series_beyond_cap{metric=\"tollgate_group_lag\"} 0\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_cap_holds_and_who_is_in_stays_in(
+            cap in 0_usize..8,
+            rounds in proptest::collection::vec(proptest::collection::vec(0_u8..12, 0..20), 1..10),
+        ) {
+            let mut series = BoundedSeries::new(cap);
+            let mut before: HashSet<u8> = HashSet::new();
+            for present in rounds {
+                let own = series.admit(present.iter());
+                let kept: HashSet<u8> =
+                    present.iter().zip(&own).filter(|&(_, own)| *own).map(|(key, _)| *key).collect();
+                let distinct: HashSet<u8> = present.iter().copied().collect();
+                prop_assert_eq!(kept.len(), distinct.len().min(cap), "no place stays empty");
+                for key in before.intersection(&distinct) {
+                    prop_assert!(kept.contains(key));
+                }
+                before = kept;
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What the admin room is given to read, and the shapes it shows. Each view answers from memory, at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// Everything the admin address can show.
+#[derive(Clone)]
+pub struct AdminHandles {
+    /// Rooms register their collectors here.
+    pub registry: prometheus::Registry,
+    pub policies: Arc<dyn PoliciesView>,
+    pub sessions: Arc<dyn SessionsView>,
+    pub readiness: Arc<dyn ReadinessView>,
+}
+
+/// The policies in force.
+pub trait PoliciesView: Send + Sync {
+    fn policies(&self) -> PoliciesStatus;
+}
+
+/// `/v1/policies`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PoliciesStatus {
+    /// Counts the sets taken into force since the start.
+    pub generation: u64,
+    pub policies: Vec<PolicyStatus>,
+    /// Why the last change on disk was not taken; the set above stayed in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_change: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct PolicyStatus {
+    pub name: String,
+    pub purpose: String,
+    pub file: String,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// Milliseconds until it ends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<u64>,
+    pub rules: Vec<RuleStatus>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct RuleStatus {
+    pub name: String,
+    /// `security` or `chaos`.
+    pub kind: String,
+    pub matched: u64,
+    pub applied: u64,
+    pub could_not_apply: u64,
+}
+
+/// The sessions of all listeners.
+pub trait SessionsView: Send + Sync {
+    /// At most `limit` sessions with an id above `after`, in the order of their ids.
+    fn page(&self, after: u64, limit: usize) -> SessionsPage;
+}
+
+/// `/v1/sessions`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SessionsPage {
+    /// All sessions there are, not only those of this page.
+    pub total: usize,
+    pub sessions: Vec<SessionStatus>,
+    /// The `after` of the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct SessionStatus {
+    pub id: u64,
+    pub listener: String,
+    pub remote_address: SocketAddr,
+    pub principal: String,
+    /// The last one sent; a client may change it with every request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// Name and version as ApiVersions carried them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_software: Option<String>,
+    pub state: String,
+    pub age_ms: u64,
+    pub requests: u64,
+    pub in_flight: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+/// Whether clients should be sent here.
+pub trait ReadinessView: Send + Sync {
+    fn readiness(&self) -> Readiness;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    Ready,
+    /// And what is waited for.
+    NotReady(String),
+}

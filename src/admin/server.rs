@@ -1,0 +1,119 @@
+//! The HTTP server: a bounded number of connections, each of them bounded in time and bytes.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use super::handles::AdminHandles;
+use super::routes;
+
+/// What a peer may cost.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections served at once; further ones wait in the listener's backlog.
+    pub connections: usize,
+    /// For a whole request head, and for the pause between requests.
+    pub head_timeout: Duration,
+    /// For a connection from accept to close: who reads an answer too slowly is cut off.
+    pub connection_lifetime: Duration,
+    /// Bytes of one request head.
+    pub head_bytes: usize,
+    /// How long answers that are under way may take once the end was asked for.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            head_timeout: Duration::from_secs(30),
+            connection_lifetime: Duration::from_secs(300),
+            head_bytes: 16 * 1024,
+            drain: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How long to wait when the system has no descriptor left to accept with.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` resolves, then answers what was asked and returns.
+pub async fn serve(
+    listener: TcpListener,
+    handles: AdminHandles,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) -> std::io::Result<()> {
+    let service = TowerToHyperService::new(routes::router(handles, listener.local_addr()?));
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    // Its receivers tell open connections to end; its sender learns when the last has.
+    let (ending, ended) = watch::channel(());
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = async {
+            let slot = slots.clone().acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = accepted => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "the admin listener cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = connection(stream, service.clone(), limits.clone(), ended.clone());
+        tokio::spawn(async move {
+            let _slot = slot;
+            connection.await;
+        });
+    }
+    drop(listener);
+    drop(ended);
+    ending.send_replace(());
+    let _ = tokio::time::timeout(limits.drain, ending.closed()).await;
+    Ok(())
+}
+
+async fn connection(
+    stream: TcpStream,
+    service: TowerToHyperService<axum::Router>,
+    limits: Limits,
+    mut end: watch::Receiver<()>,
+) {
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_header_size(limits.head_bytes)
+        .max_buf_size(limits.head_bytes.max(8 * 1024))
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::time::timeout(limits.connection_lifetime, async {
+        tokio::select! {
+            served = connection.as_mut() => served,
+            _ = end.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    });
+    match served.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "an admin connection ended badly"),
+        Err(_) => tracing::debug!("an admin connection outlived its time"),
+    }
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;
