@@ -70,11 +70,14 @@ pub trait LagSource: Send + Sync {
     fn partitions(&self) -> Vec<PartitionPosition>;
 }
 
+type GroupKey = (Arc<str>, Arc<str>, i32);
+type PartitionKey = (Arc<str>, i32);
+
 /// Lag of groups and high watermarks of partitions.
 pub struct LagCollector {
     source: Arc<dyn LagSource>,
-    groups: Mutex<BoundedSeries<(Arc<str>, Arc<str>, i32)>>,
-    partitions: Mutex<BoundedSeries<(Arc<str>, i32)>>,
+    groups: Mutex<BoundedSeries<GroupKey>>,
+    partitions: Mutex<BoundedSeries<PartitionKey>>,
     lag: IntGaugeVec,
     high_watermark: IntGaugeVec,
     log_start: IntGaugeVec,
