@@ -381,3 +381,81 @@ fn records_within_records_are_refused() {
     assert!(two.next().unwrap().is_err(), "a record more than was announced");
     assert!(two.next().is_none());
 }
+
+/// What other writers write and this one does not.
+#[test]
+fn other_frames_are_read() {
+    use std::io::Write;
+    let input: Vec<u8> = (0..300_000u32).flat_map(|i| (i / 5).to_le_bytes()).collect();
+    let mut decompressor = Decompressor::new();
+    let mut reads = |codec, compressed: &[u8]| {
+        assert!(decompressor.decompress(codec, compressed, input.len()).unwrap() == input, "{codec:?}");
+        assert!(decompressor.decompress(codec, compressed, input.len() - 1).is_err());
+    };
+
+    use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+    for mode in [BlockMode::Independent, BlockMode::Linked] {
+        for size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max1MB, BlockSize::Max4MB] {
+            for checksums in [false, true] {
+                let info = FrameInfo::new()
+                    .block_mode(mode)
+                    .block_size(size)
+                    .block_checksums(checksums)
+                    .content_checksum(checksums)
+                    .content_size(checksums.then_some(input.len() as u64));
+                let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+                encoder.write_all(&input).unwrap();
+                let frame = encoder.finish().unwrap();
+                reads(Compression::Lz4, &frame);
+            }
+        }
+    }
+
+    // librdkafka's and Go's snappy: one block, no framing. And two framed streams, one after the other.
+    reads(Compression::Snappy, &snap::raw::Encoder::new().compress_vec(&input).unwrap());
+    let (a, b) = input.split_at(100_000);
+    for codec in [Compression::Snappy, Compression::Gzip, Compression::Zstd] {
+        let mut both = Compressor::new().compress(codec, a).unwrap().to_vec();
+        both.extend_from_slice(Compressor::new().compress(codec, b).unwrap());
+        reads(codec, &both);
+    }
+
+    // zstd as a stream that does not know its length, with a checksum.
+    let mut encoder = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(&input).unwrap();
+    reads(Compression::Zstd, &encoder.finish().unwrap());
+}
+
+#[test]
+fn broken_checksums_inside_lz4_frames_are_noticed() {
+    use lz4_flex::frame::{FrameEncoder, FrameInfo};
+    use std::io::Write;
+    let info = FrameInfo::new().block_checksums(true).content_checksum(true);
+    let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+    encoder.write_all(&[7; 1000]).unwrap();
+    let frame = encoder.finish().unwrap();
+    for at in 0..frame.len() {
+        let mut broken = frame.clone();
+        broken[at] ^= 0x10;
+        let result = Decompressor::new().decompress(Compression::Lz4, &broken, LIMIT).map(<[u8]>::to_vec);
+        assert!(result.is_err(), "a bit changed at {at}");
+    }
+}
+
+#[test]
+fn a_compressor_forgets_the_batch_it_did_not_finish() {
+    let mut compressor = Compressor::new();
+    for codec in Compression::ALL {
+        let mut abandoned = BatchBuilder::new(header(codec), &mut compressor);
+        for _ in 0..100 {
+            abandoned.append(1, None, Some(&[1; 3000]), Headers::default()).unwrap();
+        }
+        let mut builder = BatchBuilder::new(header(codec), &mut compressor);
+        builder.append(1, None, Some(b"only"), Headers::default()).unwrap();
+        let batch = builder.finish().unwrap();
+        let records = read(&batch).unwrap();
+        assert_eq!(records.len(), 1);
+        assert_eq!(records[0].value.as_deref(), Some(&b"only"[..]));
+    }
+}
