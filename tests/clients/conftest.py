@@ -1,0 +1,91 @@
+"""Fixtures of the client tests. Run by scripts/test; by hand:
+
+    TOLLGATE_BIN=target/release/tollgate .clients/python/bin/python -m pytest tests/clients
+    CLIENTS_AGAINST=kafka ...            the same questions to Apache Kafka 4.4.0: do the tests ask for the right thing?
+    BOOTSTRAP=host:port ...              to a broker that runs already
+
+Every module has a server of its own (it restarts it), every test topics and groups of its own.
+"""
+
+import itertools
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from support import servers  # noqa: E402
+from support.jvm import Driver, Tools  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "gateway: needs policies, so Tollgate")
+    config.addinivalue_line("markers", "restarts: restarts the server")
+
+
+@pytest.fixture(autouse=True)
+def _skip(request):
+    markers = {marker.name for marker in request.node.iter_markers()}
+    if markers & {"gateway", "restarts"}:
+        server = request.getfixturevalue("server")
+        if "gateway" in markers and not server.gateway:
+            pytest.skip("needs policies: only Tollgate has them")
+        if "restarts" in markers and not server.restarts:
+            pytest.skip("this server is not ours to restart")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = servers.make(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.stop()
+    if isinstance(server, servers.Tollgate):
+        assert "panicked at" not in server.log(), server.log()
+
+
+@pytest.fixture
+def bootstrap(server) -> str:
+    return server.bootstrap
+
+
+@pytest.fixture(scope="session")
+def _jvms(tmp_path_factory):
+    jvms = {}
+    yield jvms
+    for jvm in jvms.values():
+        jvm.close()
+
+
+def _jvm(jvms, kind, folder):
+    if kind not in jvms or not jvms[kind].alive():
+        jvms[kind] = kind(folder.mktemp("jvm") / f"{kind.__name__.lower()}.log")
+    return jvms[kind]
+
+
+@pytest.fixture
+def driver(_jvms, tmp_path_factory) -> Driver:
+    return _jvm(_jvms, Driver, tmp_path_factory)
+
+
+@pytest.fixture
+def tools(_jvms, tmp_path_factory) -> Tools:
+    return _jvm(_jvms, Tools, tmp_path_factory)
+
+
+_ordinal = itertools.count()
+
+
+@pytest.fixture
+def topic(request) -> str:
+    """A topic name of the test's own; nothing is created."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name).strip("-")[:60].lower()
+    return f"{name}-{os.getpid()}-{next(_ordinal)}"
+
+
+@pytest.fixture
+def group(topic) -> str:
+    return f"group-of-{topic}"

@@ -1,0 +1,1 @@
+"""What the client tests share: servers to test against, the JVMs, waiting."""
