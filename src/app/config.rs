@@ -1,0 +1,468 @@
+//! What the settings come to: every value present, and checked against the others. Pure: nothing is opened, looked up or
+//! bound here.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::failure::Failure;
+use super::settings::Settings;
+use super::values::{Address, LogFormat, Size, Span};
+use crate::security::Mechanism;
+use crate::storage::FlushMode;
+
+/// Everything `serve` needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub listeners: Vec<Listener>,
+    pub users: PathBuf,
+    pub admin: Option<Address>,
+    pub data: PathBuf,
+    pub storage: Storage,
+    pub policies: Policies,
+    pub broker: Broker,
+    pub limits: Limits,
+    pub drain_timeout: Duration,
+    pub log: Log,
+}
+
+/// An address for Kafka clients.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    pub name: String,
+    pub address: Address,
+    /// What clients are told to connect to; nothing means the address they came to.
+    pub advertised: Option<Address>,
+    /// Empty: everyone is `User:ANONYMOUS`.
+    pub sasl: Vec<Mechanism>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Storage {
+    pub flush: FlushMode,
+    pub committers: usize,
+    pub max_open_files: usize,
+    pub tail_cache_bytes: usize,
+    pub max_pending_bytes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policies {
+    pub folder: PathBuf,
+    /// Someone named the folder: then it must exist. The default one may be missing, which means no policies.
+    pub named: bool,
+    pub seed: Option<u64>,
+}
+
+/// Defaults of topics and groups, in Kafka's units: -1 is no limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Broker {
+    pub cluster_id: Option<String>,
+    pub node_id: i32,
+    pub num_partitions: i32,
+    pub auto_create_topics: bool,
+    pub retention_ms: i64,
+    pub retention_bytes: i64,
+    pub segment_bytes: u32,
+    pub max_message_bytes: u32,
+    pub offsets_retention: Duration,
+    pub group_initial_rebalance_delay: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    pub max_frame_bytes: usize,
+    pub request_memory: usize,
+    pub response_memory: usize,
+    pub max_sessions: usize,
+    pub max_sessions_per_ip: usize,
+    pub idle_timeout: Duration,
+    pub frame_timeout: Duration,
+    pub auth_timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    pub format: LogFormat,
+    pub filter: String,
+}
+
+const MIB: u64 = 1 << 20;
+const DAY: Duration = Duration::from_secs(86_400);
+/// Kafka's smallest `segment.bytes`.
+const MIN_SEGMENT_BYTES: u64 = MIB;
+
+impl Config {
+    /// Fills in defaults and checks what one value alone cannot show.
+    pub fn resolve(settings: Settings) -> Result<Self, Failure> {
+        let listeners = listeners(&settings)?;
+        let at_least_one = |key, value: Option<u32>, default: u32| match value.unwrap_or(default) {
+            0 => Err(Failure::usage(format!("`{key}` must be at least 1"))),
+            value => Ok(value),
+        };
+        let int32 = |key, value: u32| {
+            i32::try_from(value).map_err(|_| Failure::usage(format!("`{key}` must be at most {}", i32::MAX)))
+        };
+        let bytes = |key, value: Option<Size>, default: u64, least: u64, most: u64| {
+            let value = value.map_or(default, |size| size.0);
+            match (least..=most).contains(&value) {
+                true => Ok(value),
+                false => {
+                    Err(Failure::usage(format!("`{key}` must be from {} to {}", Size(least), Size(most))))
+                }
+            }
+        };
+        // Above any memory or disk there is, and still a number of every width it is converted to.
+        let memory = |key, value, default| bytes(key, value, default, MIB, 1 << 40).map(to_usize);
+        let most_int32 = i32::MAX as u64;
+
+        let limits = Limits {
+            max_frame_bytes: to_usize(bytes(
+                "max_frame_bytes",
+                settings.max_frame_bytes.map(|t| t.0),
+                100 * MIB,
+                1024,
+                most_int32,
+            )?),
+            request_memory: memory("request_memory", settings.request_memory.map(|t| t.0), 256 * MIB)?,
+            response_memory: memory("response_memory", settings.response_memory.map(|t| t.0), 256 * MIB)?,
+            max_sessions: at_least_one("max_sessions", settings.max_sessions, 10_000)? as usize,
+            max_sessions_per_ip: at_least_one("max_sessions_per_ip", settings.max_sessions_per_ip, 8_000)?
+                as usize,
+            idle_timeout: time("idle_timeout", settings.idle_timeout.map(|t| t.0), Duration::from_secs(600))?,
+            frame_timeout: time(
+                "frame_timeout",
+                settings.frame_timeout.map(|t| t.0),
+                Duration::from_secs(60),
+            )?,
+            auth_timeout: time("auth_timeout", settings.auth_timeout.map(|t| t.0), Duration::from_secs(10))?,
+        };
+        if limits.request_memory < limits.max_frame_bytes {
+            return Err(Failure::usage(format!(
+                "`request_memory` ({}) must hold at least one request of `max_frame_bytes` ({})",
+                Size(limits.request_memory as u64),
+                Size(limits.max_frame_bytes as u64),
+            )));
+        }
+
+        let broker = Broker {
+            cluster_id: settings.cluster_id.map(cluster_id).transpose()?,
+            node_id: int32("node_id", settings.node_id.unwrap_or(1))?,
+            num_partitions: int32(
+                "num_partitions",
+                at_least_one("num_partitions", settings.num_partitions, 1)?,
+            )?,
+            auto_create_topics: settings.auto_create_topics.unwrap_or(true),
+            retention_ms: settings
+                .retention
+                .map_or(Some(Span(7 * DAY)), |t| t.0.0)
+                .map_or(-1, |span| i64::try_from(span.0.as_millis()).unwrap_or(i64::MAX)),
+            retention_bytes: settings
+                .retention_bytes
+                .and_then(|t| t.0.0)
+                .map_or(-1, |size| i64::try_from(size.0).unwrap_or(i64::MAX)),
+            segment_bytes: to_u32(bytes(
+                "segment_bytes",
+                settings.segment_bytes.map(|t| t.0),
+                1 << 30,
+                MIN_SEGMENT_BYTES,
+                most_int32,
+            )?),
+            max_message_bytes: to_u32(bytes(
+                "max_message_bytes",
+                settings.max_message_bytes.map(|t| t.0),
+                1_048_588,
+                1024,
+                limits.max_frame_bytes as u64,
+            )?),
+            offsets_retention: time("offsets_retention", settings.offsets_retention.map(|t| t.0), 7 * DAY)?,
+            group_initial_rebalance_delay: settings
+                .group_initial_rebalance_delay
+                .map_or(Duration::from_secs(3), |t| t.0.0),
+        };
+
+        Ok(Self {
+            listeners,
+            users: settings.users.unwrap_or_else(|| "./tollgate-users.toml".into()),
+            admin: settings.admin.map_or_else(|| Some(Address::new("127.0.0.1", 9644)), |t| t.0.0),
+            data: settings.data.unwrap_or_else(|| "./tollgate-data".into()),
+            storage: Storage {
+                flush: settings.flush.map(|t| t.0).unwrap_or_default(),
+                committers: at_least_one("committers", settings.committers, 4)?.min(256) as usize,
+                max_open_files: at_least_one("max_open_files", settings.max_open_files, 512)? as usize,
+                tail_cache_bytes: to_usize(bytes(
+                    "tail_cache",
+                    settings.tail_cache.map(|t| t.0),
+                    32 * MIB,
+                    0,
+                    1 << 40,
+                )?),
+                max_pending_bytes: memory("max_pending", settings.max_pending.map(|t| t.0), 128 * MIB)?,
+            },
+            policies: Policies {
+                named: settings.policies.is_some(),
+                folder: settings.policies.unwrap_or_else(|| "./policies".into()),
+                seed: settings.seed,
+            },
+            broker,
+            limits,
+            drain_timeout: settings.drain_timeout.map_or(Duration::from_secs(10), |t| t.0.0),
+            log: Log {
+                format: settings.log.map(|t| t.0).unwrap_or_default(),
+                filter: settings.log_level.unwrap_or_else(|| "info".into()),
+            },
+        })
+    }
+
+    /// Whether any listener asks for a login, so that users are needed.
+    pub fn needs_users(&self) -> bool {
+        self.listeners.iter().any(|listener| !listener.sasl.is_empty())
+    }
+
+    /// What is allowed and yet worth a second thought, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for Listener { name, address, sasl, advertised } in &self.listeners {
+            if address.is_loopback() {
+                continue;
+            }
+            if sasl.is_empty() {
+                warnings.push(format!(
+                    "listener `{name}` at {address} can be reached from other machines and asks for no \
+                     authentication: whoever connects is User:ANONYMOUS; set `sasl` to change that"
+                ));
+            } else if sasl.contains(&Mechanism::Plain) {
+                warnings.push(format!(
+                    "listener `{name}` at {address} can be reached from other machines and offers PLAIN: \
+                     passwords cross the network unencrypted, since TLS is not available yet"
+                ));
+            }
+            if advertised.as_ref().is_some_and(Address::is_loopback) {
+                warnings.push(format!(
+                    "listener `{name}` tells clients to connect to its advertised loopback address: clients on \
+                     other machines will reach themselves"
+                ));
+            }
+        }
+        if let Some(admin) = self.admin.as_ref().filter(|admin| !admin.is_loopback()) {
+            warnings.push(format!(
+                "the admin address {admin} can be reached from other machines: metrics and the names of users, topics \
+                 and clients are shown to whoever asks"
+            ));
+        }
+        warnings
+    }
+}
+
+/// The `listen` form, or the `[[listener]]` form; mixing them would leave open which one a flag speaks of.
+fn listeners(settings: &Settings) -> Result<Vec<Listener>, Failure> {
+    let mechanisms = |m: &Option<super::values::Mechanisms>| m.clone().map(|m| m.0).unwrap_or_default();
+    let listeners = match &settings.listener {
+        None => vec![Listener {
+            name: "default".into(),
+            address: settings.listen.clone().map_or_else(|| Address::new("127.0.0.1", 9092), |t| t.0),
+            advertised: settings.advertised.clone().map(|t| t.0),
+            sasl: mechanisms(&settings.sasl),
+        }],
+        Some(list) => {
+            let simple = [
+                ("listen", settings.listen.is_some()),
+                ("advertised", settings.advertised.is_some()),
+                ("sasl", settings.sasl.is_some()),
+            ];
+            if let Some((key, _)) = simple.into_iter().find(|(_, is_set)| *is_set) {
+                return Err(Failure::usage(format!(
+                    "`{key}` and [[listener]] cannot both be given: write it into the listener it is meant for"
+                )));
+            }
+            list.iter()
+                .map(|listener| Listener {
+                    name: listener.name.clone(),
+                    address: listener.address.0.clone(),
+                    advertised: listener.advertised.clone().map(|t| t.0),
+                    sasl: mechanisms(&listener.sasl),
+                })
+                .collect()
+        }
+    };
+    if listeners.is_empty() {
+        return Err(Failure::usage("there is no listener"));
+    }
+    let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
+    for Listener { name, address, advertised, .. } in &listeners {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(is_name) {
+            return Err(Failure::usage(format!(
+                "listener {name:?}: a name is 1 to 64 letters, digits, `-`, `_` and `.`"
+            )));
+        }
+        if !names.insert(name) {
+            return Err(Failure::usage(format!("two listeners are named `{name}`")));
+        }
+        if address.port != 0 && !addresses.insert(address) {
+            return Err(Failure::usage(format!("two listeners have the address {address}")));
+        }
+        if let Some(advertised) = advertised
+            && (advertised.is_unspecified() || advertised.port == 0)
+        {
+            return Err(Failure::usage(format!(
+                "listener `{name}`: clients cannot connect to the advertised address {advertised}"
+            )));
+        }
+        if let Ok(IpAddr::V4(ip)) = address.host.parse()
+            && ip.is_broadcast()
+        {
+            return Err(Failure::usage(format!("listener `{name}`: {address} cannot be listened on")));
+        }
+    }
+    Ok(listeners)
+}
+
+/// Kafka's ids are 22 characters of URL-safe base64; others are taken too, as Kafka takes them.
+fn cluster_id(id: String) -> Result<String, Failure> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match !id.is_empty() && id.len() <= 64 && id.chars().all(is_part) {
+        true => Ok(id),
+        false => Err(Failure::usage("`cluster_id` must be 1 to 64 letters, digits, `-`, `_` and `.`")),
+    }
+}
+
+fn time(key: &str, value: Option<Span>, default: Duration) -> Result<Duration, Failure> {
+    match value.map_or(default, |span| span.0) {
+        Duration::ZERO => Err(Failure::usage(format!("`{key}` must be longer than 0"))),
+        value => Ok(value),
+    }
+}
+
+fn to_usize(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+fn to_u32(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sources;
+    use super::*;
+    use std::path::Path;
+
+    fn config(file: &str) -> Result<Config, Failure> {
+        Config::resolve(sources::from_file(Path::new("tollgate.toml"), file)?)
+    }
+
+    #[test]
+    fn nothing_typed_is_the_documented_default() {
+        let config = config("").unwrap();
+        assert_eq!(config.listeners.len(), 1);
+        assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:9092");
+        assert_eq!(config.admin.as_ref().unwrap().to_string(), "127.0.0.1:9644");
+        assert_eq!(config.data, Path::new("./tollgate-data"));
+        assert_eq!(config.policies.folder, Path::new("./policies"));
+        assert!(!config.policies.named);
+        assert_eq!(config.storage.flush, FlushMode::GroupCommit);
+        assert_eq!(config.limits.max_frame_bytes, 100 << 20);
+        assert_eq!((config.broker.num_partitions, config.broker.auto_create_topics), (1, true));
+        assert_eq!(config.broker.retention_ms, 7 * 24 * 3_600_000);
+        assert_eq!(config.broker.retention_bytes, -1);
+        assert!(!config.needs_users());
+        assert_eq!(config.warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn help_tells_the_defaults_that_hold() {
+        use clap::Args;
+        let command = Settings::augment_args(clap::Command::new("x"));
+        let mut file = String::new();
+        for argument in command.get_arguments() {
+            let help = argument.get_help().unwrap().to_string();
+            let Some((_, default)) = help.rsplit_once("[default: ") else { continue };
+            let default = default.trim_end_matches(']');
+            let key = argument.get_long().unwrap().replace('-', "_");
+            if default.contains("drawn") || key == "policies" {
+                continue;
+            }
+            let bare = default.parse::<u64>().is_ok() || default == "true";
+            let value = if bare { default.to_owned() } else { format!("\"{default}\"") };
+            file.push_str(&format!("{key} = {value}\n"));
+        }
+        assert!(file.lines().count() > 25, "{file}");
+        assert_eq!(config(&file).unwrap(), config("").unwrap());
+    }
+
+    #[test]
+    fn values_that_cannot_be_meant_are_refused_by_name() {
+        for (file, expected) in [
+            ("max_sessions = 0", "`max_sessions` must be at least 1"),
+            ("num_partitions = 0", "`num_partitions` must be at least 1"),
+            ("node_id = 4294967295", "`node_id` must be at most 2147483647"),
+            ("idle_timeout = \"0s\"", "`idle_timeout` must be longer than 0"),
+            ("max_frame_bytes = 10", "`max_frame_bytes` must be from 1KiB to 2147483647"),
+            ("max_frame_bytes = \"3GiB\"", "`max_frame_bytes` must be from"),
+            ("segment_bytes = 1", "`segment_bytes` must be from 1MiB"),
+            ("max_message_bytes = \"200MiB\"", "`max_message_bytes` must be from 1KiB to 100MiB"),
+            (
+                "request_memory = \"10MiB\"",
+                "`request_memory` (10MiB) must hold at least one request of `max_frame_bytes` (100MiB)",
+            ),
+            ("cluster_id = \"\"", "`cluster_id` must be"),
+            ("listener = []", "there is no listener"),
+            (
+                "listen = \"h:1\"\n[[listener]]\nname = \"a\"\naddress = \"h:2\"",
+                "`listen` and [[listener]] cannot both be given",
+            ),
+            (
+                "sasl = \"PLAIN\"\n[[listener]]\nname = \"a\"\naddress = \"h:2\"",
+                "`sasl` and [[listener]] cannot both be given",
+            ),
+            (
+                "[[listener]]\nname = \"a\"\naddress = \"h:1\"\n[[listener]]\nname = \"a\"\naddress = \"h:2\"",
+                "two listeners are named `a`",
+            ),
+            (
+                "[[listener]]\nname = \"a\"\naddress = \"h:1\"\n[[listener]]\nname = \"b\"\naddress = \"h:1\"",
+                "two listeners have the address h:1",
+            ),
+            ("[[listener]]\nname = \"a b\"\naddress = \"h:1\"", "listener \"a b\": a name is 1 to 64"),
+            (
+                "advertised = \"0.0.0.0:9092\"",
+                "clients cannot connect to the advertised address 0.0.0.0:9092",
+            ),
+            ("advertised = \"h:0\"", "clients cannot connect to the advertised address h:0"),
+        ] {
+            let error = config(file).unwrap_err().to_string();
+            assert!(error.contains(expected), "{file:?} gives {error:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_to_the_network_is_said() {
+        let warnings = |file: &str| config(file).unwrap().warnings().join("\n");
+        assert!(warnings("listen = \"0.0.0.0:9092\"").contains("asks for no authentication"));
+        assert!(warnings("listen = \"0.0.0.0:9092\"\nsasl = \"PLAIN\"").contains("unencrypted"));
+        assert!(warnings("listen = \"0.0.0.0:9092\"\nsasl = \"SCRAM-SHA-512\"").is_empty());
+        assert!(warnings("listen = \"[::1]:9092\"").is_empty());
+        assert!(warnings("admin = \"0.0.0.0:1\"").contains("admin address 0.0.0.0:1"));
+        assert!(
+            warnings("listen = \"h:1\"\nsasl = \"SCRAM-SHA-512\"\nadvertised = \"localhost:1\"")
+                .contains("will reach themselves")
+        );
+    }
+
+    #[test]
+    fn unlimited_is_kafkas_minus_one() {
+        let config =
+            config("retention = \"unlimited\"\nretention_bytes = \"1GiB\"\nadmin = \"off\"").unwrap();
+        assert_eq!(config.broker.retention_ms, -1);
+        assert_eq!(config.broker.retention_bytes, 1 << 30);
+        assert_eq!(config.admin, None);
+    }
+
+    #[test]
+    fn a_listener_with_a_login_needs_users() {
+        assert!(config("sasl = \"SCRAM-SHA-256\"").unwrap().needs_users());
+        assert!(!config("sasl = \"\"").unwrap().needs_users());
+    }
+}

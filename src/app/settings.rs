@@ -1,0 +1,166 @@
+//! The one list of settings. A line below is at once a flag of `serve` (`--max-sessions`), a key of `tollgate.toml`
+//! (`max_sessions`) and a variable (`TOLLGATE_MAX_SESSIONS`); nothing can be one of them and not the others.
+
+use std::path::PathBuf;
+
+use super::values::{Address, Limit, LogFormat, Mechanisms, OptionalAddress, Size, Span, Text};
+use crate::storage::FlushMode;
+
+macro_rules! settings {
+    ($($heading:literal { $($(#[doc = $doc:literal])+ $name:ident : $type:ty, $value_name:literal;)+ })+) => {
+        /// What was typed, in one place it can be typed in. Nothing is required, nothing has a default yet.
+        #[derive(Debug, Clone, Default, PartialEq, clap::Args, serde::Deserialize)]
+        #[serde(default)]
+        pub struct Settings {
+            $($(
+                $(#[doc = $doc])+
+                #[arg(long, value_name = $value_name, help_heading = $heading)]
+                pub $name: Option<$type>,
+            )+)+
+            /// Only in the file: `[[listener]]`.
+            #[arg(skip)]
+            pub listener: Option<Vec<ListenerSettings>>,
+        }
+
+        impl Settings {
+            /// Every key that can be a flag and a variable too.
+            pub const KEYS: &[&str] = &[$($(stringify!($name),)+)+];
+
+            /// These settings, and where they say nothing, those of `lower`.
+            pub fn or(self, lower: Self) -> Self {
+                Self {
+                    $($($name: self.$name.or(lower.$name),)+)+
+                    listener: self.listener.or(lower.listener),
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    "Addresses" {
+        /// Address for Kafka clients [default: 127.0.0.1:9092]
+        listen: Text<Address>, "ADDR";
+        /// Address clients are told to connect to, if they cannot use the one they came to
+        advertised: Text<Address>, "ADDR";
+        /// SASL mechanisms clients must choose from, separated by commas; none means no authentication
+        sasl: Mechanisms, "LIST";
+        /// Users that can log in, kept by `tollgate user` [default: ./tollgate-users.toml]
+        users: PathBuf, "FILE";
+        /// Address for metrics, health and status, or "off" [default: 127.0.0.1:9644]
+        admin: Text<OptionalAddress>, "ADDR";
+    }
+    "Data" {
+        /// Folder of the broker's data [default: ./tollgate-data]
+        data: PathBuf, "DIR";
+        /// When a write counts as done: group-commit, interval, interval:200ms or os [default: group-commit]
+        flush: Text<FlushMode>, "MODE";
+        /// Threads that write and sync [default: 4]
+        committers: u32, "N";
+        /// Log files kept open for the next use [default: 512]
+        max_open_files: u32, "N";
+        /// Newest records kept in memory for consumers, over all partitions [default: 32MiB]
+        tail_cache: Text<Size>, "SIZE";
+        /// Produced bytes that may wait for the disk, over all partitions [default: 128MiB]
+        max_pending: Text<Size>, "SIZE";
+    }
+    "Policies" {
+        /// Folder of policies, watched for changes [default: ./policies]
+        policies: PathBuf, "DIR";
+        /// Seed of every draw that names none [default: drawn at start, and logged]
+        seed: u64, "N";
+    }
+    "Broker" {
+        /// The cluster's id [default: drawn once and kept with the data]
+        cluster_id: String, "ID";
+        /// The broker's id [default: 1]
+        node_id: u32, "N";
+        /// Partitions of a topic that is made without saying how many [default: 1]
+        num_partitions: u32, "N";
+        /// Whether a topic is made when a client first asks for it [default: true]
+        auto_create_topics: bool, "BOOL";
+        /// How long records are kept, or "unlimited" [default: 7d]
+        retention: Text<Limit<Span>>, "TIME";
+        /// How many bytes a partition keeps, or "unlimited" [default: unlimited]
+        retention_bytes: Text<Limit<Size>>, "SIZE";
+        /// Size at which a partition's log starts a new file [default: 1GiB]
+        segment_bytes: Text<Size>, "SIZE";
+        /// Largest record batch [default: 1048588]
+        max_message_bytes: Text<Size>, "SIZE";
+        /// How long committed offsets outlive their group [default: 7d]
+        offsets_retention: Text<Span>, "TIME";
+        /// How long the first member of a group waits for others [default: 3s]
+        group_initial_rebalance_delay: Text<Span>, "TIME";
+    }
+    "Limits" {
+        /// Largest request [default: 100MiB]
+        max_frame_bytes: Text<Size>, "SIZE";
+        /// Requests being gathered, over all sessions [default: 256MiB]
+        request_memory: Text<Size>, "SIZE";
+        /// Responses held back by delays, over all sessions [default: 256MiB]
+        response_memory: Text<Size>, "SIZE";
+        /// Client connections, over all listeners [default: 10000]
+        max_sessions: u32, "N";
+        /// Client connections from one address [default: 8000]
+        max_sessions_per_ip: u32, "N";
+        /// How long a session may be silent [default: 10m]
+        idle_timeout: Text<Span>, "TIME";
+        /// How long a request may take to arrive, from its first byte to its last [default: 60s]
+        frame_timeout: Text<Span>, "TIME";
+        /// How long a client may take to log in [default: 10s]
+        auth_timeout: Text<Span>, "TIME";
+        /// How long sessions may take to finish when the process is asked to end [default: 10s]
+        drain_timeout: Text<Span>, "TIME";
+    }
+    "Log" {
+        /// Form of log lines: text or json [default: text]
+        log: Text<LogFormat>, "FORMAT";
+        /// What is logged: a level, or levels by module as in "info,tollgate::gateway=debug" [default: info]
+        log_level: String, "FILTER";
+    }
+}
+
+/// One `[[listener]]` of the file.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+pub struct ListenerSettings {
+    pub name: String,
+    pub address: Text<Address>,
+    pub advertised: Option<Text<Address>>,
+    pub sasl: Option<Mechanisms>,
+}
+
+impl ListenerSettings {
+    pub const KEYS: &[&str] = &["name", "address", "advertised", "sasl"];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Args;
+
+    #[test]
+    fn every_key_is_a_flag_and_every_flag_a_key() {
+        let command = Settings::augment_args(clap::Command::new("x"));
+        let flags: Vec<String> =
+            command.get_arguments().filter_map(|a| a.get_long()).map(|long| long.replace('-', "_")).collect();
+        assert_eq!(flags, Settings::KEYS);
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{} explains itself", argument.get_id());
+        }
+    }
+
+    #[test]
+    fn no_variable_is_one_that_kubernetes_sets_for_a_service_named_tollgate() {
+        for key in Settings::KEYS {
+            assert!(*key != "port" && !key.starts_with("port_") && !key.starts_with("service_"), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_higher_one_wins_key_by_key() {
+        let high = Settings { max_sessions: Some(1), ..Settings::default() };
+        let low = Settings { max_sessions: Some(2), node_id: Some(3), ..Settings::default() };
+        let both = high.or(low);
+        assert_eq!((both.max_sessions, both.node_id), (Some(1), Some(3)));
+    }
+}
