@@ -97,6 +97,7 @@ impl Config {
     /// Fills in defaults and checks what one value alone cannot show.
     pub fn resolve(settings: Settings) -> Result<Self, Failure> {
         let listeners = listeners(&settings)?;
+        let users = Self::users_file(&settings);
         let at_least_one = |key, value: Option<u32>, default: u32| match value.unwrap_or(default) {
             0 => Err(Failure::usage(format!("`{key}` must be at least 1"))),
             value => Ok(value),
@@ -184,7 +185,7 @@ impl Config {
 
         Ok(Self {
             listeners,
-            users: settings.users.unwrap_or_else(|| "./tollgate-users.toml".into()),
+            users,
             admin: settings.admin.map_or_else(|| Some(Address::new("127.0.0.1", 9644)), |t| t.0.0),
             data: settings.data.unwrap_or_else(|| "./tollgate-data".into()),
             storage: Storage {
@@ -213,6 +214,11 @@ impl Config {
                 filter: settings.log_level.unwrap_or_else(|| "info".into()),
             },
         })
+    }
+
+    /// Where users are kept: `tollgate user` needs to know no more.
+    pub fn users_file(settings: &Settings) -> PathBuf {
+        settings.users.clone().unwrap_or_else(|| "./tollgate-users.toml".into())
     }
 
     /// Whether any listener asks for a login, so that users are needed.

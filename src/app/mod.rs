@@ -3,8 +3,131 @@
 //! The only room that joins others, and the only one that reads variables, prints, or ends the process. Reading is kept
 //! apart from doing: everything up to [`config::Config`] is pure.
 
+pub mod cli;
 pub mod config;
 pub mod failure;
+mod logging;
+mod password;
+pub mod ready;
 pub mod settings;
+pub mod shutdown;
 pub mod sources;
+mod users;
 pub mod values;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::security::SecretString;
+use cli::{Cli, Command, ConfigFile, Serve, User};
+use config::Config;
+use failure::Failure;
+use settings::Settings;
+
+/// Settings are looked for here when no file is named.
+const DEFAULT_FILE: &str = "./tollgate.toml";
+
+/// Does what was typed; a failure is one message on standard error and an exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    let result = Environment::read().and_then(|environment| match cli.command {
+        Command::Serve(serve) => self::serve(*serve, environment),
+        Command::Policy(_) => Err(Failure::cannot("the policy tools are not joined yet")),
+        Command::User(command) => user(&command, environment),
+        Command::Version => print(concat!("tollgate ", env!("CARGO_PKG_VERSION"))),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Standard error may be gone as well; the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "tollgate: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn serve(serve: Serve, environment: Environment) -> Result<(), Failure> {
+    let (settings, warnings) = gather(serve.settings, &serve.file, &environment)?;
+    let config = Config::resolve(settings)?;
+    if serve.check {
+        logging::filter(&config.log)?;
+        if config.needs_users() {
+            crate::security::users_file::load(&config.users).map_err(users::failure)?;
+        }
+        for warning in warnings.iter().chain(&config.warnings()) {
+            print(&format!("warning: {warning}"))?;
+        }
+        return print("settings are valid");
+    }
+    logging::start(&config.log, environment.no_color)?;
+    for warning in warnings.iter().chain(&config.warnings()) {
+        tracing::warn!("{warning}");
+    }
+    Err(Failure::cannot("the rooms are not joined yet"))
+}
+
+fn user(command: &User, environment: Environment) -> Result<(), Failure> {
+    let file = match command {
+        User::Add(add) => &add.user.users,
+        User::Remove(named) => &named.users,
+        User::List(file) => file,
+    };
+    let flags = Settings { users: file.users.clone(), ..Settings::default() };
+    let (settings, _) = gather(flags, &file.file, &environment)?;
+    let path = Config::users_file(&settings);
+    users::run(command, &path, environment.password, &mut std::io::stdout())
+}
+
+/// Flags before variables before the file.
+fn gather(
+    flags: Settings,
+    file: &ConfigFile,
+    environment: &Environment,
+) -> Result<(Settings, Vec<String>), Failure> {
+    let (variables, warnings) = sources::from_environment(environment.variables.iter().cloned())?;
+    let named = file.config.as_ref().or(environment.config.as_ref());
+    let path = named.map_or(Path::new(DEFAULT_FILE), PathBuf::as_path);
+    let file = match std::fs::read_to_string(path) {
+        Ok(text) => sources::from_file(path, &text)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => Settings::default(),
+        Err(e) => return Err(Failure::usage(format!("cannot read {}: {e}", path.display()))),
+    };
+    Ok((flags.or(variables).or(file), warnings))
+}
+
+/// What the process was given besides its arguments, read once.
+struct Environment {
+    /// Those that start with our prefix.
+    variables: Vec<(String, String)>,
+    config: Option<PathBuf>,
+    password: Option<SecretString>,
+    no_color: bool,
+}
+
+impl Environment {
+    fn read() -> Result<Self, Failure> {
+        let mut environment = Self { variables: Vec::new(), config: None, password: None, no_color: false };
+        for (name, value) in std::env::vars_os() {
+            let Some(name) = name.to_str() else { continue };
+            environment.no_color |= name == "NO_COLOR" && !value.is_empty();
+            let Some(ours) = name.strip_prefix(sources::VARIABLE_PREFIX) else { continue };
+            if ours == "CONFIG" {
+                environment.config = Some(value.into());
+                continue;
+            }
+            let value = value
+                .into_string()
+                .map_err(|_| Failure::usage(format!("the variable {name} is not UTF-8")))?;
+            match ours {
+                "PASSWORD" => environment.password = Some(SecretString::new(value)),
+                _ => environment.variables.push((name.to_owned(), value)),
+            }
+        }
+        Ok(environment)
+    }
+}
+
+fn print(line: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout(), "{line}")
+        .map_err(|e| Failure::cannot(format!("cannot write to standard output: {e}")))
+}
