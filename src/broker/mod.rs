@@ -1,1 +1,29 @@
-//! To be written.
+//! The embedded broker: what a single Kafka 4.4 node does with a request, over the durable log.
+//!
+//! `broker.rs` is the door: [`Broker::handle`] takes a request and gives a [`Reply`]. `route.rs` says which api goes to
+//! which handler, and ApiVersions is derived from it; `api/` holds one handler an api, with the versions and what is not
+//! implemented on top. `catalogue.rs` knows the topics and keeps them durably, `topic.rs` and `partition.rs` are what a
+//! handler works on, `producer_state.rs` makes retries harmless, `fetch_session.rs` and `fetch_wait.rs` serve
+//! consumers, `config/` defines what can be configured, `group/` coordinates consumer groups.
+//!
+//! The room knows `wire` and `storage`. It must not know sockets, sessions of clients beyond the [`Context`] it is
+//! given, policies, or that a gateway stands before it.
+
+mod api;
+#[allow(clippy::module_inception)]
+mod broker;
+pub mod catalogue;
+mod clock;
+pub mod config;
+mod context;
+mod error;
+pub mod group;
+pub mod partition;
+mod route;
+pub mod topic;
+
+pub use broker::Broker;
+pub use clock::{Clock, ManualClock};
+pub use config::BrokerConfig;
+pub use context::{Context, Reply, ReplyTo};
+pub use error::{ApiError, BrokerError};

@@ -71,11 +71,20 @@ impl Draws {
 pub enum Distribution {
     Fixed(Duration),
     /// Every time from `from` to `to` alike.
-    Uniform { from: Duration, to: Duration },
+    Uniform {
+        from: Duration,
+        to: Duration,
+    },
     /// The bell curve, cut at zero and at the cap.
-    Normal { mean: Duration, deviation: Duration },
+    Normal {
+        mean: Duration,
+        deviation: Duration,
+    },
     /// At least `least`, with the heavy tail that queues have: `least / u^(1/shape)`.
-    Pareto { least: Duration, shape: f64 },
+    Pareto {
+        least: Duration,
+        shape: f64,
+    },
 }
 
 /// No draw is longer: a heavy tail must not hold a response for ever.

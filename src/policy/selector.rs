@@ -38,7 +38,8 @@ pub struct When {
 
 impl WhoSelectors {
     pub fn matches(&self, principal: &str, client_id: &str, listener: &str, ip: IpAddr) -> bool {
-        let holds = |patterns: &Option<Patterns>, name: &str| patterns.as_ref().is_none_or(|p| p.matches(name));
+        let holds =
+            |patterns: &Option<Patterns>, name: &str| patterns.as_ref().is_none_or(|p| p.matches(name));
         holds(&self.principal, principal)
             && holds(&self.client_id, client_id)
             && holds(&self.listener, listener)
@@ -157,10 +158,16 @@ impl Cidr {
 #[derive(Debug, Clone, PartialEq)]
 pub enum RecordSelector {
     /// A header of a name that matches, with a value that matches (any value when none is given).
-    Header { name: Glob, value: Option<Patterns> },
+    Header {
+        name: Glob,
+        value: Option<Patterns>,
+    },
     /// A null key matches exclusions only.
     Key(Patterns),
-    Value { path: ValuePath, test: Test },
+    Value {
+        path: ValuePath,
+        test: Test,
+    },
 }
 
 /// A JSON path.

@@ -45,7 +45,8 @@ impl StateStore {
     pub fn window(&self, policy: &str, name: &str, length: Duration) -> Arc<Window> {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let named = (policy.to_owned(), name.to_owned(), length);
-        let window = windows.entry(named).or_insert_with(|| Arc::new(Window::new(self.clock.clone(), length)));
+        let window =
+            windows.entry(named).or_insert_with(|| Arc::new(Window::new(self.clock.clone(), length)));
         Arc::clone(window)
     }
 

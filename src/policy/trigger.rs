@@ -113,7 +113,8 @@ impl fmt::Display for Triggers {
         if let Some(p) = self.chance {
             write!(f, ".chance({p})")?;
         }
-        for (word, n) in [("every", self.every), ("nth", self.nth), ("first", self.first), ("after", self.after)]
+        for (word, n) in
+            [("every", self.every), ("nth", self.nth), ("first", self.first), ("after", self.after)]
         {
             if let Some(n) = n {
                 write!(f, ".{word}({n})")?;
@@ -188,8 +189,7 @@ mod tests {
         let (subjects, fired) = (Subjects::default(), Fired::default());
         let firing = Firing { rule: 1, seed: 2, age: LATE, fired: &fired };
         let triggers = with(|t| t.at_most = Some(3));
-        let hits =
-            (0..10).filter(|s| triggers.fire(firing, &subjects.next(*s), &subjects).is_some()).count();
+        let hits = (0..10).filter(|s| triggers.fire(firing, &subjects.next(*s), &subjects).is_some()).count();
         assert_eq!(hits, 3);
     }
 

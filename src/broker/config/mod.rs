@@ -1,0 +1,26 @@
+//! What can be configured: of the broker ([`BrokerConfig`], [`Settings`]) and of topics.
+
+mod settings;
+
+use std::collections::BTreeMap;
+
+pub use settings::Settings;
+
+use super::Clock;
+
+/// What the broker is opened with.
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    pub node_id: i32,
+    /// Used when the data folder has none yet; without it a random one is made.
+    pub cluster_id: Option<String>,
+    /// Kafka's broker settings by name (`num.partitions`), as in a `server.properties`.
+    pub properties: BTreeMap<String, String>,
+    pub clock: Clock,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        BrokerConfig { node_id: 1, cluster_id: None, properties: BTreeMap::new(), clock: Clock::system() }
+    }
+}

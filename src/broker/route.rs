@@ -1,0 +1,75 @@
+//! Which api goes to which handler, and so which apis and versions there are: ApiVersions is derived from here.
+
+use std::sync::Arc;
+
+use super::api;
+use super::broker::Broker;
+use super::context::{Context, Reply, ReplyTo};
+use crate::wire::api::api_versions::{ApiVersion, Response as ApiVersionsResponse};
+use crate::wire::{ApiKey, ErrorCode, RequestBody, Response};
+
+/// An api this broker serves, with the versions it advertises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    pub api: ApiKey,
+    pub min_version: i16,
+    pub max_version: i16,
+}
+
+macro_rules! routes {
+    ($($name:ident $lo:literal ..= $hi:literal => $($handler:ident)::+;)*) => {
+        /// In the order of their keys.
+        pub const ROUTES: &[Route] = &[
+            $(Route { api: ApiKey::$name, min_version: $lo, max_version: $hi },)*
+        ];
+
+        pub(super) fn dispatch(broker: &Arc<Broker>, cx: &Context, to: ReplyTo, body: RequestBody) -> Reply {
+            match body {
+                $(RequestBody::$name(body) if ($lo..=$hi).contains(&to.version) => {
+                    $($handler)::+(broker, cx, to, *body)
+                })*
+                // Known to `wire`, not served here: Kafka closes on an api it does not have.
+                _ => Reply::Close,
+            }
+        }
+    };
+}
+
+routes! {
+    OffsetCommit 2..=10 => groups;
+    OffsetFetch 1..=10 => groups;
+    FindCoordinator 0..=6 => groups;
+    JoinGroup 0..=9 => groups;
+    Heartbeat 0..=4 => groups;
+    LeaveGroup 0..=5 => groups;
+    SyncGroup 0..=5 => groups;
+    DescribeGroups 0..=6 => groups;
+    ListGroups 0..=5 => groups;
+    ApiVersions 0..=5 => api::api_versions::handle;
+    DeleteGroups 0..=3 => groups;
+    OffsetDelete 0..=0 => groups;
+}
+
+/// All that is about groups has one door of its own.
+fn groups(broker: &Arc<Broker>, cx: &Context, to: ReplyTo, body: impl Into<RequestBody>) -> Reply {
+    broker.groups.handle(cx, to, body.into())
+}
+
+pub(super) fn api_versions() -> Vec<ApiVersion> {
+    ROUTES
+        .iter()
+        .map(|route| ApiVersion {
+            api_key: route.api.0,
+            min_version: route.min_version,
+            max_version: route.max_version,
+            ..Default::default()
+        })
+        .collect()
+}
+
+pub(super) fn api_versions_fallback(correlation_id: i32) -> Response {
+    let api_keys = api_versions().into_iter().filter(|api| api.api_key == ApiKey::ApiVersions.0).collect();
+    let body =
+        ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION.0, api_keys, ..Default::default() };
+    Response { api: ApiKey::ApiVersions, version: 0, correlation_id, body: body.into() }
+}
