@@ -1,1 +1,26 @@
-//! To be written.
+//! Between clients and an upstream: accepts sessions, cuts their bytes into requests, lets the policies decide about each
+//! exchange, and sends the answers back in order and in time. It knows upstreams only by the trait in `upstream`; it must not
+//! know the embedded broker, files, or scripts.
+//!
+//! One request, end to end: `listener` accepts, `session` runs three loops in one task. `read` gathers a frame; `pipeline` runs
+//! the request stage (security, then chaos) and submits what is left; `in_flight` keeps the order; the pipeline's response
+//! stage runs as answers become ready; `write` sends each when it is its turn and its time.
+
+mod auth;
+pub mod budget;
+pub mod end;
+mod in_flight;
+pub mod limits;
+pub mod listener;
+pub mod metrics;
+mod pipeline;
+mod read;
+pub mod registry;
+mod session;
+pub mod upstream;
+mod write;
+
+pub use end::EndCause;
+pub use limits::Limits;
+pub use listener::{Gateway, Listener, ListenerConfig};
+pub use upstream::{Caller, Submitted, Upstream};

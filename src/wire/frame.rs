@@ -75,23 +75,28 @@ impl Decoder for FrameCodec {
                 Ok(Some(Event::Chunk(src.split_to(take).freeze())))
             }
             None => {
-                let Some(prefix) = src.first_chunk::<4>().copied() else { return Ok(None) };
-                if std::mem::take(&mut self.first)
-                    && let Some(other) = greeting(prefix)
-                {
-                    return Err(FrameError::NotKafka(other));
-                }
-                let len = i32::from_be_bytes(prefix);
-                let size = usize::try_from(len).map_err(|_| FrameError::Negative(len))?;
-                if size > self.max {
-                    return Err(FrameError::TooLarge(size, self.max));
-                }
+                let Some(size) = frame_length(src, self.max, self.first)? else { return Ok(None) };
+                self.first = false;
                 src.advance(4);
                 self.left = Some(size);
                 Ok(Some(Event::Head(size)))
             }
         }
     }
+}
+
+/// The payload length of the frame at the front of `src`, once its prefix is there. `first` looks for other protocols' greetings.
+pub fn frame_length(src: &[u8], max: usize, first: bool) -> Result<Option<usize>, FrameError> {
+    let Some(prefix) = src.first_chunk::<4>().copied() else { return Ok(None) };
+    if first && let Some(other) = greeting(prefix) {
+        return Err(FrameError::NotKafka(other));
+    }
+    let len = i32::from_be_bytes(prefix);
+    let size = usize::try_from(len).map_err(|_| FrameError::Negative(len))?;
+    if size > max {
+        return Err(FrameError::TooLarge(size, max));
+    }
+    Ok(Some(size))
 }
 
 /// As lengths these would announce more than 300 MB, far past any limit in use.

@@ -49,6 +49,8 @@ impl Cx {
 pub trait Wire: Sized {
     fn read(reader: &mut Reader, cx: Cx) -> Result<Self, WireError>;
     fn write(&self, writer: &mut Writer, cx: Cx);
+    /// Gives every error code in it to `found`; `is_code` says that the field at hand is one.
+    fn errors(&self, _is_code: bool, _found: &mut dyn FnMut(i16)) {}
 }
 
 /// A value that has a form for null.
@@ -57,7 +59,12 @@ pub trait Nullable: Sized {
     fn write_nullable(value: Option<&Self>, writer: &mut Writer, cx: Cx);
 }
 
-impl<T: Nullable + Default> Wire for Option<T> {
+impl<T: Nullable + Default + Wire> Wire for Option<T> {
+    fn errors(&self, _: bool, found: &mut dyn FnMut(i16)) {
+        if let Some(value) = self {
+            value.errors(false, found);
+        }
+    }
     #[inline]
     fn read(reader: &mut Reader, cx: Cx) -> Result<Self, WireError> {
         match T::read_nullable(reader, cx.null(false))? {
@@ -89,7 +96,24 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(i8 i16 u16 i32 i64 f64);
+numbers!(i8 u16 i32 i64 f64);
+
+impl Wire for i16 {
+    #[inline]
+    fn read(reader: &mut Reader, _: Cx) -> Result<Self, WireError> {
+        reader.i16()
+    }
+    #[inline]
+    fn write(&self, writer: &mut Writer, _: Cx) {
+        writer.i16(*self)
+    }
+    #[inline]
+    fn errors(&self, is_code: bool, found: &mut dyn FnMut(i16)) {
+        if is_code {
+            found(*self);
+        }
+    }
+}
 
 impl Wire for bool {
     fn read(reader: &mut Reader, _: Cx) -> Result<Self, WireError> {
@@ -189,6 +213,11 @@ impl<T: Wire> Wire for Vec<T> {
     }
     fn write(&self, writer: &mut Writer, cx: Cx) {
         Self::write_nullable(Some(self), writer, cx)
+    }
+    fn errors(&self, _: bool, found: &mut dyn FnMut(i16)) {
+        for item in self {
+            item.errors(false, found);
+        }
     }
 }
 
@@ -294,6 +323,11 @@ macro_rules! schema {
                     })?;
                 }
                 Ok(it)
+            }
+
+            fn errors(&self, _: bool, found: &mut dyn FnMut(i16)) {
+                use $crate::wire::schema::Wire;
+                $( <$ty as Wire>::errors(&self.$field, matches!(stringify!($field), "error_code"), found); )*
             }
 
             fn write(&self, writer: &mut $crate::wire::write::Writer, cx: $crate::wire::schema::Cx) {

@@ -297,6 +297,11 @@ macro_rules! apis {
                 Ok(())
             }
 
+            /// Every error code in it, top level and elements alike; 0 is none.
+            pub fn errors(&self, found: &mut dyn FnMut(i16)) {
+                match self { $(ResponseBody::$name(body) => body.errors(false, found),)* }
+            }
+
             /// Takes out what a reply lists and `keep` refuses.
             pub fn retain(&mut self, version: i16, keep: &mut dyn FnMut(&Part) -> bool) {
                 match self { $(ResponseBody::$name(body) => {

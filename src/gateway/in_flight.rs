@@ -1,0 +1,257 @@
+//! The exchanges of one session whose answers are owed, in request order: first until the answer is known (`waiting`), then
+//! until it is due (`due`). Release times never go backwards; what is held counts against the session and the process.
+
+use super::{
+    budget::{Budget, Share},
+    end::EndCause,
+    upstream::Answering,
+};
+use crate::wire::{Piece, Response};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::{sync::Notify, time::Instant};
+
+/// How a session is closed once all before it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// An orderly close.
+    Close(EndCause),
+    /// An RST.
+    Reset(EndCause),
+    /// Nothing is sent any more and the connection stays open until the client gives up.
+    Silence,
+}
+
+/// An answer on its way.
+pub enum Answered {
+    Now(Option<Response>),
+    Later(Answering),
+    /// No answer: after what is owed, this.
+    End(Closing),
+}
+
+/// One exchange between its request and its response stage.
+pub struct Waiting<X> {
+    pub exchange: X,
+    pub answered: Answered,
+}
+
+/// A frame and when it may leave.
+pub struct Due<X> {
+    pub exchange: X,
+    /// Empty for an exchange without a response.
+    pub pieces: Vec<Piece>,
+    pub release_at: Option<Instant>,
+    pub closing: Option<Closing>,
+    pub share: Share,
+}
+
+struct State<X> {
+    waiting: VecDeque<Waiting<X>>,
+    due: VecDeque<Due<X>>,
+    /// Taken from `waiting`, not yet in `due`.
+    between: usize,
+    held_bytes: usize,
+    last_release: Option<Instant>,
+}
+
+/// The queues of one session, shared by its three loops.
+pub struct InFlight<X> {
+    state: Mutex<State<X>>,
+    arrived: Notify,
+    ready: Notify,
+    left: Notify,
+    max_count: usize,
+    max_bytes: usize,
+    held: Arc<Budget>,
+}
+
+impl<X> InFlight<X> {
+    pub fn new(max_count: usize, max_bytes: usize, held: Arc<Budget>) -> Self {
+        InFlight {
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                due: VecDeque::new(),
+                between: 0,
+                held_bytes: 0,
+                last_release: None,
+            }),
+            arrived: Notify::new(),
+            ready: Notify::new(),
+            left: Notify::new(),
+            max_count,
+            max_bytes,
+            held,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<X>> {
+        // A panic in another loop of the same task ends the task; the state is never seen half-changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Exchanges whose answers are owed.
+    pub fn len(&self) -> usize {
+        let state = self.state();
+        state.waiting.len() + state.between + state.due.len()
+    }
+
+    /// Waits until another exchange may begin.
+    pub async fn room(&self) {
+        loop {
+            let left = self.left.notified();
+            {
+                let state = self.state();
+                let count = state.waiting.len() + state.between + state.due.len();
+                if count < self.max_count && (state.held_bytes < self.max_bytes || count == 0) {
+                    return;
+                }
+            }
+            left.await;
+        }
+    }
+
+    /// Waits until every exchange so far has its answer (it need not be sent yet).
+    pub async fn answered(&self) {
+        loop {
+            let left = self.left.notified();
+            {
+                let state = self.state();
+                if state.waiting.is_empty() && state.between == 0 {
+                    return;
+                }
+            }
+            left.await;
+        }
+    }
+
+    pub fn push(&self, waiting: Waiting<X>) {
+        self.state().waiting.push_back(waiting);
+        self.arrived.notify_one();
+    }
+
+    /// The next exchange in request order.
+    pub async fn next_waiting(&self) -> Waiting<X> {
+        loop {
+            {
+                let mut state = self.state();
+                if let Some(next) = state.waiting.pop_front() {
+                    state.between += 1;
+                    return next;
+                }
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Takes what `pieces` hold in memory from the process's budget of held bytes, waiting for it if need be.
+    pub async fn hold(&self, pieces: &[Piece]) -> Share {
+        let bytes: usize = pieces.iter().map(|p| if let Piece::Bytes(b) = p { b.len() } else { 0 }).sum();
+        let mut share = Share::new(&self.held);
+        share.grow(bytes).await;
+        share
+    }
+
+    /// Hands an answered exchange to the writer. Its release time becomes no earlier than any before it.
+    pub fn push_due(&self, mut due: Due<X>) {
+        let mut state = self.state();
+        state.between = state.between.saturating_sub(1);
+        if let Some(last) = state.last_release {
+            due.release_at = Some(due.release_at.map_or(last, |at| at.max(last)));
+        }
+        if due.release_at.is_some() {
+            state.last_release = due.release_at;
+        }
+        state.held_bytes += due.share.bytes();
+        state.due.push_back(due);
+        drop(state);
+        self.ready.notify_one();
+        self.left.notify_waiters();
+    }
+
+    /// The next frame to send; waits for its time.
+    pub async fn next_due(&self) -> Due<X> {
+        loop {
+            let release_at = {
+                let mut state = self.state();
+                match state.due.front() {
+                    None => None,
+                    Some(front) if front.release_at.is_none_or(|at| at <= Instant::now()) => {
+                        if let Some(due) = self.pop(&mut state) {
+                            return due;
+                        }
+                        None
+                    }
+                    Some(front) => front.release_at,
+                }
+            };
+            match release_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => self.ready.notified().await,
+            }
+        }
+    }
+
+    /// The next frame if it may leave now.
+    pub fn try_next_due(&self) -> Option<Due<X>> {
+        let mut state = self.state();
+        let front = state.due.front()?;
+        if front.release_at.is_some_and(|at| at > Instant::now()) {
+            return None;
+        }
+        self.pop(&mut state)
+    }
+
+    fn pop(&self, state: &mut State<X>) -> Option<Due<X>> {
+        let due = state.due.pop_front()?;
+        state.held_bytes = state.held_bytes.saturating_sub(due.share.bytes());
+        if state.due.is_empty() && state.waiting.is_empty() {
+            // An idle session keeps no queue memory.
+            state.due = VecDeque::new();
+            state.waiting = VecDeque::new();
+        }
+        self.left.notify_waiters();
+        Some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn due(queue: &InFlight<u32>, n: u32, after: Option<Duration>) -> Due<u32> {
+        let release_at = after.map(|d| Instant::now() + d);
+        Due { exchange: n, pieces: Vec::new(), release_at, closing: None, share: Share::new(&queue.held) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn delays_overlap_and_answers_never_overtake() {
+        let queue = InFlight::new(10, 1000, Budget::new(1000));
+        let start = Instant::now();
+        for n in 0..5 {
+            queue.push_due(due(&queue, n, Some(Duration::from_millis(200))));
+        }
+        queue.push_due(due(&queue, 5, None));
+        for n in 0..6 {
+            assert_eq!(queue.next_due().await.exchange, n);
+        }
+        assert_eq!(start.elapsed(), Duration::from_millis(200));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_session_is_not_read() {
+        let queue = InFlight::<u32>::new(1, 1000, Budget::new(1000));
+        queue.room().await;
+        queue.push(Waiting { exchange: 1, answered: Answered::Now(None) });
+        assert!(tokio::time::timeout(Duration::from_secs(1), queue.room()).await.is_err());
+        let next = queue.next_waiting().await;
+        assert!(tokio::time::timeout(Duration::from_secs(1), queue.room()).await.is_err());
+        queue.push_due(due(&queue, next.exchange, None));
+        queue.answered().await;
+        queue.next_due().await;
+        queue.room().await;
+    }
+}

@@ -1,0 +1,51 @@
+//! Everything a stranger can grow, and how far.
+
+use std::time::Duration;
+
+/// Bounds on sessions, frames and time. Every value is enforced; 0 is not "unlimited" anywhere.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Largest request frame, in bytes (Kafka's `socket.request.max.bytes`).
+    pub max_frame_bytes: usize,
+    /// Largest frame of a client that has not authenticated yet.
+    pub max_frame_bytes_unauthenticated: usize,
+    /// Sessions of all listeners together.
+    pub max_sessions: usize,
+    /// Sessions of one remote address.
+    pub max_sessions_per_address: usize,
+    /// Bytes of requests being gathered or waiting for their effects, all sessions together.
+    pub request_memory_bytes: usize,
+    /// Bytes of responses held back in one session; past it the session is not read.
+    pub held_bytes_per_session: usize,
+    /// The same for all sessions together.
+    pub held_bytes: usize,
+    /// Exchanges of one session whose answers are still owed; past it the session is not read.
+    pub max_in_flight: usize,
+    /// A frame must be complete this long after its first byte.
+    pub frame_timeout: Duration,
+    /// A session without a request for so long is closed (Kafka's `connections.max.idle.ms`).
+    pub idle_timeout: Duration,
+    /// A listener with SASL closes a session that has not authenticated by then.
+    pub authentication_timeout: Duration,
+    /// A client that takes no bytes for so long is closed.
+    pub write_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_frame_bytes: 100 * 1024 * 1024,
+            max_frame_bytes_unauthenticated: 64 * 1024,
+            max_sessions: 20_000,
+            max_sessions_per_address: 20_000,
+            request_memory_bytes: 512 * 1024 * 1024,
+            held_bytes_per_session: 16 * 1024 * 1024,
+            held_bytes: 256 * 1024 * 1024,
+            max_in_flight: 100,
+            frame_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(600),
+            authentication_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Client-facing addresses: accepts connections within their limits, starts sessions, drains them at the end.
+
+use super::{
+    auth::SaslConfig, budget::Budget, end::EndCause, limits::Limits, metrics::Metrics, registry::Registry,
+    session, upstream::Upstream,
+};
+use crate::wire::Str;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+
+/// What all sessions share.
+pub struct Gateway {
+    pub limits: Limits,
+    pub metrics: Arc<Metrics>,
+    pub registry: Arc<Registry>,
+    pub upstream: Arc<dyn Upstream>,
+    pub(super) request_memory: Arc<Budget>,
+    pub(super) held: Arc<Budget>,
+    stop: watch::Sender<bool>,
+}
+
+impl Gateway {
+    pub fn new(limits: Limits, metrics: Arc<Metrics>, upstream: Arc<dyn Upstream>) -> Arc<Gateway> {
+        Arc::new(Gateway {
+            registry: Registry::new(&limits),
+            request_memory: Budget::new(limits.request_memory_bytes),
+            held: Budget::new(limits.held_bytes),
+            limits,
+            metrics,
+            upstream,
+            stop: watch::Sender::new(false),
+        })
+    }
+
+    /// Tells listeners to stop accepting and sessions to end after the answers they owe.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Ready once `stop` was called.
+    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stop = self.stop.subscribe();
+        async move {
+            // The sender lives in the gateway that listeners and sessions hold.
+            let _ = stop.wait_for(|stop| *stop).await;
+        }
+    }
+}
+
+/// How a listener is set up.
+#[derive(Clone)]
+pub struct ListenerConfig {
+    pub name: String,
+    pub address: SocketAddr,
+    /// What clients are told to connect to; without it, the address they reached.
+    pub advertised: Option<(String, u16)>,
+    /// None: every client is `User:ANONYMOUS`.
+    pub sasl: Option<SaslConfig>,
+}
+
+/// A bound listener.
+pub struct Listener {
+    pub(super) name: Str,
+    pub(super) advertised: Option<(Str, u16)>,
+    pub(super) sasl: Option<SaslConfig>,
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds the address; it accepts from here on, and `serve` takes what it accepted.
+    pub fn bind(config: ListenerConfig) -> io::Result<Listener> {
+        let socket = Socket::new(Domain::for_address(config.address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restart must not wait for the last sessions' TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&config.address.into())?;
+        socket.listen(1024)?;
+        let socket = TcpListener::from_std(socket.into())?;
+        Ok(Listener {
+            name: Str::from(config.name),
+            advertised: config.advertised.map(|(host, port)| (Str::from(host), port)),
+            sasl: config.sasl,
+            address: socket.local_addr()?,
+            socket,
+        })
+    }
+
+    /// The address it listens on (with the port the system chose for port 0).
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts until the gateway stops; then waits for its sessions to end, at most `drain` long.
+    pub async fn serve(self, gateway: Arc<Gateway>, drain: Duration) {
+        let stopped = gateway.stopped();
+        tokio::pin!(stopped);
+        let mut sessions = JoinSet::new();
+        let listener = Arc::new(self);
+        loop {
+            tokio::select! {
+                accepted = listener.socket.accept() => match accepted {
+                    Ok((stream, remote)) => {
+                        gateway.metrics.accepted();
+                        start(&gateway, &listener, stream, remote, &mut sessions);
+                    }
+                    Err(error) => {
+                        // Out of descriptors, or a connection that died in the queue: others may fare better.
+                        tracing::warn!(%error, listener = %listener.name, "a connection could not be accepted");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                },
+                Some(_) = sessions.join_next() => {}
+                () = &mut stopped => break,
+            }
+        }
+        let all = async { while sessions.join_next().await.is_some() {} };
+        if tokio::time::timeout(drain, all).await.is_err() {
+            tracing::warn!(sessions = sessions.len(), listener = %listener.name, "sessions did not end in time and are cut off");
+            sessions.shutdown().await;
+        }
+    }
+}
+
+fn start(
+    gateway: &Arc<Gateway>,
+    listener: &Arc<Listener>,
+    stream: TcpStream,
+    remote: SocketAddr,
+    sessions: &mut JoinSet<()>,
+) {
+    let Some(registered) = gateway.registry.enter(&listener.name, remote) else {
+        gateway.metrics.ended(EndCause::TooManySessions);
+        tracing::warn!(%remote, listener = %listener.name, "refused: too many sessions");
+        return;
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, %remote, "TCP_NODELAY could not be set");
+    }
+    if let Err(error) = SockRef::from(&stream).set_keepalive(true) {
+        tracing::debug!(%error, %remote, "keepalive could not be set");
+    }
+    sessions.spawn(session::run(gateway.clone(), listener.clone(), stream, registered));
+}

@@ -1,0 +1,397 @@
+//! One client connection, from accept to close: three loops in one task. The reader takes requests, the completer turns answers
+//! into frames in request order, the writer sends each when it is due.
+
+use super::{
+    auth::{Authentication, Step},
+    end::EndCause,
+    in_flight::{Answered, Closing, Due, InFlight, Waiting},
+    listener::{Gateway, Listener},
+    pipeline::{Exchange, Pipeline, Taken},
+    read::{Frame, FrameReader},
+    registry::{Registered, SessionInfo},
+    upstream::Caller,
+    write::FrameWriter,
+};
+use crate::wire::{ApiKey, Piece, Request, RequestBody, Str, WireErrorKind, header::Head, read::Reader};
+use bytes::Bytes;
+use socket2::SockRef;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{
+    net::{TcpStream, tcp::WriteHalf},
+    time::Instant,
+};
+
+/// Frames that are due together are sent together up to this many bytes.
+const SEND_TOGETHER: usize = 256 * 1024;
+
+pub(super) async fn run(
+    gateway: Arc<Gateway>,
+    listener: Arc<Listener>,
+    mut stream: TcpStream,
+    registered: Registered,
+) {
+    let info = registered.info.clone();
+    let states = &gateway.metrics.sessions;
+    let counted = StateGauge::enter(states, if listener.sasl.is_some() { "authenticating" } else { "open" });
+    let (refused, delay) = Pipeline::connect(&gateway, &listener, &info).unwrap_or_default();
+    if let Some(delay) = delay {
+        tokio::time::sleep(delay).await;
+    }
+    let closing = match refused {
+        Some(closing) => closing,
+        None => serve(&gateway, &listener, &mut stream, &info, counted).await,
+    };
+    let cause = match closing {
+        Closing::Close(cause) => cause,
+        Closing::Reset(cause) => {
+            // Closing a socket with unsent-data lingering of zero sends a RST.
+            if let Err(error) = SockRef::from(&stream).set_linger(Some(Duration::ZERO)) {
+                tracing::debug!(%error, "the connection is closed instead of reset");
+            }
+            cause
+        }
+        Closing::Silence => EndCause::ClientClosed,
+    };
+    drop(stream);
+    gateway.metrics.ended(cause);
+    let who = info.who();
+    let (principal, client_id) = (&who.principal, who.client_id.as_deref().unwrap_or(""));
+    if cause.is_notable() {
+        tracing::info!(session = info.id, remote = %info.remote, %principal, client_id, %cause, "session ended");
+    } else {
+        tracing::debug!(session = info.id, remote = %info.remote, %principal, client_id, %cause, "session ended");
+    }
+}
+
+async fn serve(
+    gateway: &Arc<Gateway>,
+    listener: &Arc<Listener>,
+    stream: &mut TcpStream,
+    info: &Arc<SessionInfo>,
+    counted: StateGauge,
+) -> Closing {
+    let local = stream.local_addr().ok();
+    let (read, write) = stream.split();
+    let limits = &gateway.limits;
+    let in_flight = InFlight::new(limits.max_in_flight, limits.held_bytes_per_session, gateway.held.clone());
+    let (host, port) = match &listener.advertised {
+        Some((host, port)) => (host.clone(), i32::from(*port)),
+        None => local.map_or((Str::default(), 0), |a| (Str::from(a.ip().to_string()), i32::from(a.port()))),
+    };
+    let caller = Caller {
+        session: info.id,
+        principal: Str::from_static("User:ANONYMOUS"),
+        client_id: None,
+        remote: info.remote.ip(),
+        listener: listener.name.clone(),
+        advertised_host: host,
+        advertised_port: port,
+    };
+    info.update(|who| {
+        who.principal = caller.principal.clone();
+        who.state = counted.state;
+    });
+    let pipeline = Pipeline::new(gateway.clone());
+    let mut session = ReaderLoop {
+        gateway,
+        info,
+        in_flight: &in_flight,
+        pipeline: &pipeline,
+        reader: FrameReader::new(read, &gateway.request_memory),
+        authentication: Authentication::new(listener.sasl.clone()),
+        caller: Arc::new(caller),
+        counted,
+        opened: Instant::now(),
+    };
+    let reading = async {
+        let closing = session.run().await;
+        match closing {
+            // What is owed to a client that is still there goes out first.
+            Closing::Close(
+                EndCause::ClientClosed | EndCause::ClientClosedMidFrame | EndCause::Connection,
+            ) => closing,
+            closing => {
+                in_flight.push(Waiting { exchange: Exchange::none(), answered: Answered::End(closing) });
+                std::future::pending().await
+            }
+        }
+    };
+    let completing = async {
+        loop {
+            let Waiting { exchange, answered } = in_flight.next_waiting().await;
+            let due = pipeline.complete(&in_flight, exchange, answered).await;
+            in_flight.push_due(due);
+        }
+    };
+    let writing = write_loop(gateway, info, &in_flight, write);
+    // Polled in this order, an answer that is ready at once leaves in the same turn.
+    tokio::select! {
+        biased;
+        closing = reading => closing,
+        () = completing => Closing::Close(EndCause::Connection),
+        closing = writing => closing,
+    }
+}
+
+async fn write_loop(
+    gateway: &Gateway,
+    info: &SessionInfo,
+    in_flight: &InFlight<Exchange>,
+    write: WriteHalf<'_>,
+) -> Closing {
+    let mut writer = FrameWriter::new(write, gateway.limits.write_timeout);
+    loop {
+        let mut next = Some(in_flight.next_due().await);
+        let mut closing = None;
+        let mut sent: Vec<(ApiKey, usize, Instant)> = Vec::new();
+        while let Some(due) = next.take() {
+            let Due { exchange, pieces, closing: end, .. } = due;
+            if !pieces.is_empty() {
+                let bytes = pieces.iter().map(Piece::len).sum();
+                sent.push((exchange.api, bytes, exchange.started));
+                writer.push(pieces);
+            }
+            closing = end;
+            if closing.is_none() && writer.buffered() < SEND_TOGETHER {
+                next = in_flight.try_next_due();
+            }
+        }
+        if let Err(cause) = writer.flush().await {
+            return Closing::Close(cause);
+        }
+        for (api, bytes, started) in sent {
+            gateway.metrics.answered(api, bytes, started.elapsed());
+        }
+        info.bytes_out.store(writer.sent, Relaxed);
+        info.in_flight.store(in_flight.len() as u64, Relaxed);
+        match closing {
+            None => {}
+            Some(Closing::Silence) => std::future::pending().await,
+            Some(closing) => return closing,
+        }
+    }
+}
+
+struct ReaderLoop<'a> {
+    gateway: &'a Arc<Gateway>,
+    info: &'a Arc<SessionInfo>,
+    in_flight: &'a InFlight<Exchange>,
+    pipeline: &'a Pipeline,
+    reader: FrameReader<'a>,
+    authentication: Authentication,
+    caller: Arc<Caller>,
+    counted: StateGauge,
+    opened: Instant,
+}
+
+impl ReaderLoop<'_> {
+    async fn run(&mut self) -> Closing {
+        let stopped = self.gateway.stopped();
+        tokio::pin!(stopped);
+        loop {
+            let next = async {
+                self.in_flight.room().await;
+                let limits = &self.gateway.limits;
+                let (max, idle) = if self.authentication.is_done() {
+                    (limits.max_frame_bytes, limits.idle_timeout)
+                } else {
+                    let left = (self.opened + limits.authentication_timeout)
+                        .saturating_duration_since(Instant::now());
+                    (limits.max_frame_bytes_unauthenticated, left)
+                };
+                self.reader.next(max, idle, limits.frame_timeout).await
+            };
+            let frame = tokio::select! {
+                biased;
+                frame = next => frame,
+                () = &mut stopped => return Closing::Close(EndCause::Shutdown),
+            };
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(EndCause::Idle) if !self.authentication.is_done() => {
+                    return Closing::Close(EndCause::AuthenticationTimeout);
+                }
+                Err(cause) => {
+                    self.explain(cause);
+                    return Closing::Close(cause);
+                }
+            };
+            if let Err(closing) = self.take(frame).await {
+                return closing;
+            }
+        }
+    }
+
+    /// Says in the log what a person would want to know of a peer that does not speak Kafka to us.
+    fn explain(&self, cause: EndCause) {
+        let (remote, listener) = (self.info.remote, &self.info.listener);
+        match cause {
+            EndCause::Tls => {
+                tracing::warn!(%remote, %listener, "the client speaks TLS, this listener is plaintext; set security.protocol accordingly")
+            }
+            EndCause::Http => {
+                tracing::warn!(%remote, %listener, "the client speaks HTTP, this listener speaks Kafka; is it meant for the admin address?")
+            }
+            EndCause::FrameTooLarge => {
+                tracing::warn!(%remote, %listener, limit = self.gateway.limits.max_frame_bytes, "the client announced a frame over the limit")
+            }
+            EndCause::FrameTimeout => {
+                tracing::warn!(%remote, %listener, "a frame was begun and not completed in time")
+            }
+            _ => {}
+        }
+    }
+
+    async fn take(&mut self, frame: Frame) -> Result<(), Closing> {
+        let bytes = frame.payload.len() + 4;
+        self.info.bytes_in.fetch_add(bytes as u64, Relaxed);
+        self.info.requests.fetch_add(1, Relaxed);
+        if self.authentication.expects_bare_token() {
+            return self.bare_token(frame).await;
+        }
+        let mut request = match Request::parse(frame.payload.clone()) {
+            Ok(request) => request,
+            Err(error) => {
+                let text = error.to_string();
+                return self.unreadable(&frame.payload, error.kind, &text);
+            }
+        };
+        if let Some(api) = self.gateway.metrics.api(request.api()) {
+            api.requests.inc();
+            api.bytes_in.inc_by(bytes as u64);
+        }
+        self.note_client(&mut request);
+        let exchange = Exchange::new(&request, frame.share);
+        match self.authentication.take(&mut request, &self.gateway.metrics).await {
+            Step::Pass => {}
+            Step::Reply(reply) => {
+                self.in_flight.push(Waiting { exchange, answered: Answered::Now(Some(reply)) });
+                return Ok(());
+            }
+            Step::Authenticated(principal, reply) => {
+                self.authenticated(principal.as_str());
+                self.in_flight.push(Waiting { exchange, answered: Answered::Now(Some(reply)) });
+                return Ok(());
+            }
+            Step::Failed(reply, cause) => {
+                self.in_flight.push(Waiting { exchange, answered: Answered::Now(Some(reply)) });
+                return Err(Closing::Close(cause));
+            }
+            Step::Refused(cause) => return Err(Closing::Close(cause)),
+        }
+        match self.pipeline.request(&self.caller, request, exchange) {
+            Taken::Go(waiting) => self.in_flight.push(waiting),
+            Taken::Barrier(waiting) => {
+                self.in_flight.push(waiting);
+                self.in_flight.answered().await;
+            }
+            Taken::Nothing => {}
+            Taken::End(closing) => return Err(closing),
+            Taken::Malformed(error) => {
+                tracing::warn!(remote = %self.info.remote, %error, "a request could not be read");
+                return Err(Closing::Close(EndCause::Malformed));
+            }
+        }
+        Ok(())
+    }
+
+    /// A request whose header or version says nothing to us. Kafka closes, except for ApiVersions (KIP-511).
+    fn unreadable(&mut self, payload: &Bytes, kind: WireErrorKind, error: &str) -> Result<(), Closing> {
+        let remote = self.info.remote;
+        match kind {
+            WireErrorKind::UnsupportedVersion { version, .. } => {
+                if let Ok(head) = Head::read(&mut Reader::new(payload.clone()))
+                    && head.api == ApiKey::ApiVersions
+                    && version >= 0
+                {
+                    let reply = self.gateway.upstream.unknown_api_versions(&self.caller, head.correlation_id);
+                    let exchange = Exchange::of(ApiKey::ApiVersions);
+                    self.in_flight.push(Waiting { exchange, answered: Answered::Now(Some(reply)) });
+                    return Ok(());
+                }
+                tracing::warn!(%remote, error, "a version of an api that is not supported");
+                Err(Closing::Close(EndCause::UnsupportedVersion))
+            }
+            WireErrorKind::UnknownApi(_) => {
+                tracing::warn!(%remote, error, "an api that is not supported");
+                Err(Closing::Close(EndCause::UnknownApi))
+            }
+            _ => {
+                tracing::warn!(%remote, error, "a frame that is no Kafka request");
+                Err(Closing::Close(EndCause::Malformed))
+            }
+        }
+    }
+
+    async fn bare_token(&mut self, frame: Frame) -> Result<(), Closing> {
+        let (token, principal) = self
+            .authentication
+            .bare_token(&frame.payload, &self.gateway.metrics)
+            .await
+            .map_err(Closing::Close)?;
+        if let Some(principal) = principal {
+            self.authenticated(principal.as_str());
+        }
+        let mut framed = Vec::with_capacity(4 + token.len());
+        framed.extend_from_slice(&(token.len() as u32).to_be_bytes());
+        framed.extend_from_slice(&token);
+        self.in_flight
+            .push(Waiting { exchange: Exchange::bare(Bytes::from(framed)), answered: Answered::Now(None) });
+        Ok(())
+    }
+
+    fn authenticated(&mut self, principal: &str) {
+        let principal = Str::from(principal);
+        self.caller = Arc::new(Caller { principal: principal.clone(), ..(*self.caller).clone() });
+        self.counted.change("open");
+        self.info.update(|who| {
+            who.principal = principal;
+            who.state = "open";
+        });
+    }
+
+    /// The client id may change with every request; software name and version come with ApiVersions.
+    fn note_client(&mut self, request: &mut Request) {
+        if request.client_id() != self.caller.client_id.as_ref() {
+            let client_id = request.client_id().map(Str::detached);
+            self.caller = Arc::new(Caller { client_id: client_id.clone(), ..(*self.caller).clone() });
+            self.info.update(|who| who.client_id = client_id);
+        }
+        if request.api() == ApiKey::ApiVersions
+            && request.version() >= 3
+            && let Ok(RequestBody::ApiVersions(body)) = request.body()
+        {
+            let mut software = format!("{} {}", body.client_software_name, body.client_software_version);
+            software.truncate(software.floor_char_boundary(200));
+            self.info.update(|who| who.client_software = Some(software));
+        }
+    }
+}
+
+/// Counts a session under its state as long as it lives.
+struct StateGauge {
+    gauge: prometheus::IntGaugeVec,
+    state: &'static str,
+}
+
+impl StateGauge {
+    fn enter(gauge: &prometheus::IntGaugeVec, state: &'static str) -> Self {
+        gauge.with_label_values(&[state]).inc();
+        StateGauge { gauge: gauge.clone(), state }
+    }
+
+    fn change(&mut self, state: &'static str) {
+        self.gauge.with_label_values(&[self.state]).dec();
+        self.gauge.with_label_values(&[state]).inc();
+        self.state = state;
+    }
+}
+
+impl Drop for StateGauge {
+    fn drop(&mut self) {
+        self.gauge.with_label_values(&[self.state]).dec();
+    }
+}

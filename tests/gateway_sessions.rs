@@ -1,0 +1,202 @@
+//! Sessions at the level of sockets: order, limits, foreign bytes, memory of idle ones, draining.
+
+mod support;
+
+use std::{
+    io::ErrorKind,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use support::{Scripted, agree, agreeable, heartbeat, start};
+use tokio::sync::oneshot;
+use tollgate::gateway::{Limits, Submitted};
+use tollgate::wire::{
+    ApiKey, RequestBody, Response, ResponseBody,
+    api::{api_versions::ApiVersionsRequest, heartbeat::HeartbeatResponse},
+};
+
+#[tokio::test]
+async fn answers_leave_in_request_order_though_they_become_ready_in_another() {
+    type Release = (oneshot::Sender<()>, i32);
+    let releases: Arc<Mutex<Vec<Release>>> = Arc::default();
+    let kept = releases.clone();
+    let upstream = Scripted::new(move |_, mut request| {
+        let (release, released) = oneshot::channel();
+        kept.lock().unwrap().push((release, request.correlation_id()));
+        let response = agree(&mut request);
+        let later = Box::pin(async move {
+            released.await.ok();
+            response
+        });
+        Submitted::Later { response: later, barrier: false }
+    });
+    let running = start(upstream.clone(), Limits::default()).await;
+    let mut client = running.client().await;
+    for group in ["a", "b", "c"] {
+        client.send(4, "test", heartbeat(group)).await;
+    }
+    running.until("tollgate_requests_total", &[("api", "Heartbeat")], 3.0).await;
+    while releases.lock().unwrap().len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    // The last becomes ready first.
+    while let Some((release, _)) = { releases.lock().unwrap().pop() } {
+        release.send(()).ok();
+    }
+    for n in 1..=3 {
+        assert_eq!(client.receive(ApiKey::Heartbeat, 4).await.correlation_id, n);
+    }
+}
+
+#[tokio::test]
+async fn a_barrier_keeps_the_next_request_waiting() {
+    let (release, released) = oneshot::channel::<()>();
+    let released = Mutex::new(Some(released));
+    let upstream = Scripted::new(move |_, mut request| {
+        let response = agree(&mut request);
+        match released.lock().unwrap().take() {
+            Some(released) => {
+                let response = Box::pin(async move {
+                    released.await.ok();
+                    response
+                });
+                Submitted::Later { response, barrier: true }
+            }
+            None => Submitted::Now(response),
+        }
+    });
+    let running = start(upstream.clone(), Limits::default()).await;
+    let mut client = running.client().await;
+    client.send(4, "test", heartbeat("first")).await;
+    client.send(4, "test", heartbeat("second")).await;
+    running.until("tollgate_requests_total", &[("api", "Heartbeat")], 1.0).await;
+    assert_eq!(upstream.apis().len(), 1);
+    release.send(()).unwrap();
+    assert_eq!(client.receive(ApiKey::Heartbeat, 4).await.correlation_id, 1);
+    assert_eq!(client.receive(ApiKey::Heartbeat, 4).await.correlation_id, 2);
+}
+
+#[tokio::test]
+async fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
+    let running = start(Scripted::new(agreeable), Limits::default()).await;
+    let mut client = running.client().await;
+    client.send_raw(&[0, 0, 0, 14, 0, 18, 0, 99, 0, 0, 0, 5, 0, 2, b'm', b'e', 0, 0]).await;
+    let response = client.receive(ApiKey::ApiVersions, 0).await;
+    assert_eq!(response.correlation_id, 5);
+    let ResponseBody::ApiVersions(body) = response.body else { panic!() };
+    assert_eq!(body.error_code, 35);
+    client.ask(4, ApiVersionsRequest::default()).await;
+}
+
+#[tokio::test]
+async fn what_is_no_kafka_is_named_and_closed() {
+    let limits = Limits { frame_timeout: Duration::from_millis(300), ..Limits::default() };
+    let running = start(Scripted::new(agreeable), limits).await;
+    let cases: &[(&[u8], &str)] = &[
+        (b"GET / HTTP/1.1\r\n\r\n", "http"),
+        (&[0x16, 3, 1, 2, 0, 1], "tls_on_plaintext"),
+        (&[0x7f, 0xff, 0xff, 0xff], "frame_too_large"),
+        (&[0xff, 0xff, 0xff, 0xff], "malformed"),
+        (&[0, 0, 0, 3, 1, 2, 3], "malformed"),
+        (&[0, 0, 0, 8, 3, 231, 0, 0, 0, 0, 0, 1], "unknown_api"),
+        (&[0, 0, 0, 10, 0, 0, 0, 2, 0, 0, 0, 1, 0xff, 0xff], "unsupported_version"),
+        (&[0, 0, 0, 100, 1, 2, 3], "frame_timeout"),
+    ];
+    for (bytes, cause) in cases {
+        let mut client = running.client().await;
+        client.send_raw(bytes).await;
+        let end = client.closed().await;
+        assert!(matches!(&end, Ok(rest) if rest.is_empty()) || end.is_err(), "{cause}");
+        running.until("tollgate_sessions_ended_total", &[("cause", cause)], 1.0).await;
+    }
+    // None of them touched the others.
+    running.client().await.ask(4, heartbeat("g")).await;
+}
+
+#[tokio::test]
+async fn too_many_sessions_are_refused_and_places_come_back() {
+    let limits = Limits { max_sessions: 2, ..Limits::default() };
+    let running = start(Scripted::new(agreeable), limits).await;
+    let mut first = running.client().await;
+    first.ask(4, heartbeat("g")).await;
+    let mut second = running.client().await;
+    second.ask(4, heartbeat("g")).await;
+    running.client().await.closed().await.ok();
+    running.until("tollgate_sessions_ended_total", &[("cause", "too_many_sessions")], 1.0).await;
+    drop(first);
+    running.until("tollgate_sessions_ended_total", &[("cause", "client_closed")], 1.0).await;
+    running.client().await.ask(4, heartbeat("g")).await;
+}
+
+#[tokio::test]
+async fn a_session_that_owes_too_much_is_not_read() {
+    let upstream =
+        Scripted::new(|_, _| Submitted::Later { response: Box::pin(std::future::pending()), barrier: false });
+    let limits = Limits { max_in_flight: 3, ..Limits::default() };
+    let running = start(upstream.clone(), limits).await;
+    let mut client = running.client().await;
+    for _ in 0..10 {
+        client.send(4, "test", heartbeat("g")).await;
+    }
+    running.until("tollgate_requests_total", &[("api", "Heartbeat")], 3.0).await;
+    // A second session is served meanwhile, which gives the first every chance to go too far.
+    let mut other = running.client().await;
+    for _ in 0..3 {
+        other.send(4, "test", heartbeat("g")).await;
+    }
+    running.until("tollgate_requests_total", &[("api", "Heartbeat")], 6.0).await;
+    assert_eq!(upstream.apis().len(), 6);
+}
+
+#[tokio::test]
+async fn stopping_sends_what_is_owed_and_takes_nothing_new() {
+    let (release, released) = oneshot::channel::<()>();
+    let released = Mutex::new(Some(released));
+    let upstream = Scripted::new(move |_, request| {
+        let released = released.lock().unwrap().take();
+        let response = async move {
+            if let Some(released) = released {
+                released.await.ok();
+            }
+            let body = HeartbeatResponse { error_code: 27, ..Default::default() };
+            Some(Response::new(&request, body.into()))
+        };
+        Submitted::Later { response: Box::pin(response), barrier: false }
+    });
+    let running = start(upstream.clone(), Limits::default()).await;
+    let mut client = running.client().await;
+    client.send(4, "test", heartbeat("g")).await;
+    while upstream.apis().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    running.gateway.stop();
+    release.send(()).unwrap();
+    let response = client.receive(ApiKey::Heartbeat, 4).await;
+    assert!(matches!(response.body, ResponseBody::Heartbeat(b) if b.error_code == 27));
+    assert_eq!(client.closed().await.unwrap(), b"");
+    running.until("tollgate_sessions_ended_total", &[("cause", "shutdown")], 1.0).await;
+    let refused = tokio::net::TcpStream::connect(running.address).await;
+    assert!(matches!(refused, Err(e) if e.kind() == ErrorKind::ConnectionRefused));
+}
+
+#[tokio::test]
+async fn the_upstream_sees_requests_in_arrival_order() {
+    let upstream = Scripted::new(agreeable);
+    let running = start(upstream.clone(), Limits::default()).await;
+    let mut client = running.client().await;
+    for n in 0..200 {
+        client.send(4, "test", heartbeat(&n.to_string())).await;
+    }
+    for _ in 0..200 {
+        client.receive(ApiKey::Heartbeat, 4).await;
+    }
+    let asked = upstream.asked.lock().unwrap();
+    let groups: Vec<String> = asked
+        .iter()
+        .map(|(_, body)| match body {
+            RequestBody::Heartbeat(body) => body.group_id.to_string(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(groups, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
+}
