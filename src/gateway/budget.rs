@@ -93,15 +93,17 @@ mod tests {
         assert!(first.try_grow(80));
         let mut second = Share::new(&budget);
         assert!(!second.try_grow(30));
-        let waiting = second.grow(30);
-        tokio::pin!(waiting);
-        tokio::select! {
-            biased;
-            () = &mut waiting => panic!("nothing was there to take"),
-            () = std::future::ready(()) => {}
+        {
+            let waiting = second.grow(30);
+            tokio::pin!(waiting);
+            tokio::select! {
+                biased;
+                () = &mut waiting => panic!("nothing was there to take"),
+                () = std::future::ready(()) => {}
+            }
+            drop(first);
+            waiting.await;
         }
-        drop(first);
-        waiting.await;
         assert_eq!(budget.taken(), 30);
         drop(second);
         assert_eq!(budget.taken(), 0);
