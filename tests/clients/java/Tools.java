@@ -13,8 +13,8 @@ import org.apache.kafka.common.utils.Exit;
 
 /**
  * Runs Kafka's command-line tools one after the other in one JVM: starting a JVM for each would be most of the tests' time.
- * Each is entered by its own main(), with its own arguments, input and outputs; only its exit is caught, by the hook that
- * Kafka's tools leave through.
+ * Each is entered by its own main(), with its own arguments, input and outputs; its exit is caught and its shutdown hooks are
+ * run, through the one class by which all of Kafka's tools leave.
  *
  * A line on standard input: the main class, then standard input and each argument in base64 ("-" for empty), separated by blanks.
  * The answer: exit code, standard output, standard error, the latter two in base64.
@@ -40,7 +40,8 @@ public class Tools {
         };
         Exit.setExitProcedure(leave);
         Exit.setHaltProcedure(leave);
-        Exit.setShutdownHookAdder((name, hook) -> { });
+        List<Runnable> hooks = new ArrayList<>();
+        Exit.setShutdownHookAdder((name, hook) -> hooks.add(hook));
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII));
         for (String line = in.readLine(); line != null; line = in.readLine()) {
             String[] words = line.trim().split(" +");
@@ -65,6 +66,8 @@ public class Tools {
                 e.printStackTrace(System.err);
                 code = 127;
             } finally {
+                hooks.forEach(Runnable::run); // the console producer sends its last batch in one
+                hooks.clear();
                 System.setIn(oldIn);
                 System.setOut(answers);
                 System.setErr(log);
