@@ -170,10 +170,28 @@ pub enum RecordSelector {
     },
 }
 
-/// A JSON path.
+/// A JSON path into a value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValuePath {
     pub text: String,
+}
+
+impl ValuePath {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text.starts_with('$') {
+            true => Ok(Self { text: text.to_owned() }),
+            false => Err(format!("\"{text}\" is not a path; a path begins with $, as \"$.card.number\"")),
+        }
+    }
+
+    /// The first value found, if `json` is JSON and has one there.
+    pub fn first(&self, json: &[u8]) -> Option<serde_json::Value> {
+        let mut value: serde_json::Value = serde_json::from_slice(json).ok()?;
+        for name in self.text.split('.').skip(1) {
+            value = value.get_mut(name)?.take();
+        }
+        Some(value)
+    }
 }
 
 /// What is asked of a value found at a path.

@@ -1,0 +1,161 @@
+//! Faults: harm on purpose. One small file each: what it is told, and what it does to a verdict.
+//!
+//! Each fault says whether the upstream executes the request it touches. What it drew goes to the journal.
+
+pub mod delay;
+pub mod end;
+pub mod fail;
+pub mod lose;
+
+use super::random::{Distribution, Draws};
+use crate::wire::ErrorCode;
+use std::fmt;
+use std::time::Duration;
+
+/// Whether the upstream executes the request that a fault touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executed {
+    /// The request is not executed.
+    No,
+    /// The request is executed, whatever the client is told.
+    Yes,
+    /// The fault does not touch the request's fate.
+    Untouched,
+}
+
+impl Executed {
+    /// As the journal says it: the fault happens before or after the upstream did its work.
+    pub fn place(self) -> &'static str {
+        match self {
+            Self::No => "before",
+            Self::Yes => "after",
+            Self::Untouched => "around",
+        }
+    }
+}
+
+/// A fault of a rule.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    Delay(Distribution),
+    Fail(ErrorCode),
+    FailAfter(ErrorCode),
+    LoseRequest,
+    LoseResponse,
+    Disconnect,
+    Reset,
+}
+
+/// What faults do to one part, or to the exchange it belongs to. Adds up over the rules that fire.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Harm {
+    pub delay: Duration,
+    pub fail: Option<ErrorCode>,
+    pub fail_after: Option<ErrorCode>,
+    pub lose: Option<super::verdict::Lose>,
+    pub end: Option<super::verdict::End>,
+}
+
+/// What a fault did, for the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Injected {
+    pub executed: Executed,
+    /// What was drawn or chosen, if anything.
+    pub parameter: Option<String>,
+    /// Later chaos rules leave the part alone.
+    pub terminal: bool,
+}
+
+impl Fault {
+    pub fn inject(&self, draws: &mut Draws, harm: &mut Harm) -> Injected {
+        match self {
+            Self::Delay(distribution) => delay::inject(distribution, draws, harm),
+            Self::Fail(code) => fail::before(*code, harm),
+            Self::FailAfter(code) => fail::after(*code, harm),
+            Self::LoseRequest => lose::request(harm),
+            Self::LoseResponse => lose::response(harm),
+            Self::Disconnect => end::disconnect(harm),
+            Self::Reset => end::reset(harm),
+        }
+    }
+
+    /// The word that writes it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Delay(_) => "delay",
+            Self::Fail(_) => "fail",
+            Self::FailAfter(_) => "fail_after",
+            Self::LoseRequest => "lose_request",
+            Self::LoseResponse => "lose_response",
+            Self::Disconnect => "disconnect",
+            Self::Reset => "reset",
+        }
+    }
+
+    /// Whether it makes an answer for the part, which an api must have a place for.
+    pub fn answers(&self) -> bool {
+        matches!(self, Self::Fail(_) | Self::FailAfter(_))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delay(distribution) => write!(f, "delay({distribution})"),
+            Self::Fail(code) | Self::FailAfter(code) => write!(f, "{}({code})", self.word()),
+            _ => write!(f, "{}()", self.word()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::random::Event;
+    use crate::policy::verdict::{End, Lose};
+
+    fn inject(faults: &[Fault]) -> (Harm, Vec<Injected>) {
+        let mut draws = Draws::new(1, 2, Event { subject: 3, ordinal: 4, attempt: 0 });
+        let mut harm = Harm::default();
+        let injected = faults.iter().map(|f| f.inject(&mut draws, &mut harm)).collect();
+        (harm, injected)
+    }
+
+    #[test]
+    fn delays_add_up() {
+        let ms = |n| Distribution::Fixed(Duration::from_millis(n));
+        let (harm, injected) = inject(&[Fault::Delay(ms(200)), Fault::Delay(ms(50))]);
+        assert_eq!(harm, Harm { delay: Duration::from_millis(250), ..Harm::default() });
+        assert!(injected.iter().all(|i| !i.terminal && i.executed == Executed::Untouched));
+        assert_eq!(injected[0].parameter.as_deref(), Some("200ms"));
+    }
+
+    #[test]
+    fn errors_are_before_or_after() {
+        let (harm, injected) = inject(&[Fault::Fail(ErrorCode::NOT_LEADER_OR_FOLLOWER)]);
+        assert_eq!(harm.fail, Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+        assert_eq!((injected[0].executed, injected[0].terminal), (Executed::No, true));
+        let (harm, injected) = inject(&[Fault::FailAfter(ErrorCode::REQUEST_TIMED_OUT)]);
+        assert_eq!((harm.fail, harm.fail_after), (None, Some(ErrorCode::REQUEST_TIMED_OUT)));
+        assert_eq!((injected[0].executed, injected[0].terminal), (Executed::Yes, true));
+    }
+
+    #[test]
+    fn a_lost_request_stays_lost() {
+        let (harm, injected) = inject(&[Fault::LoseResponse]);
+        assert_eq!(harm.lose, Some(Lose::Response));
+        assert_eq!(injected[0].executed, Executed::Yes);
+        let (harm, _) = inject(&[Fault::LoseRequest, Fault::LoseResponse]);
+        assert_eq!(harm.lose, Some(Lose::Request), "what is not executed has no response to lose");
+        let (harm, injected) = inject(&[Fault::LoseResponse, Fault::LoseRequest]);
+        assert_eq!(harm.lose, Some(Lose::Request));
+        assert_eq!(injected[1].executed, Executed::No);
+    }
+
+    #[test]
+    fn ends_are_gentle_or_not() {
+        assert_eq!(inject(&[Fault::Disconnect]).0.end, Some(End::Disconnect));
+        assert_eq!(inject(&[Fault::Reset]).0.end, Some(End::Reset));
+        assert_eq!(inject(&[Fault::Reset, Fault::Disconnect]).0.end, Some(End::Reset));
+    }
+}

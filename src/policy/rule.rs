@@ -1,0 +1,362 @@
+//! A rule: head, selectors, triggers, actions. Plain data, made once when its policy is loaded, shared by all
+//! threads. Closures are named by their index in the policy; no Rhai value is here.
+
+use super::error::Place;
+use super::fault::Fault;
+use super::glob::{Glob, Patterns};
+use super::random::identity;
+use super::selector::{Selectors, ValuePath, When};
+use super::template::Template;
+use super::trigger::{Fired, Firing, Triggers};
+use crate::security::SecretBytes;
+use crate::wire::{ApiKey, Operation};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A policy file as its rules know it.
+#[derive(Debug)]
+pub struct PolicyInfo {
+    pub name: String,
+    pub purpose: String,
+    pub file: PathBuf,
+    pub text: Arc<str>,
+    /// Of the text: what is unchanged keeps its activation.
+    pub hash: u128,
+    pub seed: Option<u64>,
+    pub expires: Option<Duration>,
+    pub observe: bool,
+    /// How many closures its script gives to rules.
+    pub closures: usize,
+    pub secrets: super::secrets::Secrets,
+}
+
+/// Which exchanges a rule is about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Head {
+    Access(Operations),
+    Connect,
+    Produce,
+    Fetch,
+    Request(ApiSet),
+}
+
+impl Head {
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Access(_) => "on_access",
+            Self::Connect => "on_connect",
+            Self::Produce => "on_produce",
+            Self::Fetch => "on_fetch",
+            Self::Request(_) => "on_request",
+        }
+    }
+
+    pub fn covers(&self, api: ApiKey) -> bool {
+        match self {
+            Self::Access(_) | Self::Connect => false,
+            Self::Produce => api == ApiKey::Produce,
+            Self::Fetch => api == ApiKey::Fetch,
+            Self::Request(apis) => apis.contains(api),
+        }
+    }
+}
+
+/// A set of Kafka's operations; empty means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Operations(pub Vec<Operation>);
+
+impl Operations {
+    pub fn contains(&self, operation: Operation) -> bool {
+        self.0.is_empty() || self.0.contains(&operation)
+    }
+
+    /// Whether an allow of these also allows `operation`, as Kafka's authorizer has it: who may read, write,
+    /// delete or alter may describe.
+    pub fn implies(&self, operation: Operation) -> bool {
+        use Operation::*;
+        let by: &[Operation] = match operation {
+            Describe => &[Read, Write, Delete, Alter],
+            DescribeConfigs => &[AlterConfigs],
+            _ => &[],
+        };
+        self.contains(operation) || by.iter().any(|op| self.contains(*op))
+    }
+}
+
+/// A set of apis, by key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ApiSet(u128);
+
+impl ApiSet {
+    pub fn insert(&mut self, api: ApiKey) {
+        if (0..128).contains(&api.0) {
+            self.0 |= 1 << api.0;
+        }
+    }
+
+    pub fn contains(&self, api: ApiKey) -> bool {
+        (0..128).contains(&api.0) && self.0 & (1 << api.0) != 0
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = ApiKey> + '_ {
+        (0..128).map(ApiKey).filter(|api| self.contains(*api))
+    }
+}
+
+/// Security rules come first, whatever the file order; chaos meets what they let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Security,
+    Chaos,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    Deny(Option<String>),
+    Allow,
+    Mask(Mask),
+    SetHeader { name: String, value: Template },
+    RemoveHeader(Patterns),
+    RequireHeader(Glob),
+    Audit,
+    /// A closure over each record: its index among those of the policy, and its text.
+    Each(When),
+    Fault(Fault),
+}
+
+/// What is masked, how, and what becomes of a value in which nothing can be found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mask {
+    pub target: Target,
+    pub how: How,
+    pub on_unparsable: Unparsable,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    Path(ValuePath),
+    Key,
+    Header(Glob),
+}
+
+/// How a value is made unreadable.
+#[derive(Debug, Clone)]
+pub enum How {
+    All,
+    Email,
+    KeepFirst(usize),
+    KeepLast(usize),
+    Hash { secret: String, key: Arc<SecretBytes> },
+    Replace(String),
+    Pattern { regex: regex::Regex, text: String },
+    Null,
+}
+
+impl PartialEq for How {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Email => f.write_str("email"),
+            Self::KeepFirst(n) => write!(f, "keep_first({n})"),
+            Self::KeepLast(n) => write!(f, "keep_last({n})"),
+            // the secret's name, never the secret
+            Self::Hash { secret, .. } => write!(f, "hash({secret})"),
+            Self::Replace(text) => write!(f, "replace({text})"),
+            Self::Pattern { regex, text } => write!(f, "pattern({regex}, {text})"),
+            Self::Null => f.write_str("to_null()"),
+        }
+    }
+}
+
+/// What becomes of a value that a mask cannot parse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unparsable {
+    /// Empty, with a header that names the rule.
+    #[default]
+    Empty,
+    /// Null, with the header: deliberate, as null means "delete" downstream.
+    Null,
+    /// The partition is refused.
+    Error,
+    /// Left as it is.
+    Pass,
+}
+
+impl Action {
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Fault(_) => Some(Kind::Chaos),
+            // what is written down takes no side
+            Self::Audit => None,
+            _ => Some(Kind::Security),
+        }
+    }
+
+    /// Whether it works record by record rather than on the part.
+    pub fn is_per_record(&self) -> bool {
+        matches!(
+            self,
+            Self::Mask(_)
+                | Self::SetHeader { .. }
+                | Self::RemoveHeader(_)
+                | Self::RequireHeader(_)
+                | Self::Each(_)
+        )
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deny(None) => f.write_str("deny()"),
+            Self::Deny(Some(reason)) => write!(f, "deny({reason})"),
+            Self::Allow => f.write_str("allow()"),
+            Self::Mask(mask) => {
+                match &mask.target {
+                    Target::Path(path) => write!(f, "mask({}, {})", path.text, mask.how)?,
+                    Target::Key => write!(f, "mask(key, {})", mask.how)?,
+                    Target::Header(name) => write!(f, "mask(headers.{name}, {})", mask.how)?,
+                }
+                match mask.on_unparsable {
+                    Unparsable::Empty => Ok(()),
+                    other => write!(f, ".on_unparsable({other:?})"),
+                }
+            }
+            Self::SetHeader { name, value } => write!(f, "set_header({name}, {value})"),
+            Self::RemoveHeader(names) => write!(f, "remove_header({names})"),
+            Self::RequireHeader(name) => write!(f, "require_header({name})"),
+            Self::Audit => f.write_str("audit()"),
+            Self::Each(closure) => write!(f, "each({})", closure.text),
+            Self::Fault(fault) => write!(f, "{fault}"),
+        }
+    }
+}
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its identity: of the policy's name and its own, the same after a reload.
+    pub key: u64,
+    pub policy: Arc<PolicyInfo>,
+    /// Its `.named()`, else its canonical form and its ordinal among equals.
+    pub name: String,
+    pub place: Place,
+    pub head: Head,
+    pub selectors: Selectors,
+    pub triggers: Triggers,
+    pub actions: Vec<Action>,
+    pub kind: Kind,
+    pub observe: bool,
+    /// Of the rule itself; the policy may have one too.
+    pub expires: Option<Duration>,
+    pub seed: u64,
+    pub life: Arc<Life>,
+}
+
+/// What of a rule survives the reload of its unchanged text.
+#[derive(Debug)]
+pub struct Life {
+    /// On the policies' clock.
+    pub activated: Duration,
+    /// When its policy's text was first seen as it is now: what `expires` of the policy counts from.
+    pub policy_activated: Duration,
+    pub counters: Arc<Counters>,
+    pub fired: Arc<Fired>,
+}
+
+/// What happened to a rule, for metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Parts (records, for record rules) that its selectors let through.
+    pub matched: AtomicU64,
+    /// Of these, what it was applied to (for a fault: injected).
+    pub applied: AtomicU64,
+    /// Of these, where it could not do what it says.
+    pub could_not_apply: AtomicU64,
+}
+
+impl Counters {
+    pub fn matched(&self) {
+        self.matched.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn applied(&self) {
+        self.applied.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn could_not_apply(&self) {
+        self.could_not_apply.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// (matched, applied, could not apply)
+    pub fn read(&self) -> (u64, u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.matched), read(&self.applied), read(&self.could_not_apply))
+    }
+}
+
+impl Rule {
+    pub fn is_expired(&self, now: Duration) -> bool {
+        self.expires.is_some_and(|t| now >= self.life.activated.saturating_add(t))
+            || self.policy.expires.is_some_and(|t| now >= self.life.policy_activated.saturating_add(t))
+    }
+
+    pub fn firing(&self, now: Duration) -> Firing<'_> {
+        Firing {
+            rule: self.key,
+            seed: self.seed,
+            age: now.saturating_sub(self.life.activated),
+            fired: &self.life.fired,
+        }
+    }
+
+    /// Whether it must see the records of a part.
+    pub fn needs_records(&self) -> bool {
+        !self.selectors.records.is_empty() || self.actions.iter().any(Action::is_per_record)
+    }
+
+    /// Whether a firing of it concerns single records and not the part.
+    pub fn is_record_rule(&self) -> bool {
+        self.actions.iter().any(Action::is_per_record)
+            || (!self.selectors.records.is_empty()
+                && self.actions.iter().any(|a| matches!(a, Action::Deny(_))))
+    }
+
+    pub fn has(&self, test: impl Fn(&Action) -> bool) -> bool {
+        self.actions.iter().any(test)
+    }
+
+    /// Where it is written: `mask-customers.rhai:3`.
+    pub fn written_at(&self) -> String {
+        let file = self.policy.file.file_name().unwrap_or(self.policy.file.as_os_str());
+        format!("{}:{}", file.to_string_lossy(), self.place.line)
+    }
+}
+
+/// The identity of a rule: of its policy and its name.
+pub fn rule_key(policy: &str, name: &str) -> u64 {
+    identity([policy.as_bytes(), name.as_bytes()]) as u64
+}
+
+/// A rule in canonical form: equal for rules that say the same, however they are laid out.
+pub fn canonical(head: &Head, selectors: &Selectors, triggers: &Triggers, actions: &[Action]) -> String {
+    let about = match head {
+        Head::Access(operations) => {
+            operations.0.iter().map(|op| op.name()).collect::<Vec<_>>().join(", ")
+        }
+        Head::Request(apis) => apis.iter().map(|api| api.to_string()).collect::<Vec<_>>().join(", "),
+        _ => String::new(),
+    };
+    let actions: String = actions.iter().map(|action| format!(".{action}")).collect();
+    format!("{}({about}){selectors}{triggers}{actions}", head.word())
+}

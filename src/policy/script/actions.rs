@@ -1,0 +1,128 @@
+//! The words that protect and shape, and what names a rule or makes it watch only.
+
+use super::call::{Call, rule_word, word};
+use super::host::Host;
+use super::values::{SecretName, how};
+use crate::policy::glob::{Glob, Patterns};
+use crate::policy::rule::{Action, How, Mask, Target, Unparsable};
+use crate::policy::selector::{ValuePath, When};
+use crate::policy::template::Template;
+use rhai::Engine;
+use std::rc::Rc;
+
+const ALL: &[&str] = &["on_access", "on_connect", "on_produce", "on_fetch", "on_request"];
+const RECORDS: &[&str] = &["on_produce", "on_fetch"];
+
+pub fn register(engine: &mut Engine, host: &Rc<Host>) {
+    rule_word(engine, "deny", 0..=1, |rule, call| {
+        let reason = if call.len() > 0 { Some(call.text(0)?) } else { None };
+        rule.act(&call, ALL, Action::Deny(reason))
+    });
+    rule_word(engine, "allow", 0..=0, |rule, call| rule.act(&call, &["on_access"], Action::Allow));
+    rule_word(engine, "audit", 0..=0, |rule, call| rule.act(&call, ALL, Action::Audit));
+    rule_word(engine, "mask", 2..=2, |rule, call| {
+        let mask = Mask { target: target(&call)?, how: how(&call, 1)?, on_unparsable: Unparsable::default() };
+        rule.act(&call, RECORDS, Action::Mask(mask))
+    });
+    rule_word(engine, "on_unparsable", 1..=1, |rule, call| {
+        let choice = match call.text(0)?.as_str() {
+            "empty" => Unparsable::Empty,
+            "null" => Unparsable::Null,
+            "error" => Unparsable::Error,
+            "pass" => Unparsable::Pass,
+            other => {
+                return Err(format!("\"{other}\" is none of \"empty\", \"null\", \"error\", \"pass\""));
+            }
+        };
+        rule.edit(&call, |rule| {
+            let mut found = false;
+            for (action, _) in &mut rule.actions {
+                if let Action::Mask(mask) = action {
+                    (mask.on_unparsable, found) = (choice, true);
+                }
+            }
+            match found {
+                true => Ok(()),
+                false => Err("`on_unparsable` follows the masks it is about".to_owned()),
+            }
+        })
+    });
+    headers(engine);
+    rule_word(engine, "each", 1..=1, |rule, call| {
+        let closure = call.closure(0)?;
+        // looked at before the closure is kept: indexes must not depend on what is refused
+        rule.edit(&call, |_| Ok(()))?;
+        let (index, text) = rule.keep(&call, closure)?;
+        rule.act(&call, RECORDS, Action::Each(When { closure: index, text }))
+    });
+    rule_word(engine, "named", 1..=1, |rule, call| {
+        let name = call.text(0)?;
+        if name.is_empty() || name.len() > 100 {
+            return Err("a rule's name has at most 100 bytes".to_owned());
+        }
+        rule.edit(&call, |rule| match rule.named.replace(name) {
+            None => Ok(()),
+            Some(_) => Err("`named` stands once in a rule".to_owned()),
+        })
+    });
+    rule_word(engine, "observe", 0..=0, |rule, call| {
+        rule.edit(&call, |rule| {
+            rule.observe = true;
+            Ok(())
+        })
+    });
+    rule_word(engine, "expires", 1..=1, |rule, call| {
+        let time = call.duration(0)?;
+        rule.edit(&call, |rule| match rule.expires.replace((time, call.place())) {
+            None => Ok(()),
+            Some(_) => Err("`expires` stands once in a rule".to_owned()),
+        })
+    });
+    secrets(engine, host);
+}
+
+fn headers(engine: &mut Engine) {
+    rule_word(engine, "set_header", 2..=2, |rule, call| {
+        let name = call.text(0)?;
+        if name.is_empty() {
+            return Err("a header has a name".to_owned());
+        }
+        let value = Template::parse(&call.text(1)?)?;
+        rule.act(&call, RECORDS, Action::SetHeader { name, value })
+    });
+    rule_word(engine, "remove_header", 1..=super::call::MOST, |rule, call| {
+        let names = Patterns::new(call.some_texts()?);
+        rule.act(&call, RECORDS, Action::RemoveHeader(names))
+    });
+    rule_word(engine, "require_header", 1..=1, |rule, call| {
+        let name = Glob::new(&call.text(0)?);
+        rule.act(&call, &["on_produce"], Action::RequireHeader(name))
+    });
+}
+
+fn secrets(engine: &mut Engine, host: &Rc<Host>) {
+    word(engine, "secret", 1..=1, |call| Ok(SecretName(call.text(0)?)));
+    let own = Rc::clone(host);
+    word(engine, "hash", 1..=1, move |call| {
+        let value = call.value(0);
+        let Some(SecretName(name)) = value.clone().try_cast::<SecretName>() else {
+            return Err(call.wants("a key: secret(\"name\")", &value));
+        };
+        let key = own.draft(call.word, |draft| draft.secrets.find(&name))??;
+        Ok(How::Hash { secret: name, key })
+    });
+}
+
+fn target(call: &Call<'_, '_>) -> Result<Target, String> {
+    let text = call.text(0)?;
+    if text == "key" {
+        return Ok(Target::Key);
+    }
+    if let Some(name) = text.strip_prefix("headers.") {
+        return match name.is_empty() {
+            true => Err("`headers.` is followed by a name".to_owned()),
+            false => Ok(Target::Header(Glob::new(name))),
+        };
+    }
+    ValuePath::parse(&text).map(Target::Path)
+}

@@ -1,0 +1,174 @@
+//! Running the closures of rules.
+//!
+//! Each thread runs the script of a policy once, when it first meets one of its closures, and keeps the
+//! closures by index. The key is the policy's own loading: an exchange that holds a generation meets the
+//! closures of that generation, whatever was loaded since.
+
+use super::engine::{self, CALL};
+use super::host::{Addition, Host};
+use super::objects::{Cx, CxData, RecordData, RecordHandle};
+use super::testing::Bench;
+use super::{Surroundings, explain};
+use crate::policy::error::{LoadError, Place};
+use crate::policy::rule::PolicyInfo;
+use crate::policy::state::StateStore;
+use rhai::{AST, Dynamic, Engine, FnPtr, FuncArgs};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+
+/// The engine of a thread and the scripts it has run.
+pub struct Thread {
+    pub engine: Engine,
+    pub host: Rc<Host>,
+    scripts: RefCell<Vec<Rc<Script>>>,
+}
+
+struct Script {
+    policy: Weak<PolicyInfo>,
+    state: Weak<StateStore>,
+    ast: AST,
+    closures: Vec<FnPtr>,
+}
+
+thread_local! {
+    static THREAD: Rc<Thread> = Rc::new(Thread::new());
+}
+
+/// Lends this thread's engine.
+pub fn with_thread<T>(act: impl FnOnce(&Thread) -> T) -> T {
+    let thread = THREAD.with(Rc::clone);
+    act(&thread)
+}
+
+/// Why a closure gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosureError {
+    pub place: Place,
+    pub message: String,
+}
+
+impl std::fmt::Display for ClosureError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: {}", self.place.line, self.message)
+    }
+}
+
+/// A closure of a policy.
+#[derive(Debug, Clone, Copy)]
+pub struct Closure<'a> {
+    pub policy: &'a Arc<PolicyInfo>,
+    pub index: usize,
+    pub state: &'a Arc<StateStore>,
+}
+
+/// Asks a `.when`. Windows can be read and not filled.
+pub fn when(closure: Closure<'_>, cx: &Rc<CxData>) -> Result<bool, ClosureError> {
+    let answer = with_thread(|thread| thread.call(closure, (Cx(Rc::clone(cx)),)))?;
+    answer.as_bool().map_err(|found| ClosureError {
+        place: Place::default(),
+        message: format!("a `.when` says true or false, not {found}"),
+    })
+}
+
+/// Shows a record to an `.each`: the reason when it denies it. Additions to windows join `additions`, and
+/// are dropped again when the record is denied.
+pub fn each(
+    closure: Closure<'_>,
+    cx: &Rc<CxData>,
+    record: Rc<RecordData>,
+    additions: &mut Vec<Addition>,
+) -> Result<Option<String>, ClosureError> {
+    with_thread(|thread| {
+        let before = additions.len();
+        thread.host.additions(|a| a.gather(std::mem::take(additions)));
+        let result = thread.call(closure, (Cx(Rc::clone(cx)), RecordHandle(record)));
+        *additions = thread.host.additions(|a| a.finish());
+        let denied = cx.take_denied();
+        if result.is_err() || denied.is_some() {
+            additions.truncate(before);
+        }
+        result.map(|_| denied)
+    })
+}
+
+impl Thread {
+    fn new() -> Self {
+        let host = Host::new();
+        Self { engine: engine::engine(&host), host, scripts: RefCell::new(Vec::new()) }
+    }
+
+    fn call(&self, closure: Closure<'_>, args: impl FuncArgs) -> Result<Dynamic, ClosureError> {
+        let script = self.script(closure.policy, closure.state)?;
+        let function = script.closures.get(closure.index).ok_or_else(|| ClosureError {
+            place: Place::default(),
+            message: "the closure was not found when the script ran again".to_owned(),
+        })?;
+        self.host.budget.start(CALL);
+        function.call::<Dynamic>(&self.engine, &script.ast, args).map_err(|error| {
+            let (place, message) = explain(&error);
+            ClosureError { place, message }
+        })
+    }
+
+    /// This thread's run of a policy's script.
+    fn script(&self, policy: &Arc<PolicyInfo>, state: &Arc<StateStore>) -> Result<Rc<Script>, ClosureError> {
+        let is_this = |script: &&Rc<Script>| {
+            std::ptr::eq(script.policy.as_ptr(), Arc::as_ptr(policy))
+                && std::ptr::eq(script.state.as_ptr(), Arc::as_ptr(state))
+        };
+        // the borrow ends here: a script that runs may come back
+        if let Some(script) = self.scripts.borrow().iter().find(is_this) {
+            return Ok(Rc::clone(script));
+        }
+        let (mut ast, mut closures) = super::closures(self, policy, state).map_err(|error| ClosureError {
+            place: Place { line: error.line, column: error.column },
+            message: error.message,
+        })?;
+        ast.clear_statements();
+        closures.iter_mut().for_each(seal);
+        let script =
+            Rc::new(Script { policy: Arc::downgrade(policy), state: Arc::downgrade(state), ast, closures });
+        let mut scripts = self.scripts.borrow_mut();
+        scripts.retain(|script| script.policy.strong_count() > 0 && script.state.strong_count() > 0);
+        scripts.push(Rc::clone(&script));
+        Ok(script)
+    }
+
+    /// Runs one test of a policy on a bench.
+    pub fn test(
+        &self,
+        info: &PolicyInfo,
+        name: &str,
+        around: &Surroundings,
+        bench: Rc<dyn Bench>,
+    ) -> Result<(), LoadError> {
+        let (ast, tests) = super::tests(self, info, around)?;
+        let Some(test) = tests.into_iter().find(|test| test.name == name) else {
+            return Err(LoadError::of_file(&info.file, format!("there is no test \"{name}\"")));
+        };
+        *self.host.bench.borrow_mut() = Some(bench);
+        self.host.budget.start(engine::LOAD);
+        let result = test.closure.call::<Dynamic>(&self.engine, &ast, ());
+        *self.host.bench.borrow_mut() = None;
+        result.map(|_| ()).map_err(|error| {
+            let (place, message) = explain(&error);
+            let place = if place.line == 0 { test.place } else { place };
+            LoadError::at(&info.file, &info.text, place, message)
+        })
+    }
+}
+
+/// Makes what a closure captured constant: a change of it is an error wherever it happens.
+fn seal(closure: &mut FnPtr) {
+    for captured in closure.iter_curry_mut() {
+        if captured.is_shared() {
+            if let Some(mut value) = captured.write_lock::<Dynamic>() {
+                let sealed = std::mem::take(&mut *value).into_read_only();
+                *value = sealed;
+            }
+        } else {
+            *captured = std::mem::take(captured).into_read_only();
+        }
+    }
+}

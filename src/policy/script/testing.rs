@@ -1,0 +1,349 @@
+//! The words of tests inside policy files. What they act on is given by the runner (`policy::testing`).
+
+use super::call::{Call, describe, method, word};
+use super::draft::TestDraft;
+use super::faults::code;
+use super::host::Host;
+use super::objects::{dynamic, text};
+use crate::policy::selector::ValuePath;
+use crate::wire::{ApiKey, ErrorCode};
+use bytes::Bytes;
+use rhai::{Dynamic, Engine, ImmutableString, Map};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Where the words of tests act.
+pub trait Bench {
+    fn act(&self, doing: Doing) -> Result<Seen, String>;
+}
+
+/// What a test does.
+#[derive(Debug, Clone)]
+pub struct Doing {
+    pub act: Act,
+    pub options: Options,
+}
+
+#[derive(Debug, Clone)]
+pub enum Act {
+    Produced { topic: String, value: Option<Vec<u8>> },
+    Fetched { topic: String, value: Option<Vec<u8>> },
+    Requested { api: ApiKey },
+    Connected,
+}
+
+/// What `#{…}` may say.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub principal: String,
+    pub client_id: String,
+    pub listener: String,
+    pub ip: IpAddr,
+    pub key: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<String>)>,
+    pub topic: Option<String>,
+    pub partition: i32,
+    pub group: Option<String>,
+    pub transactional_id: Option<String>,
+    /// Time since the policies became active.
+    pub at: Option<Duration>,
+    pub seed: Option<u64>,
+    pub times: usize,
+}
+
+/// What a client would see of the last of `times` doings, and how all of them went.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    pub code: Option<ErrorCode>,
+    pub message: Option<String>,
+    /// A security rule refused it.
+    pub denied: bool,
+    pub lost: bool,
+    pub closed: bool,
+    pub delay: Duration,
+    /// The record as it is stored (produced) or read (fetched); none when it does not come through.
+    pub record: Option<SeenRecord>,
+    pub tally: Tally,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct SeenRecord {
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub headers: Vec<(Bytes, Option<Bytes>)>,
+}
+
+/// How often each thing was seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub passed: i64,
+    pub denied: i64,
+    pub failed: i64,
+    pub lost: i64,
+    pub closed: i64,
+    pub delayed: i64,
+}
+
+impl Seen {
+    pub fn passed(&self) -> bool {
+        self.code.is_none() && !self.denied && !self.lost && !self.closed && self.delay.is_zero()
+    }
+
+    /// In words, for messages.
+    fn told(&self) -> String {
+        let code = self.code.map_or_else(String::new, |code| format!(" with {code}"));
+        let message = self.message.as_ref().map_or_else(String::new, |m| format!(" ({m})"));
+        match self {
+            s if s.denied => format!("denied{code}{message}"),
+            s if s.lost => "lost".to_owned(),
+            s if s.closed => "closed".to_owned(),
+            s if s.code.is_some() => format!("failed{code}{message}"),
+            s if !s.delay.is_zero() => format!("delayed by {:?}", s.delay),
+            _ => "passed".to_owned(),
+        }
+    }
+}
+
+/// An expectation that begins.
+#[derive(Clone)]
+struct Expectation(Dynamic);
+
+pub fn register(engine: &mut Engine, host: &Rc<Host>) {
+    engine.register_type_with_name::<Seen>("seen");
+    engine.register_type_with_name::<Expectation>("expectation");
+    let own = Rc::clone(host);
+    word(engine, "test", 2..=2, move |call| {
+        let test = TestDraft { name: call.text(0)?, place: call.place(), closure: call.closure(1)? };
+        own.draft(call.word, |draft| match draft.tests.iter().any(|t| t.name == test.name) {
+            true => Err(format!("there is a test \"{}\" already", test.name)),
+            false => {
+                draft.tests.push(test);
+                Ok(())
+            }
+        })?
+    });
+    let record = |host: &Rc<Host>, make: fn(String, Option<Vec<u8>>) -> Act| {
+        let host = Rc::clone(host);
+        move |call: Call<'_, '_>| {
+            let topic = call.text(0)?;
+            let value = bytes(&call.value(1));
+            act(&host, &call, make(topic, value), 2)
+        }
+    };
+    word(engine, "produced", 2..=3, record(host, |topic, value| Act::Produced { topic, value }));
+    word(engine, "fetched", 2..=3, record(host, |topic, value| Act::Fetched { topic, value }));
+    let own = Rc::clone(host);
+    word(engine, "requested", 1..=2, move |call| {
+        let name = call.text(0)?;
+        let apis = super::heads::apis(std::slice::from_ref(&name))?;
+        let mut named = apis.iter();
+        match (named.next(), named.next()) {
+            (Some(api), None) => act(&own, &call, Act::Requested { api }, 1),
+            _ => Err(format!("`requested` wants one api, and \"{name}\" is a class of them")),
+        }
+    });
+    let own = Rc::clone(host);
+    word(engine, "connected", 0..=1, move |call| act(&own, &call, Act::Connected, 0));
+    seen(engine);
+    expectations(engine);
+}
+
+fn act(host: &Rc<Host>, call: &Call<'_, '_>, act: Act, options_at: usize) -> Result<Seen, String> {
+    let options = options(call, options_at)?;
+    let bench = host.bench.borrow().clone();
+    match bench {
+        Some(bench) => bench.act(Doing { act, options }),
+        None => Err(format!("`{}` belongs into a test", call.word)),
+    }
+}
+
+fn bytes(value: &Dynamic) -> Option<Vec<u8>> {
+    match value {
+        v if v.is_unit() => None,
+        v if v.is_blob() => v.clone().into_blob().ok(),
+        v if v.is_map() || v.is_array() => Some(json(v).to_string().into_bytes()),
+        v => Some(v.to_string().into_bytes()),
+    }
+}
+
+fn json(value: &Dynamic) -> serde_json::Value {
+    if let Some(map) = value.clone().try_cast::<Map>() {
+        return map.iter().map(|(name, value)| (name.to_string(), json(value))).collect();
+    }
+    if let Some(list) = value.clone().try_cast::<rhai::Array>() {
+        return list.iter().map(json).collect();
+    }
+    match value {
+        v if v.is_unit() => serde_json::Value::Null,
+        v if v.is_bool() => v.as_bool().unwrap_or_default().into(),
+        v if v.is_int() => v.as_int().unwrap_or_default().into(),
+        v if v.is_float() => v.as_float().unwrap_or_default().into(),
+        v => v.to_string().into(),
+    }
+}
+
+fn options(call: &Call<'_, '_>, at: usize) -> Result<Options, String> {
+    let mut options = Options {
+        principal: "User:ANONYMOUS".to_owned(),
+        client_id: "test".to_owned(),
+        listener: "default".to_owned(),
+        ip: IpAddr::from([127, 0, 0, 1]),
+        key: None,
+        headers: Vec::new(),
+        topic: None,
+        partition: 0,
+        group: None,
+        transactional_id: None,
+        at: None,
+        seed: None,
+        times: 1,
+    };
+    if at >= call.len() {
+        return Ok(options);
+    }
+    let given = call.value(at);
+    let Some(map) = given.clone().try_cast::<Map>() else {
+        return Err(call.wants("options such as #{ principal: \"User:ada\" }", &given));
+    };
+    for (name, value) in map {
+        let wrong = |what: &str| format!("the option `{name}` wants {what}, not {}", describe(&value));
+        let text = || match value.is_string() {
+            true => Ok(value.to_string()),
+            false => Err(wrong("a text")),
+        };
+        let whole = |least: i64, most: i64| match value.as_int() {
+            Ok(n) if (least..=most).contains(&n) => Ok(n),
+            _ => Err(wrong(&format!("a whole number from {least} to {most}"))),
+        };
+        match name.as_str() {
+            "principal" => options.principal = text()?,
+            "client_id" => options.client_id = text()?,
+            "listener" => options.listener = text()?,
+            "ip" => options.ip = text()?.parse().map_err(|_| wrong("an address"))?,
+            "key" => options.key = bytes(&value),
+            "headers" => {
+                let headers = value.clone().try_cast::<Map>().ok_or_else(|| wrong("a map"))?;
+                for (name, value) in headers {
+                    let value = (!value.is_unit()).then(|| value.to_string());
+                    options.headers.push((name.to_string(), value));
+                }
+            }
+            "topic" => options.topic = Some(text()?),
+            "partition" => options.partition = whole(0, i64::from(i32::MAX))? as i32,
+            "group" => options.group = Some(text()?),
+            "transactional_id" => options.transactional_id = Some(text()?),
+            "at" => options.at = Some(super::values::duration(&text()?)?),
+            "seed" => options.seed = Some(whole(i64::MIN, i64::MAX)? as u64),
+            "times" => options.times = whole(1, 100_000)? as usize,
+            other => {
+                let known = [
+                    "principal", "client_id", "listener", "ip", "key", "headers", "topic", "partition",
+                    "group", "transactional_id", "at", "seed", "times",
+                ];
+                return Err(format!(
+                    "there is no option `{other}`{}",
+                    super::vocabulary::nearest(other, known.into_iter())
+                ));
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn seen(engine: &mut Engine) {
+    engine
+        .register_get("passed", |seen: &mut Seen| seen.tally.passed)
+        .register_get("denied", |seen: &mut Seen| seen.tally.denied)
+        .register_get("failed", |seen: &mut Seen| seen.tally.failed)
+        .register_get("lost", |seen: &mut Seen| seen.tally.lost)
+        .register_get("closed", |seen: &mut Seen| seen.tally.closed)
+        .register_get("delayed", |seen: &mut Seen| seen.tally.delayed)
+        .register_get("exists", |seen: &mut Seen| seen.record.is_some())
+        .register_get("message", |seen: &mut Seen| {
+            seen.message.clone().map_or(Dynamic::UNIT, Dynamic::from)
+        })
+        .register_get("code", |seen: &mut Seen| {
+            seen.code.map_or(Dynamic::UNIT, |code| code.to_string().into())
+        })
+        .register_fn("key", |seen: &mut Seen| text(seen.record.as_ref().and_then(|r| r.key.as_ref())))
+        .register_fn("value", |seen: &mut Seen| text(seen.record.as_ref().and_then(|r| r.value.as_ref())))
+        .register_fn("header", |seen: &mut Seen, name: ImmutableString| {
+            let headers = seen.record.iter().flat_map(|r| r.headers.iter().rev());
+            let found = headers.clone().find(|(n, _)| n[..] == *name.as_bytes());
+            found.map_or(Dynamic::UNIT, |(_, value)| text(value.as_ref()))
+        });
+    method(engine, "value", 1..=1, |seen: &mut Seen, call| {
+        let path = ValuePath::parse(&call.text(0)?)?;
+        let value = seen.record.as_ref().and_then(|record| record.value.as_ref());
+        Ok(value.and_then(|value| path.first(value)).map_or(Dynamic::UNIT, dynamic))
+    });
+}
+
+fn expectations(engine: &mut Engine) {
+    word(engine, "expect", 1..=1, |call| Ok(Expectation(call.value(0))));
+    method(engine, "to_equal", 1..=1, |expectation: &mut Expectation, call| {
+        let wanted = call.value(0);
+        match equal(&expectation.0, &wanted) {
+            true => Ok(()),
+            false => Err(format!("expected {}, got {}", describe(&wanted), describe(&expectation.0))),
+        }
+    });
+    let of = |word, what: &'static str, holds: fn(&Seen) -> bool| (word, what, holds);
+    for (word, what, holds) in [
+        of("to_be_denied", "a refusal", |seen| seen.denied),
+        of("to_be_lost", "no answer", |seen| seen.lost),
+        of("to_be_closed", "a closed session", |seen| seen.closed),
+        of("to_pass", "that nothing happens", Seen::passed),
+    ] {
+        method(engine, word, 0..=0, move |expectation: &mut Expectation, call| {
+            let seen = expectation.seen(&call)?;
+            match holds(&seen) {
+                true => Ok(()),
+                false => Err(format!("expected {what}, but it {}", seen.told_with_verb())),
+            }
+        });
+    }
+    method(engine, "to_fail_with", 1..=1, |expectation: &mut Expectation, call| {
+        let (seen, code) = (expectation.seen(&call)?, code(&call)?);
+        match seen.code == Some(code) {
+            true => Ok(()),
+            false => Err(format!("expected the error {code}, but it {}", seen.told_with_verb())),
+        }
+    });
+    method(engine, "to_be_delayed_by", 2..=2, |expectation: &mut Expectation, call| {
+        let (seen, from, to) = (expectation.seen(&call)?, call.duration(0)?, call.duration(1)?);
+        match (from..=to).contains(&seen.delay) {
+            true => Ok(()),
+            false => Err(format!("expected a delay of {from:?} to {to:?}, but it {}", seen.told_with_verb())),
+        }
+    });
+}
+
+impl Seen {
+    fn told_with_verb(&self) -> String {
+        match self.told() {
+            told if told == "passed" => told,
+            told => format!("was {told}"),
+        }
+    }
+}
+
+impl Expectation {
+    fn seen(&self, call: &Call<'_, '_>) -> Result<Seen, String> {
+        self.0.clone().try_cast::<Seen>().ok_or_else(|| {
+            call.wants("what produced, fetched, requested or connected gave", &self.0)
+        })
+    }
+}
+
+/// Equality as a reader of a test means it: `1` and `1.0` are equal, lists and maps by their content.
+fn equal(a: &Dynamic, b: &Dynamic) -> bool {
+    let number = |v: &Dynamic| v.as_float().ok().or_else(|| v.as_int().ok().map(|n| n as f64));
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => a == b,
+        (None, None) if a.is_map() || a.is_array() => json(a) == json(b),
+        (None, None) => a.type_id() == b.type_id() && a.to_string() == b.to_string(),
+        _ => false,
+    }
+}

@@ -1,0 +1,549 @@
+//! What scripts become, and what is refused with its place.
+
+use super::*;
+use crate::policy::clock::Clock;
+use crate::policy::fault::Fault;
+use crate::policy::random::Distribution;
+use crate::policy::rule::{Head, How, Kind, Target, Unparsable};
+use crate::policy::script::closure::{Closure, each, when};
+use crate::policy::script::objects::{CxData, RecordData};
+use crate::wire::{ApiKey, ErrorCode, Operation};
+
+fn around() -> Surroundings {
+    Surroundings { state: StateStore::new(Clock::manual()), secrets: Secrets::made_up() }
+}
+
+fn load(text: &str) -> Result<Policy, LoadError> {
+    read(Path::new("policies/p.rhai"), &Arc::from(text), &around())
+}
+
+fn one(text: &str) -> RuleParts {
+    let mut policy = load(text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(policy.rules.len(), 1, "{text}");
+    policy.rules.remove(0).spec
+}
+
+/// The error of a script, without its file and source line.
+fn refused(text: &str) -> String {
+    match load(text) {
+        Ok(_) => panic!("loaded: {text}"),
+        Err(error) => format!("{}:{}: {}", error.line, error.column, error.message),
+    }
+}
+
+fn assert_refused(text: &str, place: &str, says: &str) {
+    let said = refused(text);
+    assert!(said.starts_with(&format!("{place}: ")) && said.contains(says), "{text}\n  says {said}");
+}
+
+#[test]
+fn settings_are_read() {
+    let policy = load(
+        r#"policy("p-1", "what for"); seed(42); expires("30m"); mode("observe");
+           on_produce("a").delay("1s");"#,
+    )
+    .unwrap();
+    assert_eq!((policy.info.name.as_str(), policy.info.purpose.as_str()), ("p-1", "what for"));
+    assert_eq!((policy.info.seed, policy.info.expires), (Some(42), Some(Duration::from_secs(1800))));
+    assert!(policy.info.observe);
+    assert_eq!(load("on_fetch().audit();").unwrap().info.name, "p", "else the file's name");
+    assert!(load("default_deny();").unwrap().default_deny.is_some());
+}
+
+#[test]
+fn heads_are_read() {
+    let apis = |text| match one(text).head {
+        Head::Request(apis) => apis.iter().map(|api| api.to_string()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(apis(r#"on_request("Heartbeat", "joingroup").delay("1s");"#), ["JoinGroup", "Heartbeat"]);
+    assert_eq!(apis(r#"on_request("transaction").delay("1s");"#), ["InitProducerId"]);
+    assert!(!apis(r#"on_request("*").delay("1s");"#).contains(&"ApiVersions".to_owned()));
+    assert!(apis(r#"on_request("*").delay("1s");"#).contains(&"Metadata".to_owned()));
+    assert!(apis(r#"on_request("mutating").delay("1s");"#).contains(&"DeleteTopics".to_owned()));
+    assert!(apis(r#"on_request("group").delay("1s");"#).contains(&"SyncGroup".to_owned()));
+    assert!(apis(r#"on_request("admin").delay("1s");"#).contains(&"CreateTopics".to_owned()));
+    assert_eq!(apis(r#"on_request(["ApiVersions"]).delay("1s");"#), ["ApiVersions"]);
+
+    let Head::Access(operations) = one(r#"on_access("Write", "describe").allow();"#).head else { panic!() };
+    assert_eq!(operations.0, [Operation::Write, Operation::Describe]);
+    assert!(operations.implies(Operation::Describe) && !operations.contains(Operation::Read));
+    let Head::Access(all) = one(r#"on_access("*").deny();"#).head else { panic!() };
+    assert!(all.contains(Operation::ClusterAction));
+
+    let produce = one(r#"on_produce("a", "b-*", "!b-2").deny();"#);
+    assert!(produce.head.covers(ApiKey::Produce) && !produce.head.covers(ApiKey::Fetch));
+    assert!(produce.selectors.topic_matches("b-1") && !produce.selectors.topic_matches("b-2"));
+    assert!(one("on_fetch().deny();").selectors.topics.is_empty());
+    assert_eq!(one("on_connect().deny();").head, Head::Connect);
+}
+
+#[test]
+fn selectors_are_read() {
+    let all = one(
+        r#"on_fetch("a").topic("a*").partition(0, 2..4, [7, 9..=9]).principal("User:a", "!User:b")
+             .client_id("c*").listener("public").from_ip("10.0.0.0/8").header("h", "x*").key("k?")
+             .value("$.n", "> 5").value("$.s", "a*", "!ab").value("$.t", true).value("$.m", ()).deny();"#,
+    );
+    assert_eq!(
+        all.selectors.to_string(),
+        ".topic(a).topic(a*).partition(0, 2..=3, 7, 9).principal(User:a, !User:b).client_id(c*)\
+         .listener(public).from_ip(10.0.0.0/8).header(h, x*).key(k?).value($.n, > 5)\
+         .value($.s, a*, !ab).value($.t, true).value($.m, ())"
+    );
+    let group = one(r#"on_request("*").group("billing").delay("1s");"#);
+    assert!(group.selectors.groups.is_some());
+    let Head::Request(narrowed) = group.head else { panic!() };
+    assert!(narrowed.contains(ApiKey::Heartbeat) && !narrowed.contains(ApiKey::Metadata));
+    let access = one(r#"on_access("*").topic("t").group("g").transactional_id("x").cluster().allow();"#);
+    assert!(access.selectors.cluster && access.selectors.transactional_ids.is_some());
+    assert_eq!(one("on_connect().when(|cx| cx.ip == \"1.2.3.4\").deny();").selectors.when.unwrap().closure, 0);
+}
+
+#[test]
+fn triggers_are_read() {
+    let all = one(
+        r#"on_produce().chance(0.25).every(2).nth(3).first(4).after(5).at_most(6).during("1s", "2m").fail("UNKNOWN_SERVER_ERROR");"#,
+    );
+    assert_eq!(
+        all.triggers.to_string(),
+        ".chance(0.25).every(2).nth(3).first(4).after(5).during(1s, 120s).at_most(6)"
+    );
+}
+
+#[test]
+fn actions_are_read() {
+    let actions = |text| one(text).actions;
+    assert_eq!(actions("on_produce().deny();"), [Action::Deny(None)]);
+    assert_eq!(actions("on_produce().deny(\"why\");"), [Action::Deny(Some("why".into()))]);
+    let masks = actions(
+        r##"on_fetch().mask("$.a", "all").mask("$.b", "email").mask("key", keep_first(1))
+            .mask("headers.h", keep_last(2)).mask("$.c", hash(secret("pii"))).mask("$.d", replace("x"))
+            .mask("$.e", pattern("[0-9]+", "#")).mask("$.f", to_null()).on_unparsable("error");"##,
+    );
+    let shown: Vec<String> = masks.iter().map(Action::to_string).collect();
+    assert_eq!(shown[0], "mask($.a, all).on_unparsable(Error)");
+    assert_eq!(shown[2], "mask(key, keep_first(1)).on_unparsable(Error)");
+    assert_eq!(shown[3], "mask(headers.h, keep_last(2)).on_unparsable(Error)");
+    assert_eq!(shown[4], "mask($.c, hash(pii)).on_unparsable(Error)");
+    assert_eq!(shown[6], "mask($.e, pattern([0-9]+, #)).on_unparsable(Error)");
+    let Action::Mask(mask) = &masks[1] else { panic!() };
+    assert_eq!((&mask.how, mask.on_unparsable), (&How::Email, Unparsable::Error));
+    assert!(matches!(&mask.target, Target::Path(path) if path.text == "$.b"));
+    let headers = actions(
+        r#"on_produce().set_header("by", "{principal}").remove_header("x-*").require_header("id").audit();"#,
+    );
+    assert_eq!(headers.len(), 4);
+    assert!(matches!(actions("on_fetch().each(|cx, record| {});")[0], Action::Each(_)));
+    assert_eq!(one("on_produce().audit();").kind, Kind::Security);
+    assert!(one("on_produce().delay(\"1s\").observe();").observe);
+}
+
+#[test]
+fn faults_are_read() {
+    let fault = |text| match one(text).actions.remove(0) {
+        Action::Fault(fault) => fault,
+        other => panic!("{other}"),
+    };
+    let ms = Duration::from_millis;
+    assert_eq!(fault(r#"on_produce().delay("5ms");"#), Fault::Delay(Distribution::Fixed(ms(5))));
+    assert_eq!(
+        fault(r#"on_produce().delay(uniform("5ms", "9ms"));"#),
+        Fault::Delay(Distribution::Uniform { from: ms(5), to: ms(9) })
+    );
+    assert_eq!(
+        fault(r#"on_connect().delay(normal("5ms", "9ms"));"#),
+        Fault::Delay(Distribution::Normal { mean: ms(5), deviation: ms(9) })
+    );
+    assert_eq!(
+        fault(r#"on_produce().delay(pareto("5ms", 2));"#),
+        Fault::Delay(Distribution::Pareto { least: ms(5), shape: 2.0 })
+    );
+    let code = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+    assert_eq!(fault(r#"on_produce().fail("NOT_LEADER_OR_FOLLOWER");"#), Fault::Fail(code));
+    assert_eq!(fault(r#"on_produce().fail_after("NOT_LEADER_OR_FOLLOWER");"#), Fault::FailAfter(code));
+    assert_eq!(fault("on_produce().lose_request();"), Fault::LoseRequest);
+    assert_eq!(fault("on_produce().lose_response();"), Fault::LoseResponse);
+    assert_eq!(fault("on_produce().disconnect();"), Fault::Disconnect);
+    assert_eq!(fault("on_connect().reset();"), Fault::Reset);
+}
+
+#[test]
+fn a_script_may_use_the_language_to_make_rules() {
+    let policy = load(
+        r#"
+        fn slow(topic) { on_fetch(topic).delay("1s"); }
+        for n in 0..3 { slow(`orders-${n}`); }
+        let rule = on_produce("x");
+        rule.chance(0.5);
+        rule.lose_request();
+        "#,
+    )
+    .unwrap();
+    assert_eq!(policy.rules.len(), 4);
+    assert!(policy.rules[2].spec.selectors.topic_matches("orders-2"));
+    assert_eq!(policy.rules[3].spec.triggers.chance, Some(0.5));
+}
+
+#[test]
+fn rules_have_lasting_names() {
+    let names = |text: &str| load(text).unwrap().rules.into_iter().map(|r| r.name).collect::<Vec<_>>();
+    let a = names("on_produce(\"a\").deny(); on_produce( \"a\" )\n .deny(); on_produce(\"b\").deny().named(\"n\");");
+    assert_eq!(a[1], format!("{} #2", a[0]));
+    assert_eq!(a[2], "n");
+    let b = names("// other text\non_produce(\"a\").deny();");
+    assert_eq!(a[0], b[0]);
+    assert_ne!(names("on_produce(\"c\").deny();")[0], a[0]);
+    let closures =
+        names("on_produce().when(|cx| cx.version > 1).deny(); on_produce().when(|cx| cx.version > 2).deny();");
+    assert!(closures[0].contains("cx.version > 1") && !closures[1].contains('#'));
+}
+
+#[test]
+fn errors_say_where_and_why() {
+    let error = load("policy(\"p\");\n\non_produce(\"a\")\n    .chance(2)\n    .deny();\n").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "policies/p.rhai:4:6: `chance` is between 0 and 1, not 2; five in a hundred is 0.05\n \
+         4 |     .chance(2)\n   |      ^"
+    );
+    assert_refused("on_produce(\"a\"", "1:15", "Expecting ')'");
+    assert_refused("let x = ;", "1:9", "");
+    assert_refused("fn f() { on_produce().fail(\"NOPE\"); }\nf();", "1:23", "Kafka has no error \"NOPE\"");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    for (text, place, says) in [
+        ("on_produce(\"a\");", "1:1", "has no action"),
+        ("on_produce().deny().principal(\"x\");", "1:21", "before the first action"),
+        ("on_fetch().delay(\"1s\").chance(0.5);", "1:24", "before the first action"),
+        ("on_connect().principal(\"x\").deny();", "1:14", "no principal or client id exists yet"),
+        ("on_connect().client_id(\"x\").reset();", "1:14", "no principal or client id exists yet"),
+        ("on_request(\"Metadata\").key(\"x\").deny();", "1:24", "no records"),
+        ("on_request(\"Metadata\").group(\"x\").deny();", "1:24", "Metadata name no groups"),
+        ("on_request(\"Heartbeat\").topic(\"x\").deny();", "1:25", "Heartbeat name no topics"),
+        ("on_produce().group(\"x\").deny();", "1:14", "names no group"),
+        ("on_access(\"Write\").chance(0.5).deny();", "1:20", "does not depend on chance"),
+        ("on_access(\"Write\").delay(\"1s\");", "1:20", "no action of on_access"),
+        ("on_produce().allow();", "1:14", "no action of on_produce"),
+        ("on_fetch().require_header(\"x\");", "1:12", "no action of on_fetch"),
+        ("on_connect().fail(\"NOT_COORDINATOR\");", "1:14", "no action of on_connect"),
+        ("expires(\"1h\"); on_produce().deny();", "1:1", "security rule"),
+        ("expires(\"1h\"); default_deny();", "1:1", "default_deny"),
+        ("on_produce().deny().expires(\"1h\");", "1:21", "security rule"),
+        ("on_produce().deny().delay(\"1s\");", "1:21", "protects or harms"),
+        ("on_produce().audit().delay(\"1s\").mask(\"$.a\", \"all\");", "1:34", "protects or harms"),
+        ("on_produce().principal(\"a\").principal(\"b\").deny();", "1:29", "stands once"),
+        ("on_produce().chance(0.1).chance(0.2).reset();", "1:26", "stands once"),
+        ("on_produce().chance(-1).reset();", "1:14", "between 0 and 1"),
+        ("on_produce().every(0).reset();", "1:14", "at least 1"),
+        ("on_produce().every(1.5).reset();", "1:14", "whole number"),
+        ("on_produce().during(\"2s\", \"1s\").reset();", "1:14", "before a later"),
+        ("on_produce().delay(\"soon\");", "1:14", "not a time"),
+        ("on_produce().delay(5);", "1:14", "wants a time"),
+        ("on_produce().delay(\"2h\");", "1:14", "longer than"),
+        ("on_produce().fail(\"NOT_LEADER\");", "1:14", "Kafka has no error"),
+        ("on_produce().fail(\"NONE\");", "1:14", "NONE is none"),
+        ("on_request(\"Metadat\").deny();", "1:1", "did you mean \"Metadata\"?"),
+        ("on_request(\"EndTxn\").deny();", "1:1", "EndTxn is not available yet"),
+        ("on_access(\"Wirte\").deny();", "1:1", "did you mean \"Write\"?"),
+        ("on_request().deny();", "1:1", "is not used like this"),
+        ("on_produce().from_ip(\"10.0.0.0/40\").deny();", "1:14", "not an address or a block"),
+        ("on_produce().value(\"n\", 5).deny();", "1:14", "begins with $"),
+        ("on_produce().value(\"$.n\", \"> many\").deny();", "1:14", "not a number"),
+        ("on_produce().mask(\"$.n\", \"sometimes\");", "1:14", "\"all\", \"email\""),
+        ("on_produce().mask(\"n\", \"all\");", "1:14", "begins with $"),
+        ("on_produce().mask(\"$.n\", pattern(\"(\", \"\"));", "1:26", "not a regular expression"),
+        ("on_produce().mask(\"$.n\", hash(\"literal\"));", "1:26", "secret(\"name\")"),
+        ("on_produce().deny().on_unparsable(\"empty\");", "1:21", "follows the masks"),
+        ("on_produce().mask(\"$.n\", \"all\").on_unparsable(\"drop\");", "1:33", "none of"),
+        ("on_produce().set_header(\"a\", \"{who}\");", "1:14", "{who}"),
+        ("on_produce().deny().named(\"a\"); on_fetch().deny().named(\"a\");", "1:33", "named \"a\" already"),
+        ("on_produce(5).deny();", "1:1", "wants a text, not 5"),
+        ("policy(\"a b\");", "1:1", "not a name for a policy"),
+        ("window(\"w\", \"1m\"); policy(\"a\");", "1:20", "before everything"),
+        ("policy(\"a\"); policy(\"a\");", "1:14", "stands once"),
+        ("seed(1); seed(2);", "1:10", "stands once"),
+        ("mode(\"dry\");", "1:1", "no mode \"dry\""),
+        ("window(\"w\", \"1m\"); window(\"w\", \"2m\");", "1:20", "60s long before"),
+        ("test(\"a\", || {}); test(\"a\", || {});", "1:19", "a test \"a\" already"),
+        ("produced(\"t\", \"v\");", "1:1", "belongs into a test"),
+        ("on_produce().when(true).deny();", "1:14", "wants a closure"),
+        ("on_produce().when(|| true).deny();", "1:", "one parameter"),
+        ("on_produce().each(|record| {});", "1:", "two parameters"),
+        ("undefined_thing;", "1:1", "undefined_thing"),
+    ] {
+        let said = refused(text);
+        assert!(said.starts_with(place) && said.contains(says), "{text}\n  says {said}");
+    }
+}
+
+#[test]
+fn words_of_later_versions_are_refused_by_name() {
+    for (text, place) in [
+        ("on_produce(\"a\").route(\"dlq\");", "1:17"),
+        ("on_produce(\"a\").validate(#{});", "1:17"),
+        ("on_produce(\"a\").quota(1, \"1s\");", "1:17"),
+        ("on_fetch(\"a\").encrypt(\"$.a\", secret(\"k\"));", "1:15"),
+        ("on_fetch(\"a\").slow_broker(\"1s\");", "1:15"),
+        ("on_produce(\"a\").broker(1).delay(\"1s\");", "1:17"),
+    ] {
+        assert_refused(text, place, "is not available yet");
+    }
+}
+
+#[test]
+fn a_script_has_no_way_out() {
+    for (text, says) in [
+        ("eval(\"1\");", "not there"),
+        ("import \"x\" as y;", "not there"),
+        ("sleep(1);", "no clock"),
+        ("timestamp();", "no clock"),
+        ("rand();", "no random"),
+        ("open_file(\"/etc/passwd\");", "no files"),
+    ] {
+        let said = refused(text);
+        assert!(said.contains(says), "{text}: {said}");
+    }
+}
+
+#[test]
+fn runs_are_bounded() {
+    for (text, says) in [
+        ("loop {}", "too many operations"),
+        ("fn f(n) { f(n + 1) } f(0);", "too deeply"),
+        ("let s = \"x\"; loop { s += s; }", "too large"),
+        ("let a = []; loop { a.push(1); }", "too large"),
+        // maps grow by assignment one entry an operation
+        ("let m = #{}; let i = 0; loop { m[i.to_string()] = 1; i += 1; }", "too many operations"),
+        ("let a = []; a.pad(1000000000, 1);", "too large"),
+        ("let s = \"x\"; s.pad(1000000000, \"y\");", "too large"),
+    ] {
+        let said = refused(text);
+        assert!(said.to_lowercase().contains(says), "{text}: {said}");
+    }
+    let deep = format!("let x = {}1{};", "(".repeat(200), ")".repeat(200));
+    assert!(refused(&deep).contains("maximum complexity"), "{}", refused(&deep));
+    let long = format!("//{}", "x".repeat(SCRIPT_BYTES));
+    assert!(refused(&long).contains("longer than"));
+}
+
+#[test]
+fn recursion_to_the_limit_fits_a_small_stack() {
+    let run = || {
+        let deep = "((((((((x))))))))";
+        let text = format!("fn f(x) {{ if true {{ if true {{ [f({deep} + 1)] }} }} }} f(0);");
+        refused(&text)
+    };
+    let said = std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
+    assert!(said.contains("too deeply"), "{said}");
+}
+
+#[test]
+fn changing_a_captured_variable_is_refused_where_it_is_seen() {
+    for (text, place) in [
+        ("let n = 0;\non_produce().each(|cx, record| { n += 1; });", "2:34"),
+        ("let n = 0;\non_produce().when(|cx| { n = 1; true }).deny();", "2:26"),
+        ("let m = #{};\non_produce().each(|cx, record| { m.a = 1; });", "2:34"),
+        ("let m = #{};\non_produce().each(|cx, record| { if true { m[\"a\"] = 1; } });", "2:44"),
+        ("let a = [];\non_produce().each(|cx, record| { a.push(1); });", "2:34"),
+    ] {
+        let said = refused(text);
+        assert!(said.contains("which it captured"), "{text}: {said}");
+        assert_eq!(said.split(": ").next(), Some(place), "{text}");
+    }
+    load("let n = 0; on_produce().each(|cx, record| { let n = 5; n += 1; });").unwrap();
+    load("let n = 5; on_produce().each(|cx, record| { if record.size > n { cx.deny(\"big\") } });").unwrap();
+}
+
+#[test]
+fn misspelt_members_are_refused_at_load() {
+    assert_refused(
+        "on_produce().each(|cx, record| { record.vlaue(\"$.a\") });",
+        "1:41",
+        "did you mean \"value\"?",
+    );
+    assert_refused("on_produce().when(|cx| cx.princpal == \"x\").deny();", "1:27", "did you mean \"principal\"?");
+}
+
+// Closures, run as the evaluation runs them.
+
+struct Loaded {
+    policy: Policy,
+    state: Arc<StateStore>,
+    clock: Clock,
+}
+
+fn loaded(text: &str) -> Loaded {
+    let clock = Clock::manual();
+    let state = StateStore::new(clock.clone());
+    let around = Surroundings { state: Arc::clone(&state), secrets: Secrets::made_up() };
+    let policy = read(Path::new("p.rhai"), &Arc::from(text), &around).unwrap_or_else(|e| panic!("{e}"));
+    Loaded { policy, state, clock }
+}
+
+impl Loaded {
+    fn closure(&self, index: usize) -> Closure<'_> {
+        Closure { policy: &self.policy.info, index, state: &self.state }
+    }
+}
+
+fn cx() -> Rc<CxData> {
+    Rc::new(CxData {
+        principal: "User:ada".into(),
+        topic: Some("t".into()),
+        may_deny: true,
+        ..CxData::default()
+    })
+}
+
+fn record(value: &str) -> Rc<RecordData> {
+    Rc::new(RecordData {
+        key: None,
+        value: Some(value.to_owned().into()),
+        headers: vec![("h".into(), Some("1".into())), ("h".into(), Some("2".into()))],
+        offset: 7,
+        timestamp: 9,
+    })
+}
+
+#[test]
+fn conditions_answer() {
+    let loaded = loaded(
+        "on_produce().when(|cx| cx.principal == \"User:ada\" && cx.group == ()).deny();
+         on_produce().when(|cx| 5).deny();
+         on_produce().when(|cx| cx.topic.nonsense()).deny();",
+    );
+    assert_eq!(when(loaded.closure(0), &cx()), Ok(true));
+    let other = Rc::new(CxData { principal: "User:bob".into(), ..CxData::default() });
+    assert_eq!(when(loaded.closure(0), &other), Ok(false));
+    assert!(when(loaded.closure(1), &cx()).unwrap_err().message.contains("true or false"));
+    let error = when(loaded.closure(2), &cx()).unwrap_err();
+    assert_eq!(error.place.line, 3);
+    assert!(error.message.contains("nonsense"), "{error}");
+}
+
+#[test]
+fn records_are_seen_and_denied() {
+    let loaded = loaded(
+        r#"on_produce().each(|cx, record| {
+            if record.value("$.user.name") == "ada" { return cx.deny("no ada"); }
+            if record.header("h") != "2" || record.headers("h").len() != 2 { cx.deny("headers") }
+            if record.key() != () || record.offset != 7 || record.timestamp != 9 { cx.deny("rest") }
+            if record.value("$.missing.deep") != () { cx.deny("missing") }
+        });"#,
+    );
+    let ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut Vec::new());
+    assert_eq!(ask(r#"{"user":{"name":"ada"}}"#), Ok(Some("no ada".to_owned())));
+    assert_eq!(ask(r#"{"user":{"name":"bob"}}"#), Ok(None));
+    assert_eq!(ask("not json"), Ok(None));
+}
+
+#[test]
+fn windows_take_any_key_and_count_when_final() {
+    let loaded = loaded(
+        r#"policy("p");
+        let seen = window("seen", "60s");
+        on_produce().each(|cx, record| {
+            let user = record.value("$.user");
+            if seen.count(user) >= 2 { return cx.deny("too many"); }
+            seen.add(user);
+        });"#,
+    );
+    let mut additions = Vec::new();
+    let mut ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut additions).unwrap();
+    assert_eq!(ask(r#"{"user":"ada"}"#), None);
+    assert_eq!(ask(r#"{"user":"ada"}"#), None);
+    assert_eq!(ask(r#"{"user":"ada"}"#).as_deref(), Some("too many"), "a batch sees its own additions");
+    assert_eq!(ask(r#"{"user":5}"#), None);
+    assert_eq!(ask(r#"{"user":5}"#), None);
+    assert_eq!(ask(r#"{"user":"5"}"#), None, "5 and \"5\" are different");
+    for _ in 0..4 {
+        assert_eq!(ask(r#"{"nobody":1}"#), None, "nothing counts under ()");
+    }
+    let window = loaded.state.window("p", "seen", Duration::from_secs(60));
+    assert_eq!(window.count(b"sada"), 0, "not final yet");
+    host::commit(&additions);
+    assert_eq!((window.count(b"sada"), window.count(b"v5"), window.count(b"s5")), (2, 2, 1));
+    loaded.clock.advance(Duration::from_secs(62));
+    assert_eq!(window.count(b"sada"), 0);
+}
+
+#[test]
+fn a_denied_record_adds_nothing() {
+    let loaded = loaded(
+        r#"let w = window("w", "60s");
+        on_produce().each(|cx, record| { w.add("a"); w.add("b", 3); cx.deny("no"); });
+        on_produce().each(|cx, record| { w.add("a"); w.add(); });"#,
+    );
+    let mut additions = Vec::new();
+    assert!(each(loaded.closure(0), &cx(), record("{}"), &mut additions).unwrap().is_some());
+    assert!(additions.is_empty());
+    assert!(each(loaded.closure(1), &cx(), record("{}"), &mut additions).is_err());
+    assert!(additions.is_empty(), "nor does one that failed");
+}
+
+#[test]
+fn what_belongs_elsewhere_fails_in_a_closure() {
+    let loaded = loaded(
+        r#"let w = window("w", "60s");
+        on_produce().when(|cx| { w.add("a"); true }).deny();
+        on_produce().when(|cx| { cx.deny("x"); true }).deny();
+        on_produce().each(|cx, record| { on_produce().deny(); });
+        on_produce().each(|cx, record| { window("v", "1s"); });"#,
+    );
+    let plain = || Rc::new(CxData::default());
+    assert!(when(loaded.closure(0), &plain()).unwrap_err().message.contains("only read"));
+    assert!(when(loaded.closure(1), &plain()).unwrap_err().message.contains("`.each`"));
+    for index in [2, 3] {
+        let error = each(loaded.closure(index), &cx(), record("{}"), &mut Vec::new()).unwrap_err();
+        assert!(error.message.contains("not into a closure"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_captured_is_constant_even_where_the_loader_cannot_see_it() {
+    let loaded = loaded(
+        "fn change(x) { x.push(1); }
+         let list = [1];
+         let n = 1;
+         on_produce().each(|cx, record| { let l = list; l.push(2); if l.len() != 2 { cx.deny(`${l}`) } });
+         on_produce().each(|cx, record| { list.dedup(); });
+         on_produce().each(|cx, record| { n.bump(); });
+         fn bump() { this += 1; }",
+    );
+    let ask = |index| each(loaded.closure(index), &cx(), record("{}"), &mut Vec::new());
+    for _ in 0..2 {
+        assert_eq!(ask(0), Ok(None), "a copy may change, and starts afresh every time");
+    }
+    assert!(ask(1).is_err());
+    assert!(ask(2).is_err());
+}
+
+#[test]
+fn calls_are_bounded() {
+    let loaded = loaded("on_produce().each(|cx, record| { loop {} });");
+    let error = each(loaded.closure(0), &cx(), record("{}"), &mut Vec::new()).unwrap_err();
+    assert!(error.message.contains("too many operations"), "{error}");
+}
+
+#[test]
+fn threads_share_windows_and_nothing_else() {
+    let loaded = loaded(
+        r#"policy("p"); let w = window("w", "60s"); let list = [1, 2];
+        on_produce().each(|cx, record| { if list.len() == 2 { w.add(record.value("$.k")); } });"#,
+    );
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    let mut additions = Vec::new();
+                    each(loaded.closure(0), &cx(), record(r#"{"k":"x"}"#), &mut additions).unwrap();
+                    host::commit(&additions);
+                }
+            });
+        }
+    });
+    assert_eq!(loaded.state.window("p", "w", Duration::from_secs(60)).count(b"sx"), 2_000);
+}

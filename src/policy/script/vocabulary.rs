@@ -1,0 +1,190 @@
+//! The words of the language, for error messages and tools: what there is, how it is used, and what is not
+//! there yet. A word that belongs to a later version is refused by name; no word is ever ignored.
+
+/// A word: its name, how it is written, what it does.
+pub struct Word {
+    pub name: &'static str,
+    pub usage: &'static str,
+    pub does: &'static str,
+}
+
+macro_rules! words {
+    ($($name:literal $usage:literal $does:literal;)*) => {
+        pub const WORDS: &[Word] = &[$(Word { name: $name, usage: $usage, does: $does }),*];
+    };
+}
+
+words! {
+    "policy" "policy(name, purpose)" "names the file's policy and says what for";
+    "seed" "seed(n)" "makes the draws of this policy the same in every run";
+    "expires" "expires(\"30m\")" "ends the policy's (or the rule's) faults by themselves";
+    "mode" "mode(\"observe\")" "counts and audits what the policy would do, and does nothing";
+    "default_deny" "default_deny()" "refuses what no allow names";
+    "window" "window(name, \"60s\")" "counts events by key over the last minute, for all sessions";
+    "on_access" "on_access(operations…)" "access control in Kafka's own operations";
+    "on_connect" "on_connect()" "a session that begins";
+    "on_produce" "on_produce(topics…)" "produce requests, per partition";
+    "on_fetch" "on_fetch(topics…)" "fetches, per partition";
+    "on_request" "on_request(apis…)" "any api by name or class";
+    "topic" ".topic(patterns…)" "topics so named";
+    "partition" ".partition(0, 4..8)" "these partitions";
+    "principal" ".principal(patterns…)" "who, as \"User:ada\"";
+    "client_id" ".client_id(patterns…)" "the client id, which any client may choose";
+    "group" ".group(patterns…)" "groups so named";
+    "transactional_id" ".transactional_id(patterns…)" "transactional ids so named";
+    "cluster" ".cluster()" "the cluster itself, for access";
+    "listener" ".listener(patterns…)" "the listener the session came in by";
+    "from_ip" ".from_ip(\"10.0.0.0/8\")" "the client's address";
+    "header" ".header(name, patterns…)" "records with such a header";
+    "key" ".key(patterns…)" "records with such a key";
+    "value" ".value(path, pattern or \"> 5\")" "records with such a value at a JSON path";
+    "when" ".when(|cx| …)" "a condition in Rhai";
+    "chance" ".chance(p)" "fires with this probability, drawn per event";
+    "every" ".every(n)" "fires at every n-th event of a subject";
+    "nth" ".nth(n)" "fires at the n-th event of a subject";
+    "first" ".first(n)" "fires at the first n events of a subject";
+    "after" ".after(n)" "fires at all events after the n-th";
+    "at_most" ".at_most(n)" "fires n times at most, over all subjects";
+    "during" ".during(\"10s\", \"25s\")" "fires between two times since the rule became active";
+    "deny" ".deny(reason?)" "refuses with the api's own error";
+    "allow" ".allow()" "allows, for on_access";
+    "mask" ".mask(path, how)" "makes a field unreadable";
+    "on_unparsable" ".on_unparsable(\"empty\")" "what becomes of a value a mask cannot parse: empty, null, error, pass";
+    "set_header" ".set_header(name, template)" "sets a header on every record";
+    "remove_header" ".remove_header(patterns…)" "takes headers off every record";
+    "require_header" ".require_header(name)" "refuses produced records without it";
+    "audit" ".audit()" "writes a line to the audit file";
+    "each" ".each(|cx, record| …)" "runs Rhai on every record; cx.deny(reason) refuses it";
+    "named" ".named(name)" "gives a rule a lasting name";
+    "observe" ".observe()" "counts and audits what the rule would do, and does nothing";
+    "delay" ".delay(\"200ms\" or uniform, normal, pareto)" "the response leaves later";
+    "fail" ".fail(code)" "answers with an error; not executed";
+    "fail_after" ".fail_after(code)" "executed, then answered with an error";
+    "lose_request" ".lose_request()" "never executed, never answered";
+    "lose_response" ".lose_response()" "executed, never answered";
+    "disconnect" ".disconnect()" "closes the session after the answers it is owed";
+    "reset" ".reset()" "closes the session at once, with a RST";
+    "uniform" "uniform(\"100ms\", \"300ms\")" "a time, every one between alike";
+    "normal" "normal(\"200ms\", \"50ms\")" "a time by mean and deviation";
+    "pareto" "pareto(\"10ms\", 1.5)" "a time with a heavy tail";
+    "keep_first" "keep_first(n)" "masks all but the first n characters";
+    "keep_last" "keep_last(n)" "masks all but the last n characters";
+    "hash" "hash(secret(name))" "replaces by a keyed hash: equal values stay joinable";
+    "replace" "replace(text)" "replaces by a text";
+    "pattern" "pattern(regex, text)" "replaces what a regular expression finds";
+    "to_null" "to_null()" "replaces by null";
+    "secret" "secret(name)" "a key from a file or the environment";
+    "test" "test(name, || …)" "a test, run by `tollgate policy test`";
+    "produced" "produced(topic, value, #{…})" "in a test: what a producer would be told";
+    "fetched" "fetched(topic, value, #{…})" "in a test: what a consumer would see";
+    "requested" "requested(api, #{…})" "in a test: what a client would be told";
+    "expect" "expect(x)" "in a test: begins an expectation";
+    "to_equal" ".to_equal(v)" "expects this value";
+    "to_be_denied" ".to_be_denied()" "expects a refusal by a security rule";
+    "to_fail_with" ".to_fail_with(code)" "expects this error";
+    "to_be_delayed_by" ".to_be_delayed_by(\"100ms\", \"300ms\")" "expects a delay between two times";
+    "to_be_lost" ".to_be_lost()" "expects that no answer comes";
+    "to_be_closed" ".to_be_closed()" "expects that the session ends";
+    "to_pass" ".to_pass()" "expects that nothing happened to it";
+    "count" "window.count(key)" "events under a key in the window";
+    "add" "window.add(key)" "counts an event under a key, once its record is let through";
+}
+
+/// Words of the language that this version does not have.
+const LATER: &[&str] = &[
+    "route", "quota", "validate", "encrypt", "decrypt", "limit", "broker", "api_version", "sessions", "schema",
+    "refuse", "close_after", "half_open", "blackhole", "slow_close", "stall", "storm", "tls_fail", "sasl_fail",
+    "sasl_expire", "latency", "bandwidth", "fragment", "corrupt_bytes", "duplicate_request", "hold_until",
+    "slow_broker", "throttle", "truncate_fetch", "empty_fetch", "stale_high_watermark", "offset_out_of_range",
+    "leader_moves", "no_leader", "stale_metadata", "unknown_topic", "broker_missing", "wrong_address",
+    "api_versions", "coordinator_moves", "coordinator_loading", "coordinator_not_available", "rebalance",
+    "fence_member", "evict_member", "skew_generation", "fence_epoch", "fence_producer",
+    "concurrent_transactions", "lose_commit", "delay_commit", "out_of_order_sequence", "corrupt_record",
+    "poison", "duplicate_records", "reorder", "drop_records", "tombstone", "strip_headers", "skew_timestamps",
+    "oversize", "compression_bomb", "broker_down", "broker_up", "pause", "slow_disk", "disk_full",
+    "fsync_error", "truncate_log", "crash_at", "counter", "shared_map",
+];
+
+/// What is said about a function that Rhai did not find, given as `name (types)`.
+pub fn explain_missing(signature: &str) -> String {
+    let name = signature.split([' ', '(']).next().unwrap_or(signature);
+    if LATER.contains(&name) {
+        return format!("`{name}` is not available yet");
+    }
+    if matches!(name, "sleep" | "timestamp" | "rand" | "random" | "open_file" | "fetch" | "http_get") {
+        return format!("`{name}` is not there: a policy has no clock, no random, no files and no network of its own");
+    }
+    match WORDS.iter().find(|word| word.name == name) {
+        Some(word) => format!("`{name}` is not used like this: it is {}", word.usage),
+        None => {
+            let arguments = signature.get(name.len()..).unwrap_or_default().trim();
+            format!("there is no `{name}`{}{}", nearest(name, WORDS.iter().map(|w| w.name)), match arguments {
+                "" | "()" => String::new(),
+                arguments => format!(" (called with {arguments})"),
+            })
+        }
+    }
+}
+
+/// `; did you mean …?` when a known name is near.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let name = name.to_ascii_lowercase();
+    let most = (name.len() / 3).clamp(1, 4);
+    known
+        .map(|known| (distance(&name, &known.to_ascii_lowercase()), known))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
+        .map_or_else(String::new, |(_, known)| format!("; did you mean \"{known}\"?"))
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours between two words.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    rows[0] = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let same = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + same);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_words_are_explained() {
+        for (signature, says) in [
+            ("route (rule, &str | ImmutableString | String)", "`route` is not available yet"),
+            ("dney (rule)", "did you mean \"deny\"?"),
+            ("chance (rule)", "it is .chance(p)"),
+            ("sleep (i64)", "no clock"),
+            ("frobnicate (i64)", "there is no `frobnicate` (called with (i64))"),
+        ] {
+            let said = explain_missing(signature);
+            assert!(said.contains(says), "{signature}: {said}");
+        }
+    }
+
+    #[test]
+    fn no_word_is_both_here_and_later() {
+        assert!(WORDS.iter().all(|word| !LATER.contains(&word.name)));
+    }
+
+    #[test]
+    fn distances() {
+        for (a, b, n) in [("deny", "dney", 1), ("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0)] {
+            assert_eq!(distance(a, b), n, "{a} {b}");
+        }
+    }
+}

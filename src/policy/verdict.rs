@@ -1,0 +1,137 @@
+//! What the rules decided for one exchange: a closed set of outcomes, per part and for the whole.
+//! Written by the policies, carried out by the gateway.
+
+use crate::wire::ErrorCode;
+use std::time::Duration;
+
+/// What becomes of one part of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes upstream.
+    #[default]
+    Forward,
+    /// It is answered here and does not go upstream.
+    Answer {
+        code: ErrorCode,
+        /// Shown to the client where the api has a place for it.
+        message: Option<String>,
+        /// Index in the batch and reason, for Produce 8 and later (KIP-467).
+        records: Vec<(i32, String)>,
+    },
+}
+
+impl Outcome {
+    pub fn answer(code: ErrorCode) -> Self {
+        Self::Answer { code, message: None, records: Vec::new() }
+    }
+
+    pub fn is_forward(&self) -> bool {
+        *self == Self::Forward
+    }
+}
+
+/// Which half of an exchange is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lose {
+    /// Never forwarded, never answered.
+    Request,
+    /// Executed; the answer is withheld.
+    Response,
+}
+
+/// How a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Closed after the responses it is owed.
+    Disconnect,
+    /// At once, with a RST.
+    Reset,
+}
+
+/// How deep the policies must look into a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Interest {
+    /// Not at all: the frame may stay opaque and stream through.
+    #[default]
+    Nothing,
+    /// Its header is enough; the body is decoded only if a rule then fires.
+    Head,
+    /// The body: topics, partitions, groups.
+    Parts,
+    /// The records in it.
+    Records,
+}
+
+/// What the policies want to see of the response to one exchange.
+pub type ResponseInterest = Interest;
+
+/// What was decided about a request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verdict {
+    /// One a part, in request order; empty when all are forwarded.
+    pub parts: Vec<Outcome>,
+    /// The whole exchange is answered with this code and not forwarded.
+    pub whole: Option<ErrorCode>,
+    /// The request's body was edited in place.
+    pub edited: bool,
+    /// The response leaves that much later.
+    pub delay: Duration,
+    pub lose: Option<Lose>,
+    /// The session ends; the request is not executed.
+    pub end: Option<End>,
+    /// Parts (by index) that are executed and then answered with an error.
+    pub after: Vec<(usize, ErrorCode)>,
+    /// The whole exchange is executed and then answered with an error.
+    pub after_whole: Option<ErrorCode>,
+    /// What must be shown of the response.
+    pub response: ResponseInterest,
+    /// For Fetch: the request must be made sessionless (epoch -1, and the response's session id zero), so
+    /// that every partition it is about is named in it.
+    pub sessionless: bool,
+}
+
+impl Verdict {
+    /// True when nothing was decided: the request goes on as it came.
+    pub fn is_pass(&self) -> bool {
+        *self == Self { response: self.response, sessionless: self.sessionless, ..Self::default() }
+    }
+
+    pub fn outcome(&self, part: usize) -> &Outcome {
+        self.parts.get(part).unwrap_or(&Outcome::Forward)
+    }
+
+    /// Whether nothing of the request goes upstream.
+    pub fn forwards_nothing(&self) -> bool {
+        self.whole.is_some()
+            || self.end.is_some()
+            || self.lose == Some(Lose::Request)
+            || (!self.parts.is_empty() && self.parts.iter().all(|p| !p.is_forward()))
+    }
+}
+
+/// What was decided about a response. Errors of single parts are in the response already.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResponseVerdict {
+    /// The response was changed.
+    pub edited: bool,
+    /// On top of what the request's verdict says.
+    pub delay: Duration,
+    pub lose: Option<Lose>,
+    pub end: Option<End>,
+}
+
+/// What was decided about a new session, before its first byte.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConnectVerdict {
+    /// Refused by a security rule: closed without a word.
+    pub deny: bool,
+    /// The first byte is read that much later.
+    pub delay: Duration,
+    pub end: Option<End>,
+}
+
+impl ConnectVerdict {
+    pub fn is_pass(&self) -> bool {
+        *self == Self::default()
+    }
+}
