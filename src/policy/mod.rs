@@ -1,4 +1,5 @@
 //! What the scripts say.
+pub mod action;
 pub mod clock;
 pub mod error;
 pub mod fault;

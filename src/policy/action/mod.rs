@@ -1,0 +1,9 @@
+//! Actions that protect or change data: pure functions over records, that know neither scripts nor exchanges.
+
+pub mod json;
+pub mod mask;
+pub mod path;
+
+pub use json::{JsonValue, PathSet, Unparsable};
+pub use mask::{HashKey, How};
+pub use path::{Path, PathError, Target};
