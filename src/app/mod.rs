@@ -105,6 +105,7 @@ struct Environment {
 }
 
 impl Environment {
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     fn read() -> Result<Self, Failure> {
         let mut environment = Self { variables: Vec::new(), config: None, password: None, no_color: false };
         for (name, value) in std::env::vars_os() {

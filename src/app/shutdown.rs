@@ -42,7 +42,7 @@ impl Shutdown {
                 };
                 if asked {
                     tracing::warn!(signal = name, "a second signal: ending at once");
-                    std::process::exit(code);
+                    end_at_once(code);
                 }
                 asked = true;
                 tracing::info!(signal = name, "draining; a second signal ends at once");
@@ -61,6 +61,11 @@ impl Shutdown {
     pub fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing may run after a second signal, destructors included")]
+fn end_at_once(code: i32) -> ! {
+    std::process::exit(code)
 }
 
 #[cfg(test)]
