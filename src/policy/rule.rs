@@ -119,7 +119,10 @@ pub enum Action {
     Deny(Option<String>),
     Allow,
     Mask(Mask),
-    SetHeader { name: String, value: Template },
+    SetHeader {
+        name: String,
+        value: Template,
+    },
     RemoveHeader(Patterns),
     RequireHeader(Glob),
     Audit,
@@ -351,9 +354,7 @@ pub fn rule_key(policy: &str, name: &str) -> u64 {
 /// A rule in canonical form: equal for rules that say the same, however they are laid out.
 pub fn canonical(head: &Head, selectors: &Selectors, triggers: &Triggers, actions: &[Action]) -> String {
     let about = match head {
-        Head::Access(operations) => {
-            operations.0.iter().map(|op| op.name()).collect::<Vec<_>>().join(", ")
-        }
+        Head::Access(operations) => operations.0.iter().map(|op| op.name()).collect::<Vec<_>>().join(", "),
         Head::Request(apis) => apis.iter().map(|api| api.to_string()).collect::<Vec<_>>().join(", "),
         _ => String::new(),
     };

@@ -113,9 +113,7 @@ impl Call<'_, '_> {
     /// As `texts`, and at least one.
     pub fn some_texts(&self) -> Result<Vec<String>, String> {
         match self.texts()? {
-            texts if texts.is_empty() => {
-                Err(format!("`{}` wants at least one text", self.word))
-            }
+            texts if texts.is_empty() => Err(format!("`{}` wants at least one text", self.word)),
             texts => Ok(texts),
         }
     }

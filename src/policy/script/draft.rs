@@ -102,7 +102,8 @@ impl Draft {
             }
         }
         if let (Some((_, place)), Some(_)) = (self.expires, self.default_deny) {
-            let message = "`expires` would end `default_deny()`: what protects does not end by itself".to_owned();
+            let message =
+                "`expires` would end `default_deny()`: what protects does not end by itself".to_owned();
             return Err(Incomplete { place, message });
         }
         Ok(())
@@ -130,7 +131,8 @@ impl RuleDraft {
 
     fn check(&self) -> Result<(), Incomplete> {
         if self.actions.is_empty() {
-            let message = format!("this {} rule has no action: it says what, and not what to do", self.head.word());
+            let message =
+                format!("this {} rule has no action: it says what, and not what to do", self.head.word());
             return Err(Incomplete { place: self.place, message });
         }
         if let (Some((_, place)), Kind::Security) = (self.expires, self.kind()) {
@@ -199,7 +201,11 @@ impl RuleHandle {
         self.edit(call, |rule| {
             let head = rule.head.word();
             if !heads.contains(&head) {
-                return Err(format!("`{}` is no action of {head}; it is one of {}", call.word, heads.join(", ")));
+                return Err(format!(
+                    "`{}` is no action of {head}; it is one of {}",
+                    call.word,
+                    heads.join(", ")
+                ));
             }
             let kinds = |action: &Action| action.kind();
             if let (Some(new), Some(Some(old))) =
@@ -241,11 +247,9 @@ fn cannot_select(word: &str, head: &str, heads: &[&str]) -> String {
 /// The text of the call at `place` as far as its parentheses reach, blanks put together: closures that read
 /// alike are alike.
 fn closure_text(text: &str, place: Place) -> String {
-    let Some(line_start) = place
-        .line
-        .checked_sub(1)
-        .and_then(|skip| text.split_inclusive('\n').take(skip).map(str::len).reduce(|a, b| a + b).or(Some(0)))
-    else {
+    let Some(line_start) = place.line.checked_sub(1).and_then(|skip| {
+        text.split_inclusive('\n').take(skip).map(str::len).reduce(|a, b| a + b).or(Some(0))
+    }) else {
         return String::new();
     };
     let rest = text.get(line_start..).unwrap_or_default();

@@ -25,9 +25,7 @@ pub fn register(engine: &mut Engine) {
         let code = code(&call)?;
         inject(rule, &call, EXCHANGES, Fault::FailAfter(code))
     });
-    rule_word(engine, "lose_request", 0..=0, |rule, call| {
-        inject(rule, &call, EXCHANGES, Fault::LoseRequest)
-    });
+    rule_word(engine, "lose_request", 0..=0, |rule, call| inject(rule, &call, EXCHANGES, Fault::LoseRequest));
     rule_word(engine, "lose_response", 0..=0, |rule, call| {
         inject(rule, &call, EXCHANGES, Fault::LoseResponse)
     });

@@ -121,8 +121,21 @@ fn changed<'a>(node: &ASTNode<'a>) -> Option<(&'a str, Place)> {
                 _ => return None,
             };
             const CHANGING: &[&str] = &[
-                "push", "pop", "shift", "insert", "append", "truncate", "retain", "drain", "splice", "sort",
-                "reverse", "mixin", "fill_with", "pad", "chop",
+                "push",
+                "pop",
+                "shift",
+                "insert",
+                "append",
+                "truncate",
+                "retain",
+                "drain",
+                "splice",
+                "sort",
+                "reverse",
+                "mixin",
+                "fill_with",
+                "pad",
+                "chop",
             ];
             CHANGING.contains(&method).then(|| root(&pair.lhs)).flatten()
         }

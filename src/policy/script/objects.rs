@@ -73,8 +73,17 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
 
 /// The names that can follow `cx.` and `record.`, for the check at load.
 pub const CX_MEMBERS: &[&str] = &[
-    "principal", "client_id", "listener", "ip", "api", "version", "topic", "partition", "group",
-    "transactional_id", "deny",
+    "principal",
+    "client_id",
+    "listener",
+    "ip",
+    "api",
+    "version",
+    "topic",
+    "partition",
+    "group",
+    "transactional_id",
+    "deny",
 ];
 pub const RECORD_MEMBERS: &[&str] = &["value", "key", "header", "headers", "offset", "timestamp", "size"];
 
@@ -126,7 +135,9 @@ fn record(engine: &mut Engine) {
     let paths = Rc::new(Paths::default());
     engine.register_fn(
         "value",
-        move |record: &mut RecordHandle, path: ImmutableString| -> Result<Dynamic, Box<rhai::EvalAltResult>> {
+        move |record: &mut RecordHandle,
+              path: ImmutableString|
+              -> Result<Dynamic, Box<rhai::EvalAltResult>> {
             let path = compiled(&paths, path).map_err(|message| fail(message, Position::NONE))?;
             let Some(value) = &record.0.value else { return Ok(Dynamic::UNIT) };
             Ok(path.first(value).map_or(Dynamic::UNIT, dynamic))

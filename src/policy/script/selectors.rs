@@ -4,9 +4,7 @@ use super::call::{Call, MOST, rule_word};
 use super::draft::{RuleDraft, RuleHandle};
 use crate::policy::glob::{Glob, Patterns};
 use crate::policy::rule::{ApiSet, Head};
-use crate::policy::selector::{
-    CidrList, Comparison, Partitions, RecordSelector, Test, ValuePath, When,
-};
+use crate::policy::selector::{CidrList, Comparison, Partitions, RecordSelector, Test, ValuePath, When};
 use crate::wire::ApiKey;
 use rhai::{Array, Dynamic, Engine};
 
@@ -158,12 +156,7 @@ const GROUPS: &[ApiKey] = &[
 const TRANSACTIONAL_IDS: &[ApiKey] = &[ApiKey::Produce, ApiKey::FindCoordinator, ApiKey::InitProducerId];
 
 /// A rule on requests narrows to the apis that name such things; one that names none of them can never match.
-fn needs(
-    rule: &mut RuleDraft,
-    call: &Call<'_, '_>,
-    having: &[ApiKey],
-    things: &str,
-) -> Result<(), String> {
+fn needs(rule: &mut RuleDraft, call: &Call<'_, '_>, having: &[ApiKey], things: &str) -> Result<(), String> {
     let Head::Request(apis) = &mut rule.head else { return Ok(()) };
     let mut narrowed = ApiSet::default();
     apis.iter().filter(|api| having.contains(api)).for_each(|api| narrowed.insert(api));
@@ -217,7 +210,10 @@ fn test(call: &Call<'_, '_>) -> Result<Test, String> {
             (_, Ok(x), _) => Ok(Test::Number(Comparison::Equal, x)),
             (.., Ok(n)) => Ok(Test::Number(Comparison::Equal, n as f64)),
             _ if value.is_unit() => Ok(Test::Missing),
-            _ => Err(call.wants("a pattern, a comparison such as \"> 5\", a number, true, false or ()", &value)),
+            _ => {
+                Err(call
+                    .wants("a pattern, a comparison such as \"> 5\", a number, true, false or ()", &value))
+            }
         };
     }
     let mut patterns = Vec::new();

@@ -238,8 +238,19 @@ fn options(call: &Call<'_, '_>, at: usize) -> Result<Options, String> {
             "times" => options.times = whole(1, 100_000)? as usize,
             other => {
                 let known = [
-                    "principal", "client_id", "listener", "ip", "key", "headers", "topic", "partition",
-                    "group", "transactional_id", "at", "seed", "times",
+                    "principal",
+                    "client_id",
+                    "listener",
+                    "ip",
+                    "key",
+                    "headers",
+                    "topic",
+                    "partition",
+                    "group",
+                    "transactional_id",
+                    "at",
+                    "seed",
+                    "times",
                 ];
                 return Err(format!(
                     "there is no option `{other}`{}",
@@ -260,9 +271,7 @@ fn seen(engine: &mut Engine) {
         .register_get("closed", |seen: &mut Seen| seen.tally.closed)
         .register_get("delayed", |seen: &mut Seen| seen.tally.delayed)
         .register_get("exists", |seen: &mut Seen| seen.record.is_some())
-        .register_get("message", |seen: &mut Seen| {
-            seen.message.clone().map_or(Dynamic::UNIT, Dynamic::from)
-        })
+        .register_get("message", |seen: &mut Seen| seen.message.clone().map_or(Dynamic::UNIT, Dynamic::from))
         .register_get("code", |seen: &mut Seen| {
             seen.code.map_or(Dynamic::UNIT, |code| code.to_string().into())
         })
@@ -331,9 +340,10 @@ impl Seen {
 
 impl Expectation {
     fn seen(&self, call: &Call<'_, '_>) -> Result<Seen, String> {
-        self.0.clone().try_cast::<Seen>().ok_or_else(|| {
-            call.wants("what produced, fetched, requested or connected gave", &self.0)
-        })
+        self.0
+            .clone()
+            .try_cast::<Seen>()
+            .ok_or_else(|| call.wants("what produced, fetched, requested or connected gave", &self.0))
     }
 }
 

@@ -80,11 +80,9 @@ fn heads_are_read() {
 
 #[test]
 fn selectors_are_read() {
-    let all = one(
-        r#"on_fetch("a").topic("a*").partition(0, 2..4, [7, 9..=9]).principal("User:a", "!User:b")
+    let all = one(r#"on_fetch("a").topic("a*").partition(0, 2..4, [7, 9..=9]).principal("User:a", "!User:b")
              .client_id("c*").listener("public").from_ip("10.0.0.0/8").header("h", "x*").key("k?")
-             .value("$.n", "> 5").value("$.s", "a*", "!ab").value("$.t", true).value("$.m", ()).deny();"#,
-    );
+             .value("$.n", "> 5").value("$.s", "a*", "!ab").value("$.t", true).value("$.m", ()).deny();"#);
     assert_eq!(
         all.selectors.to_string(),
         ".topic(a).topic(a*).partition(0, 2..=3, 7, 9).principal(User:a, !User:b).client_id(c*)\
@@ -97,7 +95,10 @@ fn selectors_are_read() {
     assert!(narrowed.contains(ApiKey::Heartbeat) && !narrowed.contains(ApiKey::Metadata));
     let access = one(r#"on_access("*").topic("t").group("g").transactional_id("x").cluster().allow();"#);
     assert!(access.selectors.cluster && access.selectors.transactional_ids.is_some());
-    assert_eq!(one("on_connect().when(|cx| cx.ip == \"1.2.3.4\").deny();").selectors.when.unwrap().closure, 0);
+    assert_eq!(
+        one("on_connect().when(|cx| cx.ip == \"1.2.3.4\").deny();").selectors.when.unwrap().closure,
+        0
+    );
 }
 
 #[test]
@@ -188,14 +189,17 @@ fn a_script_may_use_the_language_to_make_rules() {
 #[test]
 fn rules_have_lasting_names() {
     let names = |text: &str| load(text).unwrap().rules.into_iter().map(|r| r.name).collect::<Vec<_>>();
-    let a = names("on_produce(\"a\").deny(); on_produce( \"a\" )\n .deny(); on_produce(\"b\").deny().named(\"n\");");
+    let a = names(
+        "on_produce(\"a\").deny(); on_produce( \"a\" )\n .deny(); on_produce(\"b\").deny().named(\"n\");",
+    );
     assert_eq!(a[1], format!("{} #2", a[0]));
     assert_eq!(a[2], "n");
     let b = names("// other text\non_produce(\"a\").deny();");
     assert_eq!(a[0], b[0]);
     assert_ne!(names("on_produce(\"c\").deny();")[0], a[0]);
-    let closures =
-        names("on_produce().when(|cx| cx.version > 1).deny(); on_produce().when(|cx| cx.version > 2).deny();");
+    let closures = names(
+        "on_produce().when(|cx| cx.version > 1).deny(); on_produce().when(|cx| cx.version > 2).deny();",
+    );
     assert!(closures[0].contains("cx.version > 1") && !closures[1].contains('#'));
 }
 
@@ -364,7 +368,11 @@ fn misspelt_members_are_refused_at_load() {
         "1:41",
         "did you mean \"value\"?",
     );
-    assert_refused("on_produce().when(|cx| cx.princpal == \"x\").deny();", "1:27", "did you mean \"principal\"?");
+    assert_refused(
+        "on_produce().when(|cx| cx.princpal == \"x\").deny();",
+        "1:27",
+        "did you mean \"principal\"?",
+    );
 }
 
 // Closures, run as the evaluation runs them.

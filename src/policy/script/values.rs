@@ -40,7 +40,8 @@ pub fn distribution(call: &Call<'_, '_>, at: usize) -> Result<Distribution, Stri
         Some(distribution) => distribution,
         None if value.is_string() => Distribution::Fixed(duration(&value.to_string())?),
         None => {
-            let what = "a time such as \"200ms\", uniform(a, b), normal(mean, deviation) or pareto(least, shape)";
+            let what =
+                "a time such as \"200ms\", uniform(a, b), normal(mean, deviation) or pareto(least, shape)";
             return Err(call.wants(what, &value));
         }
     };
@@ -116,9 +117,13 @@ mod tests {
 
     #[test]
     fn times_are_read() {
-        for (text, millis) in
-            [("200ms", 200.0), ("1.5s", 1_500.0), ("5m", 300_000.0), ("1h", 3_600_000.0), ("2d", 172_800_000.0)]
-        {
+        for (text, millis) in [
+            ("200ms", 200.0),
+            ("1.5s", 1_500.0),
+            ("5m", 300_000.0),
+            ("1h", 3_600_000.0),
+            ("2d", 172_800_000.0),
+        ] {
             assert_eq!(duration(text).unwrap().as_secs_f64() * 1_000.0, millis, "{text}");
         }
         for bad in ["", "5", "ms", "5 parsecs", "-1s", "1e400s", "1..5s", "400d", "NaNs"] {

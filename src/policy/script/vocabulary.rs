@@ -92,17 +92,78 @@ words! {
 
 /// Words of the language that this version does not have.
 const LATER: &[&str] = &[
-    "route", "quota", "validate", "encrypt", "decrypt", "limit", "broker", "api_version", "sessions", "schema",
-    "refuse", "close_after", "half_open", "blackhole", "slow_close", "stall", "storm", "tls_fail", "sasl_fail",
-    "sasl_expire", "latency", "bandwidth", "fragment", "corrupt_bytes", "duplicate_request", "hold_until",
-    "slow_broker", "throttle", "truncate_fetch", "empty_fetch", "stale_high_watermark", "offset_out_of_range",
-    "leader_moves", "no_leader", "stale_metadata", "unknown_topic", "broker_missing", "wrong_address",
-    "api_versions", "coordinator_moves", "coordinator_loading", "coordinator_not_available", "rebalance",
-    "fence_member", "evict_member", "skew_generation", "fence_epoch", "fence_producer",
-    "concurrent_transactions", "lose_commit", "delay_commit", "out_of_order_sequence", "corrupt_record",
-    "poison", "duplicate_records", "reorder", "drop_records", "tombstone", "strip_headers", "skew_timestamps",
-    "oversize", "compression_bomb", "broker_down", "broker_up", "pause", "slow_disk", "disk_full",
-    "fsync_error", "truncate_log", "crash_at", "counter", "shared_map",
+    "route",
+    "quota",
+    "validate",
+    "encrypt",
+    "decrypt",
+    "limit",
+    "broker",
+    "api_version",
+    "sessions",
+    "schema",
+    "refuse",
+    "close_after",
+    "half_open",
+    "blackhole",
+    "slow_close",
+    "stall",
+    "storm",
+    "tls_fail",
+    "sasl_fail",
+    "sasl_expire",
+    "latency",
+    "bandwidth",
+    "fragment",
+    "corrupt_bytes",
+    "duplicate_request",
+    "hold_until",
+    "slow_broker",
+    "throttle",
+    "truncate_fetch",
+    "empty_fetch",
+    "stale_high_watermark",
+    "offset_out_of_range",
+    "leader_moves",
+    "no_leader",
+    "stale_metadata",
+    "unknown_topic",
+    "broker_missing",
+    "wrong_address",
+    "api_versions",
+    "coordinator_moves",
+    "coordinator_loading",
+    "coordinator_not_available",
+    "rebalance",
+    "fence_member",
+    "evict_member",
+    "skew_generation",
+    "fence_epoch",
+    "fence_producer",
+    "concurrent_transactions",
+    "lose_commit",
+    "delay_commit",
+    "out_of_order_sequence",
+    "corrupt_record",
+    "poison",
+    "duplicate_records",
+    "reorder",
+    "drop_records",
+    "tombstone",
+    "strip_headers",
+    "skew_timestamps",
+    "oversize",
+    "compression_bomb",
+    "broker_down",
+    "broker_up",
+    "pause",
+    "slow_disk",
+    "disk_full",
+    "fsync_error",
+    "truncate_log",
+    "crash_at",
+    "counter",
+    "shared_map",
 ];
 
 /// What is said about a function that Rhai did not find, given as `name (types)`.
@@ -112,16 +173,22 @@ pub fn explain_missing(signature: &str) -> String {
         return format!("`{name}` is not available yet");
     }
     if matches!(name, "sleep" | "timestamp" | "rand" | "random" | "open_file" | "fetch" | "http_get") {
-        return format!("`{name}` is not there: a policy has no clock, no random, no files and no network of its own");
+        return format!(
+            "`{name}` is not there: a policy has no clock, no random, no files and no network of its own"
+        );
     }
     match WORDS.iter().find(|word| word.name == name) {
         Some(word) => format!("`{name}` is not used like this: it is {}", word.usage),
         None => {
             let arguments = signature.get(name.len()..).unwrap_or_default().trim();
-            format!("there is no `{name}`{}{}", nearest(name, WORDS.iter().map(|w| w.name)), match arguments {
-                "" | "()" => String::new(),
-                arguments => format!(" (called with {arguments})"),
-            })
+            format!(
+                "there is no `{name}`{}{}",
+                nearest(name, WORDS.iter().map(|w| w.name)),
+                match arguments {
+                    "" | "()" => String::new(),
+                    arguments => format!(" (called with {arguments})"),
+                }
+            )
         }
     }
 }
@@ -183,7 +250,8 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, n) in [("deny", "dney", 1), ("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0)] {
+        for (a, b, n) in [("deny", "dney", 1), ("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0)]
+        {
             assert_eq!(distance(a, b), n, "{a} {b}");
         }
     }
