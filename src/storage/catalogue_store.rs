@@ -45,6 +45,10 @@ impl KvStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(files, &path)?,
             Err(error) => return Err(StorageError::io("open", &path, &error)),
         };
+        // Also when it was there: a killed process may have named it and not come to sync the name.
+        if let Some(dir) = path.parent() {
+            files.sync_dir(dir, SyncSite::CatalogueDir).during("fsync", dir)?;
+        }
         let database = open_database(handle).map_err(|error| catalogue_error(&path, error))?;
         Ok(KvStore { database, path: path.into() })
     }
@@ -57,9 +61,6 @@ impl KvStore {
         drop(open_database(Arc::clone(&handle)).map_err(|error| catalogue_error(&beside, error))?);
         handle.sync_data(SyncSite::Catalogue).during("fsync", &beside)?;
         files.rename(&beside, path).during("rename", path)?;
-        if let Some(dir) = path.parent() {
-            files.sync_dir(dir, SyncSite::CatalogueDir).during("fsync", dir)?;
-        }
         Ok(handle)
     }
 

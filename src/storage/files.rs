@@ -51,8 +51,7 @@ pub trait FileHandle: fmt::Debug + Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
     fn size(&self) -> io::Result<u64>;
     /// For `sendfile`; the simulator has none.
-    #[cfg(unix)]
-    fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn file(&self) -> Option<&std::fs::File> {
         None
     }
 }
@@ -103,8 +102,11 @@ sync_sites! {
     Flush,
     /// Batches found past the recovery point at start, before anybody sees them.
     Recovered,
-    /// Names of segments kept or removed by recovery, before anybody appends.
-    RecoveredDir,
+    /// The names recovery finds in a log's folder, before it relies on them: a checkpoint among them may have been
+    /// renamed and not synced.
+    FoundNames,
+    /// The disappearance of segments that recovery drops, before anybody appends.
+    DroppedNames,
     /// The content of a small file, before it takes its name.
     Snapshot,
     /// The name of a small file.

@@ -51,9 +51,14 @@ impl Progress {
         self.ended.get()
     }
 
-    /// Everything below `offset` is committed.
-    pub fn commit(&self, offset: i64) {
+    /// Everything below `offset` is committed. [`Progress::wake`] must follow.
+    pub fn advance(&self, offset: i64) {
         self.high_watermark.store(offset, Ordering::Release);
+    }
+
+    /// Wakes those whose offset is committed, and all watchers.
+    pub fn wake(&self) {
+        let offset = self.high_watermark();
         let ready: Vec<Waker> = lock(&self.waiters)
             .extract_if(.., |(until, _)| *until <= offset)
             .map(|(_, waker)| waker)
@@ -153,7 +158,7 @@ impl Future for Ticket {
             return Poll::Pending;
         }
         let mut waiters = lock(&this.progress.waiters);
-        // Looked at again under the lock that `commit` takes after it has moved the watermark.
+        // Looked at again under the lock that `wake` takes after the watermark has moved.
         if let Some(outcome) = this.progress.outcome(this.until) {
             return Poll::Ready(outcome);
         }
@@ -201,7 +206,8 @@ mod tests {
         assert!(progress.ticket(0).await.is_ok());
         let waiting = tokio::spawn(first);
         tokio::task::yield_now().await;
-        progress.commit(5);
+        progress.advance(5);
+        progress.wake();
         assert!(waiting.await.unwrap().is_ok());
         assert!(!second.is_committed());
         progress.end(StorageError::Closed);
@@ -216,8 +222,10 @@ mod tests {
         let progress = Arc::new(Progress::new(0));
         let ticket = progress.ticket(3);
         let thread = std::thread::spawn(move || ticket.wait());
-        progress.commit(2);
-        progress.commit(3);
+        progress.advance(2);
+        progress.wake();
+        progress.advance(3);
+        progress.wake();
         assert!(thread.join().unwrap().is_ok());
     }
 
@@ -226,7 +234,8 @@ mod tests {
         let progress = Arc::new(Progress::new(0));
         let notify = Arc::new(Notify::new());
         let subscription = progress.subscribe(&notify);
-        progress.commit(1);
+        progress.advance(1);
+        progress.wake();
         notify.notified().await;
         drop(subscription);
         assert!(lock(&progress.watchers).by_id.is_empty());

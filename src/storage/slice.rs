@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::files::FileHandle;
+use crate::wire::payload::{ByteSource, Payload, Piece};
 
 /// The answer to `Log::read`: whole batches, one after the other, all below the high watermark.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,8 @@ pub struct LogRead {
     /// As they were when the read was made.
     pub high_watermark: i64,
     pub log_start_offset: i64,
+    /// Where the next read goes on: the offset after the last batch, or the one asked for when nothing was read.
+    pub next_offset: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -41,6 +44,12 @@ impl LogRead {
     pub(crate) fn push(&mut self, slice: LogSlice) {
         self.total_len += slice.len();
         self.slices.push(slice);
+    }
+
+    pub(crate) fn with_memory(mut self, next_offset: i64, pieces: Vec<Bytes>) -> Self {
+        pieces.into_iter().for_each(|piece| self.push(LogSlice::Memory(piece)));
+        self.next_offset = next_offset;
+        self
     }
 
     /// All bytes in one piece. Blocks on the disk where slices are of files: not for async workers.
@@ -79,32 +88,6 @@ impl FileSlice {
         FileSlice { handle, position, len }
     }
 
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The open file, for `sendfile`; none under the simulator.
-    #[cfg(unix)]
-    pub fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.handle.as_fd()
-    }
-
-    /// Where the slice starts in the file, for `sendfile`.
-    pub fn file_position(&self) -> u64 {
-        self.position
-    }
-
-    /// Fills `buf` from `position` (within the slice) on. Blocks on the disk: not for async workers.
-    pub fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.check_range(position, buf.len())?;
-        let n = self.handle.read_at(self.position + position, buf)?;
-        if n == buf.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-    }
-
     /// Reads up to `max` bytes from `position` (within the slice) on into the free space of `buf`, at least one
     /// unless the slice ends there. Data in the page cache is read at once; only what is not goes through a
     /// blocking thread.
@@ -134,12 +117,59 @@ impl FileSlice {
         tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
     }
 
-    fn check_range(&self, position: u64, len: usize) -> io::Result<()> {
+    /// `position` within the slice as a position in the file, if `len` bytes from there on are in the slice.
+    fn in_file(&self, position: u64, len: usize) -> io::Result<u64> {
         let end = position.checked_add(len as u64);
         if end.is_some_and(|end| end <= self.len) {
-            Ok(())
+            Ok(self.position + position)
         } else {
             Err(io::Error::new(io::ErrorKind::InvalidInput, "read past the end of a log slice"))
+        }
+    }
+}
+
+impl ByteSource for FileSlice {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<()> {
+        let n = self.handle.read_at(self.in_file(position, buf.len())?, buf)?;
+        if n == buf.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn try_read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<bool> {
+        match self.handle.try_read_at(self.in_file(position, buf.len())?, buf) {
+            Ok(n) => Ok(n == buf.len()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn file(&self) -> Option<(&std::fs::File, u64)> {
+        self.handle.file().map(|file| (file, self.position))
+    }
+}
+
+impl From<LogSlice> for Piece {
+    fn from(slice: LogSlice) -> Self {
+        match slice {
+            LogSlice::Memory(bytes) => Piece::Bytes(bytes),
+            LogSlice::File(slice) => Piece::Source(Arc::new(slice)),
+        }
+    }
+}
+
+impl From<LogRead> for Payload {
+    fn from(read: LogRead) -> Self {
+        let mut slices = read.slices;
+        match slices.pop() {
+            Some(LogSlice::Memory(only)) if slices.is_empty() => Payload::Bytes(only),
+            Some(last) => {
+                slices.push(last);
+                Payload::Pieces(slices.into_iter().map(Piece::from).collect())
+            }
+            None => Payload::Bytes(Bytes::new()),
         }
     }
 }

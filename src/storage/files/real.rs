@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -140,8 +139,8 @@ impl FileHandle for RealFile {
         Ok(self.file.metadata()?.len())
     }
 
-    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.file.as_fd())
+    fn file(&self) -> Option<&File> {
+        Some(&self.file)
     }
 }
 

@@ -1,0 +1,282 @@
+//! What a log finds on disk when it is opened.
+//!
+//! After a clean shutdown the marker says everything and no file is looked at. After a crash the checkpoint says what
+//! was durable when it was stored; the batches behind it are read with their CRC, and the first one that is not whole
+//! ends the log: it and all that follows was never committed, as a commit syncs all before it. What is kept is
+//! synced before anybody sees it, since after the mere death of a process it may be in the page cache only.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::StorageError;
+use super::committer::CHECKPOINT;
+use super::epochs::Epochs;
+use super::error::IoContext;
+use super::file_cache::FileKind;
+use super::files::{DirEntry, FileHandle, Files, OpenMode, SyncSite};
+use super::image::LogImage;
+use super::retain::remove_file;
+use super::scan::{Check, scan};
+use super::segment::{Segment, file_name, parse_file_name};
+use super::snapshot;
+
+/// A log as it was found.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub segments: Vec<Segment>,
+    pub log_start_offset: i64,
+    pub next_offset: i64,
+    pub epochs: Epochs,
+    pub checkpoint: LogImage,
+    pub since_checkpoint: u64,
+    /// The log cannot be served.
+    pub failure: Option<StorageError>,
+}
+
+impl Recovered {
+    pub fn empty() -> Self {
+        Self::clean(LogImage::default())
+    }
+
+    /// After a clean shutdown.
+    pub fn clean(image: LogImage) -> Self {
+        Recovered {
+            segments: restore_segments(&image),
+            log_start_offset: image.log_start_offset,
+            next_offset: image.end_offset,
+            epochs: Epochs::restore(image.epochs.iter().copied()),
+            since_checkpoint: image.behind_checkpoint,
+            checkpoint: image,
+            failure: None,
+        }
+    }
+
+    pub fn failed(failure: StorageError) -> Self {
+        Recovered { failure: Some(failure), ..Self::empty() }
+    }
+
+    /// After anything else.
+    pub fn after_crash(files: &dyn Files, dir: &Path, entries: &[DirEntry]) -> Self {
+        Recovery::start(files, dir, entries).and_then(Recovery::run).unwrap_or_else(Self::failed)
+    }
+}
+
+fn restore_segments(image: &LogImage) -> Vec<Segment> {
+    let ends = image.segments.iter().skip(1).map(|next| next.base_offset).chain([image.end_offset]);
+    image.segments.iter().zip(ends).map(|(segment, end)| Segment::restore(segment, end)).collect()
+}
+
+struct Recovery<'a> {
+    files: &'a dyn Files,
+    dir: &'a Path,
+    /// Base offsets of the segment files.
+    found: BTreeSet<i64>,
+    checkpoint: LogImage,
+    segments: Vec<Segment>,
+    epochs: Epochs,
+    next_offset: i64,
+    dropped: bool,
+    scanned: u64,
+}
+
+impl<'a> Recovery<'a> {
+    fn start(files: &'a dyn Files, dir: &'a Path, entries: &[DirEntry]) -> Result<Self, StorageError> {
+        // What a killed process left is in the page cache, synced or not. From here on it is relied upon.
+        if !entries.is_empty() {
+            files.sync_dir(dir, SyncSite::FoundNames).during("fsync", dir)?;
+        }
+        let checkpoint = match snapshot::read(files, &dir.join(CHECKPOINT)) {
+            Ok(stored) => match stored.map(|bytes| LogImage::decode(&bytes)) {
+                None => LogImage::default(),
+                Some(Some(image)) => image,
+                Some(None) => {
+                    return Err(StorageError::corrupt(dir.join(CHECKPOINT), 0, "its content makes no sense"));
+                }
+            },
+            Err(error) => return Err(error),
+        };
+        let found = entries
+            .iter()
+            .filter(|entry| !entry.is_dir)
+            .filter_map(|entry| parse_file_name(&entry.name))
+            .filter(|(_, kind)| *kind == FileKind::Log)
+            .map(|(base_offset, _)| base_offset)
+            .collect();
+        Ok(Recovery {
+            files,
+            dir,
+            found,
+            segments: restore_segments(&checkpoint),
+            epochs: Epochs::restore(checkpoint.epochs.iter().copied()),
+            next_offset: checkpoint.end_offset,
+            checkpoint,
+            dropped: false,
+            scanned: 0,
+        })
+    }
+
+    fn run(mut self) -> Result<Recovered, StorageError> {
+        self.drop_what_retention_left()?;
+        self.check_what_is_durable()?;
+        self.read_the_rest()?;
+        let log_start_offset = self.settle_log_start()?;
+        if self.dropped {
+            self.files.sync_dir(self.dir, SyncSite::DroppedNames).during("fsync", self.dir)?;
+        }
+        self.epochs.cut_start(log_start_offset);
+        Ok(Recovered {
+            segments: self.segments,
+            log_start_offset,
+            next_offset: self.next_offset,
+            epochs: self.epochs,
+            checkpoint: self.checkpoint,
+            since_checkpoint: self.scanned,
+            failure: None,
+        })
+    }
+
+    /// Segments below the log start whose removal did not get to the disk.
+    fn drop_what_retention_left(&mut self) -> Result<(), StorageError> {
+        let mut left: Vec<i64> = Vec::new();
+        if let Some(first) = self.segments.first() {
+            left.extend(self.found.range(..first.base_offset));
+        }
+        let sorted: Vec<i64> = self.found.iter().copied().collect();
+        for pair in sorted.windows(2) {
+            if let [base_offset, next] = pair
+                && *next <= self.checkpoint.log_start_offset
+                && !left.contains(base_offset)
+                && !self.segments.iter().any(|segment| segment.base_offset == *base_offset)
+            {
+                left.push(*base_offset);
+            }
+        }
+        left.into_iter().try_for_each(|base_offset| self.remove_segment(base_offset))
+    }
+
+    /// The checkpoint's segments must be there, at least as long as it says.
+    fn check_what_is_durable(&mut self) -> Result<(), StorageError> {
+        for segment in &self.segments {
+            let path = self.path(segment.base_offset);
+            if !self.found.contains(&segment.base_offset) {
+                if segment.size == 0 {
+                    continue;
+                }
+                return Err(StorageError::corrupt(path, 0, "the segment is missing"));
+            }
+            let size = self.files.size(&path).during("stat", &path)?;
+            if size < segment.size {
+                let what = format!("the segment was synced up to byte {} and ends here", segment.size);
+                return Err(StorageError::corrupt(path, size, what));
+            }
+        }
+        let last = self.segments.last().map_or(i64::MIN, |last| last.base_offset);
+        let known =
+            |base_offset: &i64| self.segments.iter().any(|segment| segment.base_offset == *base_offset);
+        if let Some(foreign) = self.found.range(..last).find(|base_offset| !known(base_offset)) {
+            return Err(StorageError::corrupt(
+                self.path(*foreign),
+                0,
+                "a segment that the checkpoint does not know",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reads what lies behind the recovery point, up to the first batch that is not whole.
+    fn read_the_rest(&mut self) -> Result<(), StorageError> {
+        let mut whole = true;
+        let mut rest = self.found.clone();
+        if let Some(last) = self.segments.pop() {
+            rest = rest.split_off(&(last.base_offset + 1));
+            // It may be longer than the checkpoint knows.
+            whole = self.read_segment(last, true)?;
+        } else if let Some(first) = rest.first() {
+            self.next_offset = *first;
+        }
+        for base_offset in rest {
+            if whole && base_offset == self.next_offset {
+                whole = self.read_segment(Segment::found(base_offset), false)?;
+            } else {
+                tracing::warn!(
+                    log = %self.dir.display(), segment = base_offset, log_end_offset = self.next_offset,
+                    "a segment behind the end of the log was never committed and is removed"
+                );
+                whole = false;
+                self.remove_segment(base_offset)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// False when it ended in a batch that is not whole.
+    fn read_segment(&mut self, mut segment: Segment, in_checkpoint: bool) -> Result<bool, StorageError> {
+        let path = self.path(segment.base_offset);
+        if in_checkpoint && !self.found.contains(&segment.base_offset) {
+            return Ok(true);
+        }
+        let size = self.files.size(&path).during("stat", &path)?;
+        let durable = segment.size;
+        let mut whole = true;
+        if size > durable {
+            let handle = self.files.open(&path, OpenMode::Write).during("open", &path)?;
+            let epochs = &mut self.epochs;
+            let end = scan(&*handle, durable, segment.next_offset, size, Check::Crc, |_, header| {
+                segment.extend(
+                    header.base_offset,
+                    header.next_offset(),
+                    header.size() as u64,
+                    header.max_timestamp,
+                );
+                epochs.assign(header.partition_leader_epoch, header.base_offset);
+            })
+            .during("read", &path)?;
+            self.scanned += end.position - durable;
+            if let Some(what) = end.damage {
+                whole = false;
+                truncate(&*handle, &path, size, end.position, &what)?;
+            }
+            handle.sync_data(SyncSite::Recovered).during("fdatasync", &path)?;
+        }
+        self.next_offset = segment.next_offset;
+        self.segments.push(segment);
+        Ok(whole)
+    }
+
+    fn settle_log_start(&mut self) -> Result<i64, StorageError> {
+        let mut log_start_offset = self.checkpoint.log_start_offset;
+        if self.next_offset < log_start_offset {
+            // All that is there was given up, and what came after was never synced (nor promised).
+            for segment in std::mem::take(&mut self.segments) {
+                self.remove_segment(segment.base_offset)?;
+            }
+            self.next_offset = log_start_offset;
+        }
+        if let Some(first) = self.segments.first().filter(|first| first.base_offset > log_start_offset) {
+            log_start_offset = first.base_offset;
+        }
+        Ok(log_start_offset)
+    }
+
+    fn remove_segment(&mut self, base_offset: i64) -> Result<(), StorageError> {
+        self.found.remove(&base_offset);
+        self.dropped = true;
+        remove_file(self.files, &self.dir.join(file_name(base_offset, FileKind::Index)))?;
+        remove_file(self.files, &self.path(base_offset))
+    }
+
+    fn path(&self, base_offset: i64) -> std::path::PathBuf {
+        self.dir.join(file_name(base_offset, FileKind::Log))
+    }
+}
+
+fn truncate(
+    handle: &dyn FileHandle,
+    path: &Path,
+    size: u64,
+    end: u64,
+    what: &str,
+) -> Result<(), StorageError> {
+    tracing::warn!(segment = %path.display(), "the last {} bytes were never committed and are dropped: {what}", size - end);
+    handle.set_len(end).during("truncate", path)
+}

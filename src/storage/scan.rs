@@ -1,0 +1,197 @@
+//! Walking a segment's batches by their headers: for recovery (with the CRC of each), for rebuilding an index, for
+//! finding the exact batch near an index entry.
+
+use std::io;
+
+use super::files::FileHandle;
+use crate::wire::record::{BATCH_OVERHEAD, BatchHeader};
+
+/// Bytes read at a time where only headers matter.
+pub(crate) const HEADER_WINDOW: usize = 4096;
+const CRC_WINDOW: usize = 256 * 1024;
+/// The CRC covers a batch from its attributes on.
+const CRC_START: usize = 21;
+
+/// Whether a read may wait for the disk. On an async worker it must not: it gets `WouldBlock` instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disk {
+    MayBlock,
+    CacheOnly,
+}
+
+impl Disk {
+    pub fn read_exact_at(self, handle: &dyn FileHandle, position: u64, buf: &mut [u8]) -> io::Result<()> {
+        match self {
+            Disk::MayBlock if handle.read_at(position, buf)? == buf.len() => Ok(()),
+            Disk::MayBlock => Err(io::ErrorKind::UnexpectedEof.into()),
+            Disk::CacheOnly if handle.try_read_at(position, buf)? == buf.len() => Ok(()),
+            // Half in memory is not enough; the blocking read tells a missing page from the end of the file.
+            Disk::CacheOnly => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+/// A stretch of a segment in memory that moves along with what is asked for.
+pub(crate) struct Window<'a> {
+    handle: &'a dyn FileHandle,
+    disk: Disk,
+    /// Where the batches of the segment end.
+    size: u64,
+    capacity: usize,
+    start: u64,
+    buf: Vec<u8>,
+}
+
+impl<'a> Window<'a> {
+    pub fn new(handle: &'a dyn FileHandle, disk: Disk, size: u64, capacity: usize) -> Self {
+        Window { handle, disk, size, capacity, start: 0, buf: Vec::new() }
+    }
+
+    /// `len` bytes (no more than the capacity) from `position` on; fewer where the segment ends.
+    fn at(&mut self, position: u64, len: usize) -> io::Result<&[u8]> {
+        let left = self.size.saturating_sub(position);
+        let len = len.min(self.capacity).min(usize::try_from(left).unwrap_or(usize::MAX));
+        let end = self.start + self.buf.len() as u64;
+        if position < self.start || position + len as u64 > end {
+            let fill = self.capacity.min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.buf.resize(fill, 0);
+            self.start = position;
+            if let Err(error) = self.disk.read_exact_at(self.handle, position, &mut self.buf) {
+                self.buf.clear();
+                return Err(error);
+            }
+        }
+        let from = (position - self.start) as usize;
+        Ok(self.buf.get(from..from + len).unwrap_or_default())
+    }
+
+    /// The header of the batch at `position`, if there is one that fits into the segment. The text says what is
+    /// wrong otherwise.
+    pub fn header(&mut self, position: u64) -> io::Result<Result<BatchHeader, String>> {
+        let left = self.size.saturating_sub(position);
+        let bytes = self.at(position, BATCH_OVERHEAD)?;
+        Ok(match BatchHeader::parse(bytes) {
+            Ok(header) if header.size() as u64 > left => {
+                Err(format!("a batch of {} bytes where {left} are left", header.size()))
+            }
+            Ok(header) => Ok(header),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    fn crc_holds(&mut self, position: u64, header: &BatchHeader) -> io::Result<bool> {
+        let end = position + header.size() as u64;
+        let mut at = position + CRC_START as u64;
+        let mut crc = 0;
+        while at < end {
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX);
+            let piece = self.at(at, want)?;
+            if piece.is_empty() {
+                return Ok(false);
+            }
+            crc = crc32c::crc32c_append(crc, piece);
+            at += piece.len() as u64;
+        }
+        Ok(crc == header.crc)
+    }
+}
+
+/// How closely [`scan`] looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    Headers,
+    Crc,
+}
+
+/// Where a scan ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    /// The end of the last good batch.
+    pub position: u64,
+    /// The offset after it.
+    pub next_offset: i64,
+    /// What stands there instead of the next batch, if the segment goes on.
+    pub damage: Option<String>,
+}
+
+/// Walks the batches from `position` (where `offset` is due) to `size`, calling `each` with position and header.
+/// Offsets must be dense. Blocks on the disk.
+pub(crate) fn scan(
+    handle: &dyn FileHandle,
+    position: u64,
+    offset: i64,
+    size: u64,
+    check: Check,
+    mut each: impl FnMut(u64, &BatchHeader),
+) -> io::Result<Scanned> {
+    let capacity = if check == Check::Crc { CRC_WINDOW } else { HEADER_WINDOW };
+    let mut window = Window::new(handle, Disk::MayBlock, size, capacity);
+    let mut at = Scanned { position, next_offset: offset, damage: None };
+    while at.position < size {
+        let header = match window.header(at.position)? {
+            Ok(header) if header.base_offset != at.next_offset => {
+                at.damage = Some(format!("offset {} where {} is due", header.base_offset, at.next_offset));
+                break;
+            }
+            Ok(header) => header,
+            Err(what) => {
+                at.damage = Some(what);
+                break;
+            }
+        };
+        if check == Check::Crc && !window.crc_holds(at.position, &header)? {
+            at.damage = Some("the batch's CRC does not hold".to_owned());
+            break;
+        }
+        each(at.position, &header);
+        at.position += header.size() as u64;
+        at.next_offset = header.next_offset();
+    }
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::path::Path;
+
+    use super::*;
+    use crate::storage::files::{Files, OpenMode, SimFiles};
+    use crate::storage::testing::batch;
+
+    #[test]
+    fn walks_batches_of_every_size_and_stops_at_damage() {
+        let files = SimFiles::new();
+        let file = files.open(Path::new("/s"), OpenMode::CreateOrWrite).unwrap();
+        let (mut position, mut offset, mut starts) = (0, 70, Vec::new());
+        for (i, value_len) in [0, 10, 5000, 300_000, 61, 4096, 1_000_000, 3].into_iter().enumerate() {
+            let bytes = batch(offset, 2, value_len, i as i64);
+            file.write_at(position, &mut [IoSlice::new(&bytes)]).unwrap();
+            starts.push((position, offset));
+            (position, offset) = (position + bytes.len() as u64, offset + 2);
+        }
+        let size = file.size().unwrap();
+        for check in [Check::Headers, Check::Crc] {
+            let mut seen = Vec::new();
+            let end =
+                scan(&*file, 0, 70, size, check, |at, header| seen.push((at, header.base_offset))).unwrap();
+            assert_eq!(end, Scanned { position: size, next_offset: offset, damage: None });
+            assert_eq!(seen, starts);
+        }
+        // Cut short, anywhere near the end.
+        for cut in (1..80).chain([1000, 2000]) {
+            let last = if cut <= position - starts[7].0 { 7 } else { 6 };
+            let end = scan(&*file, 0, 70, size - cut, Check::Crc, |_, _| {}).unwrap();
+            assert_eq!((end.position, end.next_offset), starts[last], "cut by {cut}");
+            assert!(end.damage.is_some());
+        }
+        // One bit, in the middle of the largest.
+        files.damage(Path::new("/s"), starts[6].0 + 500_000, &[1]).unwrap();
+        let end = scan(&*file, 0, 70, size, Check::Crc, |_, _| {}).unwrap();
+        assert_eq!((end.position, end.next_offset), starts[6]);
+        assert!(end.damage.unwrap().contains("CRC"));
+        // The wrong offset.
+        let end = scan(&*file, starts[2].0, 73, size, Check::Headers, |_, _| {}).unwrap();
+        assert_eq!((end.position, end.damage.is_some()), (starts[2].0, true));
+    }
+}
