@@ -9,9 +9,13 @@ pub mod error_code;
 pub mod frame;
 pub mod header;
 pub mod message;
+#[cfg(test)]
+mod oracle_tests;
 pub mod payload;
 pub mod read;
 pub mod record;
+#[cfg(test)]
+mod sample;
 pub mod schema;
 pub mod table;
 pub mod types;

@@ -360,6 +360,30 @@ macro_rules! schema {
             }
         }
 
+        #[cfg(test)]
+        #[allow(unused_variables, clippy::manual_range_contains)]
+        impl $crate::wire::sample::Sample for $name {
+            fn sample(draw: &mut $crate::wire::sample::Draw, cx: $crate::wire::schema::Cx) -> Self {
+                use $crate::wire::{sample::Sample, schema::Cx};
+                let v = cx.version;
+                let mut it = $name::default();
+                $(
+                    if v >= $lo $(&& v <= $hi)? {
+                        let nullable = false $(|| (v >= $nlo $(&& v <= $nhi)?))?;
+                        it.$field = <$ty as Sample>::sample(draw, Cx { nullable, ..cx });
+                    }
+                )*
+                $(
+                    if cx.flexible && v >= $tlo $(&& v <= $thi)? && draw.once_in(2) {
+                        let nullable = false $(|| (v >= $tnlo $(&& v <= $tnhi)?))?;
+                        it.$tfield = <$tty as Sample>::sample(draw, Cx { nullable, ..cx });
+                    }
+                )*
+                it.unknown_tags = draw.unknown_tags(cx);
+                it
+            }
+        }
+
         impl $crate::wire::schema::Nullable for $name {
             fn read_nullable(
                 reader: &mut $crate::wire::read::Reader,

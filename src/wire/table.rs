@@ -6,6 +6,8 @@
 //! CreateTopics is satisfied by Create on the cluster as well; Read, Write, Delete and Alter imply Describe, AlterConfigs implies
 //! DescribeConfigs.
 
+#[cfg(test)]
+use super::sample::{Draw, Sample};
 use super::{
     api::{self, Answer, Exchange, Part},
     error::{WireError, WireErrorKind},
@@ -231,6 +233,16 @@ macro_rules! apis {
                 Ok(())
             }
 
+            /// A random body of a version this crate reads.
+            #[cfg(test)]
+            pub(crate) fn sample(key: ApiKey, version: i16, draw: &mut Draw) -> Result<Self, WireError> {
+                let cx = known(key, version)?.cx(version)?;
+                match key.0 {
+                    $($key => Ok(RequestBody::$name(Box::new(Sample::sample(draw, cx)))),)*
+                    _ => Err(WireError::new("", 0, WireErrorKind::UnknownApi(key.0))),
+                }
+            }
+
             /// What the exchange as a whole is about.
             pub fn whole(&self, version: i16) -> Option<Part> {
                 match self { $(RequestBody::$name(body) => body.whole(version),)* }
@@ -295,6 +307,16 @@ macro_rules! apis {
                 let cx = known(self.api(), version)?.cx(version)?;
                 match self { $(ResponseBody::$name(body) => body.write(writer, cx),)* }
                 Ok(())
+            }
+
+            /// A random body of a version this crate reads.
+            #[cfg(test)]
+            pub(crate) fn sample(key: ApiKey, version: i16, draw: &mut Draw) -> Result<Self, WireError> {
+                let cx = known(key, version)?.cx(version)?;
+                match key.0 {
+                    $($key => Ok(ResponseBody::$name(Box::new(Sample::sample(draw, cx)))),)*
+                    _ => Err(WireError::new("", 0, WireErrorKind::UnknownApi(key.0))),
+                }
             }
 
             /// Every error code in it, top level and elements alike; 0 is none.
