@@ -1,25 +1,27 @@
 //! What the settings come to: every value present, and checked against the others. Pure: nothing is opened, looked up or
 //! bound here.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::failure::Failure;
 use super::settings::Settings;
-use super::values::{Address, LogFormat, Size, Span};
+use super::values::{Address, Limit, LogFormat, Size, Span, Text};
+use crate::gateway::Limits;
 use crate::security::Mechanism;
-use crate::storage::FlushMode;
+use crate::storage::StorageConfig;
 
 /// Everything `serve` needs to know.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     pub listeners: Vec<Listener>,
     pub users: PathBuf,
     pub admin: Option<Address>,
     pub data: PathBuf,
-    pub storage: Storage,
+    pub storage: StorageConfig,
     pub policies: Policies,
     pub broker: Broker,
     pub limits: Limits,
@@ -38,16 +40,7 @@ pub struct Listener {
     pub sasl: Vec<Mechanism>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct Storage {
-    pub flush: FlushMode,
-    pub committers: usize,
-    pub max_open_files: usize,
-    pub tail_cache_bytes: usize,
-    pub max_pending_bytes: usize,
-}
-
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Policies {
     pub folder: PathBuf,
     /// Someone named the folder: then it must exist. The default one may be missing, which means no policies.
@@ -55,31 +48,13 @@ pub struct Policies {
     pub seed: Option<u64>,
 }
 
-/// Defaults of topics and groups, in Kafka's units: -1 is no limit.
-#[derive(Debug, Clone, PartialEq)]
+/// What the broker is given. Only what was set: the rest is the broker's to default.
+#[derive(Debug, Clone)]
 pub struct Broker {
     pub cluster_id: Option<String>,
     pub node_id: i32,
-    pub num_partitions: i32,
-    pub auto_create_topics: bool,
-    pub retention_ms: i64,
-    pub retention_bytes: i64,
-    pub segment_bytes: u32,
-    pub max_message_bytes: u32,
-    pub offsets_retention: Duration,
-    pub group_initial_rebalance_delay: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
-    pub max_frame_bytes: usize,
-    pub request_memory: usize,
-    pub response_memory: usize,
-    pub max_sessions: usize,
-    pub max_sessions_per_ip: usize,
-    pub idle_timeout: Duration,
-    pub frame_timeout: Duration,
-    pub auth_timeout: Duration,
+    /// Under Kafka's names.
+    pub properties: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -89,98 +64,78 @@ pub struct Log {
 }
 
 const MIB: u64 = 1 << 20;
-const DAY: Duration = Duration::from_secs(86_400);
-/// Kafka's smallest `segment.bytes`.
-const MIN_SEGMENT_BYTES: u64 = MIB;
+/// Above any memory there is.
+const MAX_MEMORY: u64 = 1 << 40;
+const MIN_FRAME_BYTES: u64 = 1024;
 
 impl Config {
     /// Fills in defaults and checks what one value alone cannot show.
     pub fn resolve(settings: Settings) -> Result<Self, Failure> {
         let listeners = listeners(&settings)?;
         let users = Self::users_file(&settings);
-        let at_least_one = |key, value: Option<u32>, default: u32| match value.unwrap_or(default) {
-            0 => Err(Failure::usage(format!("`{key}` must be at least 1"))),
-            value => Ok(value),
-        };
-        let int32 = |key, value: u32| {
-            i32::try_from(value).map_err(|_| Failure::usage(format!("`{key}` must be at most {}", i32::MAX)))
-        };
-        let bytes = |key, value: Option<Size>, default: u64, least: u64, most: u64| {
-            let value = value.map_or(default, |size| size.0);
-            match (least..=most).contains(&value) {
-                true => Ok(value),
-                false => {
-                    Err(Failure::usage(format!("`{key}` must be from {} to {}", Size(least), Size(most))))
-                }
-            }
-        };
-        // Above any memory or disk there is, and still a number of every width it is converted to.
-        let memory = |key, value, default| bytes(key, value, default, MIB, 1 << 40).map(to_usize);
-        let most_int32 = i32::MAX as u64;
-
+        let usual = Limits::default();
         let limits = Limits {
-            max_frame_bytes: to_usize(bytes(
+            max_frame_bytes: bytes(
                 "max_frame_bytes",
                 settings.max_frame_bytes.map(|t| t.0),
-                100 * MIB,
-                1024,
-                most_int32,
-            )?),
-            request_memory: memory("request_memory", settings.request_memory.map(|t| t.0), 256 * MIB)?,
-            response_memory: memory("response_memory", settings.response_memory.map(|t| t.0), 256 * MIB)?,
-            max_sessions: at_least_one("max_sessions", settings.max_sessions, 10_000)? as usize,
-            max_sessions_per_ip: at_least_one("max_sessions_per_ip", settings.max_sessions_per_ip, 8_000)?
-                as usize,
-            idle_timeout: time("idle_timeout", settings.idle_timeout.map(|t| t.0), Duration::from_secs(600))?,
-            frame_timeout: time(
-                "frame_timeout",
-                settings.frame_timeout.map(|t| t.0),
-                Duration::from_secs(60),
+                usual.max_frame_bytes,
+                MIN_FRAME_BYTES..=i32::MAX as u64,
             )?,
-            auth_timeout: time("auth_timeout", settings.auth_timeout.map(|t| t.0), Duration::from_secs(10))?,
+            request_memory_bytes: memory(
+                "request_memory",
+                settings.request_memory.map(|t| t.0),
+                usual.request_memory_bytes,
+            )?,
+            held_bytes: memory("response_memory", settings.response_memory.map(|t| t.0), usual.held_bytes)?,
+            max_sessions: count("max_sessions", settings.max_sessions, usual.max_sessions)?,
+            max_sessions_per_address: count(
+                "max_sessions_per_ip",
+                settings.max_sessions_per_ip,
+                usual.max_sessions_per_address,
+            )?,
+            idle_timeout: time("idle_timeout", settings.idle_timeout.map(|t| t.0), usual.idle_timeout)?,
+            frame_timeout: time("frame_timeout", settings.frame_timeout.map(|t| t.0), usual.frame_timeout)?,
+            authentication_timeout: time(
+                "auth_timeout",
+                settings.auth_timeout.map(|t| t.0),
+                usual.authentication_timeout,
+            )?,
+            write_timeout: time("write_timeout", settings.write_timeout.map(|t| t.0), usual.write_timeout)?,
+            ..usual
         };
-        if limits.request_memory < limits.max_frame_bytes {
+        if limits.request_memory_bytes < limits.max_frame_bytes {
             return Err(Failure::usage(format!(
                 "`request_memory` ({}) must hold at least one request of `max_frame_bytes` ({})",
-                Size(limits.request_memory as u64),
+                Size(limits.request_memory_bytes as u64),
                 Size(limits.max_frame_bytes as u64),
             )));
         }
 
-        let broker = Broker {
-            cluster_id: settings.cluster_id.map(cluster_id).transpose()?,
-            node_id: int32("node_id", settings.node_id.unwrap_or(1))?,
-            num_partitions: int32(
-                "num_partitions",
-                at_least_one("num_partitions", settings.num_partitions, 1)?,
+        let usual = StorageConfig::default();
+        let storage = StorageConfig {
+            flush: settings.flush.map_or(usual.flush, |t| t.0),
+            committers: count("committers", settings.committers, usual.committers)?,
+            max_open_files: count("max_open_files", settings.max_open_files, usual.max_open_files)?,
+            tail_cache_bytes: bytes(
+                "tail_cache",
+                settings.tail_cache.map(|t| t.0),
+                usual.tail_cache_bytes,
+                0..=MAX_MEMORY,
             )?,
-            auto_create_topics: settings.auto_create_topics.unwrap_or(true),
-            retention_ms: settings
-                .retention
-                .map_or(Some(Span(7 * DAY)), |t| t.0.0)
-                .map_or(-1, |span| i64::try_from(span.0.as_millis()).unwrap_or(i64::MAX)),
-            retention_bytes: settings
-                .retention_bytes
-                .and_then(|t| t.0.0)
-                .map_or(-1, |size| i64::try_from(size.0).unwrap_or(i64::MAX)),
-            segment_bytes: to_u32(bytes(
-                "segment_bytes",
-                settings.segment_bytes.map(|t| t.0),
-                1 << 30,
-                MIN_SEGMENT_BYTES,
-                most_int32,
-            )?),
-            max_message_bytes: to_u32(bytes(
-                "max_message_bytes",
-                settings.max_message_bytes.map(|t| t.0),
-                1_048_588,
-                1024,
-                limits.max_frame_bytes as u64,
-            )?),
-            offsets_retention: time("offsets_retention", settings.offsets_retention.map(|t| t.0), 7 * DAY)?,
-            group_initial_rebalance_delay: settings
-                .group_initial_rebalance_delay
-                .map_or(Duration::from_secs(3), |t| t.0.0),
+            max_pending_bytes: memory(
+                "max_pending",
+                settings.max_pending.map(|t| t.0),
+                usual.max_pending_bytes,
+            )?,
+            ..usual
+        };
+
+        let node_id = settings.node_id.unwrap_or(1);
+        let broker = Broker {
+            cluster_id: settings.cluster_id.clone().map(cluster_id).transpose()?,
+            node_id: i32::try_from(node_id)
+                .map_err(|_| Failure::usage(format!("`node_id` must be at most {}", i32::MAX)))?,
+            properties: properties(&settings)?,
         };
 
         Ok(Self {
@@ -188,19 +143,7 @@ impl Config {
             users,
             admin: settings.admin.map_or_else(|| Some(Address::new("127.0.0.1", 9644)), |t| t.0.0),
             data: settings.data.unwrap_or_else(|| "./tollgate-data".into()),
-            storage: Storage {
-                flush: settings.flush.map(|t| t.0).unwrap_or_default(),
-                committers: at_least_one("committers", settings.committers, 4)?.min(256) as usize,
-                max_open_files: at_least_one("max_open_files", settings.max_open_files, 512)? as usize,
-                tail_cache_bytes: to_usize(bytes(
-                    "tail_cache",
-                    settings.tail_cache.map(|t| t.0),
-                    32 * MIB,
-                    0,
-                    1 << 40,
-                )?),
-                max_pending_bytes: memory("max_pending", settings.max_pending.map(|t| t.0), 128 * MIB)?,
-            },
+            storage,
             policies: Policies {
                 named: settings.policies.is_some(),
                 folder: settings.policies.unwrap_or_else(|| "./policies".into()),
@@ -334,6 +277,29 @@ fn cluster_id(id: String) -> Result<String, Failure> {
     }
 }
 
+/// The broker's settings under Kafka's names: those of `[broker]`, and over them those that have a name of ours.
+fn properties(settings: &Settings) -> Result<BTreeMap<String, String>, Failure> {
+    let mut properties: BTreeMap<String, String> =
+        settings.broker.iter().flatten().map(|(name, value)| (name.clone(), value.0.clone())).collect();
+    if let Some(n) = settings.num_partitions {
+        let n = count("num_partitions", Some(n), 1)?;
+        properties.insert("num.partitions".into(), n.to_string());
+    }
+    if let Some(create) = settings.auto_create_topics {
+        properties.insert("auto.create.topics.enable".into(), create.to_string());
+    }
+    // Kafka's -1 is no limit.
+    if let Some(Text(Limit(retention))) = &settings.retention {
+        let ms = retention.map_or("-1".to_owned(), |span| span.0.as_millis().to_string());
+        properties.insert("log.retention.ms".into(), ms);
+    }
+    if let Some(Text(Limit(retention))) = &settings.retention_bytes {
+        let bytes = retention.map_or("-1".to_owned(), |size| size.0.to_string());
+        properties.insert("log.retention.bytes".into(), bytes);
+    }
+    Ok(properties)
+}
+
 fn time(key: &str, value: Option<Span>, default: Duration) -> Result<Duration, Failure> {
     match value.map_or(default, |span| span.0) {
         Duration::ZERO => Err(Failure::usage(format!("`{key}` must be longer than 0"))),
@@ -341,12 +307,32 @@ fn time(key: &str, value: Option<Span>, default: Duration) -> Result<Duration, F
     }
 }
 
-fn to_usize(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
+fn count(key: &str, value: Option<u32>, default: usize) -> Result<usize, Failure> {
+    match value.map(|n| usize::try_from(n).unwrap_or(usize::MAX)).unwrap_or(default) {
+        0 => Err(Failure::usage(format!("`{key}` must be at least 1"))),
+        value => Ok(value),
+    }
 }
 
-fn to_u32(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
+fn memory(key: &str, value: Option<Size>, default: usize) -> Result<usize, Failure> {
+    bytes(key, value, default, MIB..=MAX_MEMORY)
+}
+
+fn bytes(
+    key: &str,
+    value: Option<Size>,
+    default: usize,
+    range: RangeInclusive<u64>,
+) -> Result<usize, Failure> {
+    let value = value.map_or(default as u64, |size| size.0);
+    match usize::try_from(value) {
+        Ok(bytes) if range.contains(&value) => Ok(bytes),
+        _ => Err(Failure::usage(format!(
+            "`{key}` must be from {} to {}",
+            Size(*range.start()),
+            Size(*range.end())
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -368,11 +354,9 @@ mod tests {
         assert_eq!(config.data, Path::new("./tollgate-data"));
         assert_eq!(config.policies.folder, Path::new("./policies"));
         assert!(!config.policies.named);
-        assert_eq!(config.storage.flush, FlushMode::GroupCommit);
+        assert_eq!(config.storage.flush.to_string(), "group-commit");
         assert_eq!(config.limits.max_frame_bytes, 100 << 20);
-        assert_eq!((config.broker.num_partitions, config.broker.auto_create_topics), (1, true));
-        assert_eq!(config.broker.retention_ms, 7 * 24 * 3_600_000);
-        assert_eq!(config.broker.retention_bytes, -1);
+        assert!(config.broker.properties.is_empty());
         assert!(!config.needs_users());
         assert_eq!(config.warnings(), Vec::<String>::new());
     }
@@ -394,8 +378,20 @@ mod tests {
             let value = if bare { default.to_owned() } else { format!("\"{default}\"") };
             file.push_str(&format!("{key} = {value}\n"));
         }
-        assert!(file.lines().count() > 25, "{file}");
-        assert_eq!(config(&file).unwrap(), config("").unwrap());
+        assert!(file.lines().count() > 20, "{file}");
+        let (told, mut held) = (config(&file).unwrap(), config("").unwrap());
+        for (name, value) in &told.broker.properties {
+            let default = match name.as_str() {
+                "num.partitions" => "1",
+                "auto.create.topics.enable" => "true",
+                "log.retention.ms" => "604800000",
+                "log.retention.bytes" => "-1",
+                other => panic!("{other}"),
+            };
+            assert_eq!(value, default);
+        }
+        held.broker.properties = told.broker.properties.clone();
+        assert_eq!(format!("{told:?}"), format!("{held:?}"));
     }
 
     #[test]
@@ -407,8 +403,6 @@ mod tests {
             ("idle_timeout = \"0s\"", "`idle_timeout` must be longer than 0"),
             ("max_frame_bytes = 10", "`max_frame_bytes` must be from 1KiB to 2147483647"),
             ("max_frame_bytes = \"3GiB\"", "`max_frame_bytes` must be from"),
-            ("segment_bytes = 1", "`segment_bytes` must be from 1MiB"),
-            ("max_message_bytes = \"200MiB\"", "`max_message_bytes` must be from 1KiB to 100MiB"),
             (
                 "request_memory = \"10MiB\"",
                 "`request_memory` (10MiB) must hold at least one request of `max_frame_bytes` (100MiB)",
@@ -458,11 +452,18 @@ mod tests {
     }
 
     #[test]
-    fn unlimited_is_kafkas_minus_one() {
-        let config =
-            config("retention = \"unlimited\"\nretention_bytes = \"1GiB\"\nadmin = \"off\"").unwrap();
-        assert_eq!(config.broker.retention_ms, -1);
-        assert_eq!(config.broker.retention_bytes, 1 << 30);
+    fn the_broker_gets_kafkas_names_and_minus_one_for_unlimited() {
+        let file = "retention = \"unlimited\"\nretention_bytes = \"1GiB\"\nnum_partitions = 3\nadmin = \"off\"\n\
+                    [broker]\n\"num.partitions\" = 9\n\"log.roll.ms\" = 5\n\"delete.topic.enable\" = false";
+        let config = config(file).unwrap();
+        let expected = [
+            ("delete.topic.enable", "false"),
+            ("log.retention.bytes", "1073741824"),
+            ("log.retention.ms", "-1"),
+            ("log.roll.ms", "5"),
+            ("num.partitions", "3"),
+        ];
+        assert!(config.broker.properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).eq(expected));
         assert_eq!(config.admin, None);
     }
 

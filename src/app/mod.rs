@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod config;
+mod embedded;
 pub mod failure;
 mod logging;
 mod password;

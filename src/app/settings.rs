@@ -1,6 +1,7 @@
 //! The one list of settings. A line below is at once a flag of `serve` (`--max-sessions`), a key of `tollgate.toml`
 //! (`max_sessions`) and a variable (`TOLLGATE_MAX_SESSIONS`); nothing can be one of them and not the others.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::values::{Address, Limit, LogFormat, Mechanisms, OptionalAddress, Size, Span, Text};
@@ -20,9 +21,15 @@ macro_rules! settings {
             /// Only in the file: `[[listener]]`.
             #[arg(skip)]
             pub listener: Option<Vec<ListenerSettings>>,
+            /// Only in the file: `[broker]`, settings of the broker under Kafka's own names.
+            #[arg(skip)]
+            pub broker: Option<BTreeMap<String, Text<String>>>,
         }
 
         impl Settings {
+            /// Tables that are written in the file only.
+            pub const TABLES: &[&str] = &["listener", "broker"];
+
             /// Every key that can be a flag and a variable too.
             pub const KEYS: &[&str] = &[$($(stringify!($name),)+)+];
 
@@ -31,6 +38,7 @@ macro_rules! settings {
                 Self {
                     $($($name: self.$name.or(lower.$name),)+)+
                     listener: self.listener.or(lower.listener),
+                    broker: self.broker.or(lower.broker),
                 }
             }
         }
@@ -83,32 +91,26 @@ settings! {
         retention: Text<Limit<Span>>, "TIME";
         /// How many bytes a partition keeps, or "unlimited" [default: unlimited]
         retention_bytes: Text<Limit<Size>>, "SIZE";
-        /// Size at which a partition's log starts a new file [default: 1GiB]
-        segment_bytes: Text<Size>, "SIZE";
-        /// Largest record batch [default: 1048588]
-        max_message_bytes: Text<Size>, "SIZE";
-        /// How long committed offsets outlive their group [default: 7d]
-        offsets_retention: Text<Span>, "TIME";
-        /// How long the first member of a group waits for others [default: 3s]
-        group_initial_rebalance_delay: Text<Span>, "TIME";
     }
     "Limits" {
         /// Largest request [default: 100MiB]
         max_frame_bytes: Text<Size>, "SIZE";
-        /// Requests being gathered, over all sessions [default: 256MiB]
+        /// Requests being gathered, over all sessions [default: 512MiB]
         request_memory: Text<Size>, "SIZE";
         /// Responses held back by delays, over all sessions [default: 256MiB]
         response_memory: Text<Size>, "SIZE";
-        /// Client connections, over all listeners [default: 10000]
+        /// Client connections, over all listeners [default: 20000]
         max_sessions: u32, "N";
-        /// Client connections from one address [default: 8000]
+        /// Client connections from one address [default: 20000]
         max_sessions_per_ip: u32, "N";
         /// How long a session may be silent [default: 10m]
         idle_timeout: Text<Span>, "TIME";
-        /// How long a request may take to arrive, from its first byte to its last [default: 60s]
+        /// How long a request may take to arrive, from its first byte to its last [default: 30s]
         frame_timeout: Text<Span>, "TIME";
         /// How long a client may take to log in [default: 10s]
         auth_timeout: Text<Span>, "TIME";
+        /// How long a client may take no byte of its answers [default: 1m]
+        write_timeout: Text<Span>, "TIME";
         /// How long sessions may take to finish when the process is asked to end [default: 10s]
         drain_timeout: Text<Span>, "TIME";
     }

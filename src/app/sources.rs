@@ -72,7 +72,7 @@ pub fn from_file(path: &Path, text: &str) -> Result<Settings, Failure> {
     let document =
         DeTable::parse(text).map_err(|e| file.error(e.span(), format!("not TOML: {}", e.message())))?;
     let root = document.get_ref();
-    let known: Vec<&str> = Settings::KEYS.iter().copied().chain(["listener"]).collect();
+    let known: Vec<&str> = Settings::KEYS.iter().chain(Settings::TABLES).copied().collect();
     file.only(root, &known)?;
     if let Some(listeners) = root.get("listener") {
         let tables = listeners.get_ref().as_array();
@@ -134,6 +134,7 @@ fn key_at<'t>(table: &'t DeTable<'_>, place: usize) -> Option<&'t str> {
                 .iter()
                 .filter_map(|entry| entry.get_ref().as_table())
                 .find_map(|table| key_at(table, place)),
+            DeValue::Table(table) => key_at(table, place),
             _ => None,
         };
         let span = value.span();

@@ -10,7 +10,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use crate::security::Mechanism;
 
 /// A setting that is written as text: its `FromStr` is the one way to read it, wherever it stands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Text<T>(pub T);
 
 impl<T: FromStr> FromStr for Text<T> {
@@ -33,9 +33,12 @@ impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<T>, E> {
                 text.parse().map(Text).map_err(E::custom)
             }
-            // A bare number is taken as it would be typed behind a flag.
+            // A bare number or truth value is taken as it would be typed behind a flag.
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Text<T>, E> {
                 self.visit_str(&number.to_string())
+            }
+            fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Text<T>, E> {
+                self.visit_str(if truth { "true" } else { "false" })
             }
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Text<T>, E> {
                 self.visit_str(&number.to_string())
