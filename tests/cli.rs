@@ -151,7 +151,7 @@ fn tls_says_that_it_is_not_available_yet() {
 fn sasl_needs_a_users_file_that_can_be_read() {
     let dir = folder();
     let check = || run(dir.path(), &["serve", "--check", "--sasl", "SCRAM-SHA-256"]);
-    assert_fails(&check(), 1, "./tollgate-users.toml: cannot open: No such file");
+    assert_fails(&check(), 2, "there is no ./tollgate-users.toml; `tollgate user add` makes it");
     fs::write(dir.path().join("tollgate-users.toml"), "format = 1\npassword = \"hunter2\"\n").unwrap();
     let output = check();
     assert_fails(&output, 2, "./tollgate-users.toml:2:1: unknown key \"password\"");

@@ -5,20 +5,24 @@
 
 pub mod cli;
 pub mod config;
+mod descriptors;
 mod embedded;
 pub mod failure;
 mod logging;
 mod password;
 pub mod ready;
+mod serve;
 pub mod settings;
 pub mod shutdown;
 pub mod sources;
 mod users;
 pub mod values;
+mod views;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use crate::security::SecretString;
 use cli::{Cli, Command, ConfigFile, Serve, User};
@@ -31,8 +35,9 @@ const DEFAULT_FILE: &str = "./tollgate.toml";
 
 /// Does what was typed; a failure is one message on standard error and an exit code.
 pub fn run(cli: Cli) -> ExitCode {
+    let started = Instant::now();
     let result = Environment::read().and_then(|environment| match cli.command {
-        Command::Serve(serve) => self::serve(*serve, environment),
+        Command::Serve(serve) => self::serve(*serve, environment, started),
         Command::Policy(_) => Err(Failure::cannot("the policy tools are not joined yet")),
         Command::User(command) => user(&command, environment),
         Command::Version => print(concat!("tollgate ", env!("CARGO_PKG_VERSION"))),
@@ -47,13 +52,13 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-fn serve(serve: Serve, environment: Environment) -> Result<(), Failure> {
+fn serve(serve: Serve, environment: Environment, started: Instant) -> Result<(), Failure> {
     let (settings, warnings) = gather(serve.settings, &serve.file, &environment)?;
     let config = Config::resolve(settings)?;
     if serve.check {
         logging::filter(&config.log)?;
         if config.needs_users() {
-            crate::security::users_file::load(&config.users).map_err(users::failure)?;
+            users::open(&config.users)?;
         }
         for warning in warnings.iter().chain(&config.warnings()) {
             print(&format!("warning: {warning}"))?;
@@ -64,7 +69,7 @@ fn serve(serve: Serve, environment: Environment) -> Result<(), Failure> {
     for warning in warnings.iter().chain(&config.warnings()) {
         tracing::warn!("{warning}");
     }
-    Err(Failure::cannot("the rooms are not joined yet"))
+    serve::run(config, started)
 }
 
 fn user(command: &User, environment: Environment) -> Result<(), Failure> {

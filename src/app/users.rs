@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::password;
 use crate::security::credential::{MAX_ITERATIONS, MIN_ITERATIONS};
 use crate::security::users::{User as Record, UsersError};
-use crate::security::{SecretString, UserName, users_file};
+use crate::security::{SecretString, UserName, UsersStore, users_file};
 
 /// Runs one of them on the users file at `path`, printing to `out`.
 pub fn run(
@@ -91,6 +91,19 @@ impl From<Edit> for Failure {
             Edit::Failed(error) => failure(error),
         }
     }
+}
+
+/// The users a server starts with.
+pub fn open(path: &Path) -> Result<UsersStore, Failure> {
+    UsersStore::open(path).map_err(|error| match &error {
+        UsersError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            let path = path.display();
+            Failure::usage(format!(
+                "`sasl` needs users, and there is no {path}; `tollgate user add` makes it"
+            ))
+        }
+        _ => failure(error),
+    })
 }
 
 /// A file that says the wrong thing is one thing, a file that cannot be reached another.

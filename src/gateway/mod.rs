@@ -20,6 +20,7 @@ mod session;
 pub mod upstream;
 mod write;
 
+pub use auth::SaslConfig;
 pub use end::EndCause;
 pub use limits::Limits;
 pub use listener::{Gateway, Listener, ListenerConfig};

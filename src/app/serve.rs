@@ -1,0 +1,269 @@
+//! `tollgate serve`: builds what the configuration describes, ground floor first, runs it, and takes it down again in
+//! the reverse order.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::config::{Config, Listener as ListenerSetting};
+use super::embedded::Embedded;
+use super::failure::Failure;
+use super::ready::Ready;
+use super::shutdown::Shutdown;
+use super::values::Address;
+use super::views::{Lag, Sessions};
+use super::{descriptors, users};
+use crate::admin::collect::LagCollector;
+use crate::admin::{self, AdminHandles, PoliciesStatus, PoliciesView, ProcessCollector};
+use crate::broker::{Broker, BrokerConfig, BrokerError, Clock};
+use crate::gateway::metrics::Metrics;
+use crate::gateway::{Gateway, Listener, ListenerConfig, SaslConfig};
+use crate::security::Authenticator;
+use crate::security::users_file::{self, Refresh};
+use crate::storage::files::RealFiles;
+use crate::storage::{Storage, StorageConfig, StorageError};
+
+/// How often the users file is looked at.
+const USERS_REFRESH: Duration = Duration::from_secs(1);
+/// Most series of each metric whose labels clients can grow.
+const METRIC_SERIES: usize = 5_000;
+/// What of the drain time is left to the broker when sessions have taken all of theirs.
+const BROKER_DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs until the end is asked for.
+pub fn run(config: Config, started: Instant) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("tollgate")
+        .build()
+        .map_err(|e| Failure::cannot(format!("cannot start threads: {e}")))?;
+    let result = runtime.block_on(serve(config, started));
+    // What still blocks on a disk after the drain time is not waited for: recovery takes care of it.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
+    let mut shutdown =
+        Shutdown::on_signals().map_err(|e| Failure::cannot(format!("cannot take over signals: {e}")))?;
+    descriptors::raise_limit(&config);
+
+    // Addresses first: one in use is found before anything is touched.
+    let authenticator = authenticator(&config)?;
+    let mut listeners = Vec::new();
+    for setting in &config.listeners {
+        listeners.push((setting, bind_listener(setting, authenticator.as_ref()).await?));
+    }
+    let admin_listener = match &config.admin {
+        Some(address) => Some(bind(address, "the admin address", TcpListener::bind).await?),
+        None => None,
+    };
+
+    let broker = open_broker(&config).await?;
+    let registry = prometheus::Registry::new();
+    let metrics = Metrics::new(&registry).map_err(metrics_failed)?;
+    let gateway = Gateway::new(config.limits.clone(), metrics, Arc::new(Embedded(broker.clone())));
+    let lag = LagCollector::new(Arc::new(Lag(broker.clone())), METRIC_SERIES).map_err(metrics_failed)?;
+    registry.register(Box::new(lag)).map_err(metrics_failed)?;
+    let process = ProcessCollector::new().map_err(metrics_failed)?;
+    registry.register(Box::new(process)).map_err(metrics_failed)?;
+
+    let ready = Arc::new(Ready::starting());
+    let (admin_stop, admin_stopped) = Shutdown::new();
+    let admin = admin_listener.map(|listener| {
+        let handles = AdminHandles {
+            registry,
+            policies: Arc::new(NoPolicies),
+            sessions: Arc::new(Sessions(gateway.registry.clone())),
+            readiness: ready.clone(),
+        };
+        let address = listener.local_addr();
+        let mut stopped = admin_stopped.clone();
+        let serving = admin::serve(listener, handles, admin::Limits::default(), async move {
+            stopped.requested().await;
+        });
+        (address, tokio::spawn(serving))
+    });
+
+    let mut serving = JoinSet::new();
+    for (setting, listener) in listeners {
+        announce_listener(setting, listener.address());
+        serving.spawn(listener.serve(gateway.clone(), config.drain_timeout));
+    }
+    if let Some((Ok(address), _)) = &admin {
+        tracing::info!(%address, "admin: /metrics /healthz /readyz /v1/policies /v1/sessions");
+    }
+    tracing::info!(folder = %config.data.display(), flush = %config.storage.flush, "data");
+    let refresh = authenticator.map(refresh_users);
+    ready.set_ready();
+    tracing::info!(after_ms = millis(started.elapsed()), "ready");
+
+    let lost = tokio::select! {
+        () = shutdown.requested() => None,
+        ended = serving.join_next() => Some(ended),
+    };
+    ready.set_draining();
+    gateway.stop();
+    while serving.join_next().await.is_some() {}
+    if let Some(refresh) = refresh {
+        refresh.abort();
+    }
+    let closed = broker.shutdown(config.drain_timeout.max(BROKER_DRAIN)).await;
+    drop(admin_stop);
+    if let Some((_, admin)) = admin {
+        let _ = admin.await;
+    }
+    closed.map_err(|e| Failure::cannot(format!("the data was not closed cleanly: {e}")))?;
+    match lost {
+        None => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        Some(_) => Err(Failure::cannot("a listener ended by itself; see the log")),
+    }
+}
+
+/// The users and the machinery of logins, if any listener asks for one.
+fn authenticator(config: &Config) -> Result<Option<Arc<Authenticator>>, Failure> {
+    if !config.needs_users() {
+        return Ok(None);
+    }
+    let store = users::open(&config.users)?;
+    if users_file::is_exposed(&config.users) {
+        tracing::warn!(file = %config.users.display(), "every user of this machine can read the users file; chmod 600 it");
+    }
+    if store.current().is_empty() {
+        tracing::warn!(file = %config.users.display(), "there are no users: nobody can log in; see `tollgate user add`");
+    }
+    let authenticator = Authenticator::new(Arc::new(store)).map_err(|e| Failure::cannot(e.to_string()))?;
+    Ok(Some(Arc::new(authenticator)))
+}
+
+async fn bind_listener(
+    setting: &ListenerSetting,
+    authenticator: Option<&Arc<Authenticator>>,
+) -> Result<Listener, Failure> {
+    let sasl = authenticator.filter(|_| !setting.sasl.is_empty()).map(|authenticator| SaslConfig {
+        mechanisms: setting.sasl.clone(),
+        authenticator: authenticator.clone(),
+    });
+    let advertised = setting.advertised.as_ref().map(|a| (a.host.clone(), a.port));
+    let what = format!("listener `{}`", setting.name);
+    bind(&setting.address, &what, |address| {
+        let config = ListenerConfig {
+            name: setting.name.clone(),
+            address,
+            advertised: advertised.clone(),
+            sasl: sasl.clone(),
+        };
+        std::future::ready(Listener::bind(config))
+    })
+    .await
+}
+
+/// Looks the host up and binds the first of its addresses that can be bound.
+async fn bind<T, F: Future<Output = io::Result<T>>>(
+    address: &Address,
+    what: &str,
+    bind: impl Fn(SocketAddr) -> F,
+) -> Result<T, Failure> {
+    let cannot = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "; another process listens there",
+            _ => "",
+        };
+        Failure::cannot(format!("{what} cannot listen on {address}: {error}{hint}"))
+    };
+    let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await.map_err(cannot)?;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for candidate in found {
+        match bind(candidate).await {
+            Ok(bound) => return Ok(bound),
+            Err(error) => last = error,
+        }
+    }
+    Err(cannot(last))
+}
+
+async fn open_broker(config: &Config) -> Result<Arc<Broker>, Failure> {
+    let cannot = |e: &dyn std::fmt::Display| {
+        Failure::cannot(format!("the data folder {} cannot be used: {e}", config.data.display()))
+    };
+    let clock = Clock::system();
+    let (data, storage) =
+        (config.data.clone(), StorageConfig { clock: clock.for_storage(), ..config.storage.clone() });
+    let opening =
+        tokio::task::spawn_blocking(move || Storage::open(Arc::new(RealFiles::new()), data, storage));
+    let storage = match opening.await {
+        Ok(Ok(storage)) => storage,
+        // Its message names the folder already.
+        Ok(Err(locked @ StorageError::Locked(_))) => return Err(Failure::cannot(locked.to_string())),
+        Ok(Err(error)) => return Err(cannot(&error)),
+        Err(error) => return Err(cannot(&error)),
+    };
+    let broker_config = BrokerConfig {
+        node_id: config.broker.node_id,
+        cluster_id: config.broker.cluster_id.clone(),
+        properties: config.broker.properties.clone(),
+        clock,
+    };
+    Broker::open(broker_config, storage).await.map_err(|error| match error {
+        BrokerError::Config { .. } => Failure::usage(error.to_string()),
+        error => cannot(&error),
+    })
+}
+
+fn announce_listener(setting: &ListenerSetting, address: SocketAddr) {
+    let sasl: Vec<&str> = setting.sasl.iter().map(|mechanism| mechanism.name()).collect();
+    let sasl = if sasl.is_empty() { "none".to_owned() } else { sasl.join(",") };
+    match &setting.advertised {
+        Some(advertised) => {
+            tracing::info!(%address, listener = %setting.name, %sasl, %advertised, "listening for Kafka clients");
+        }
+        None => tracing::info!(%address, listener = %setting.name, %sasl, "listening for Kafka clients"),
+    }
+}
+
+/// Takes changes of the users file over while the process runs.
+fn refresh_users(authenticator: Arc<Authenticator>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(USERS_REFRESH);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let authenticator = authenticator.clone();
+            let looked = tokio::task::spawn_blocking(move || {
+                let users = authenticator.users();
+                (users.refresh(), users.path().display().to_string())
+            });
+            match looked.await {
+                Ok((Ok(Refresh::Changed(users)), file)) => tracing::info!(users, file, "users changed"),
+                Ok((Ok(_), _)) => {}
+                Ok((Err(error), _)) => tracing::error!(%error, "the users stay as they were"),
+                Err(_) => return,
+            }
+        }
+    })
+}
+
+fn metrics_failed(error: prometheus::Error) -> Failure {
+    Failure::cannot(format!("a metric cannot be registered: {error}"))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// No policies are in force.
+struct NoPolicies;
+
+impl PoliciesView for NoPolicies {
+    fn policies(&self) -> PoliciesStatus {
+        PoliciesStatus::default()
+    }
+}
