@@ -121,6 +121,12 @@ pub struct Ticket {
     registered: Option<Waker>,
 }
 
+impl Clone for Ticket {
+    fn clone(&self) -> Self {
+        Ticket { progress: Arc::clone(&self.progress), until: self.until, registered: None }
+    }
+}
+
 impl Ticket {
     /// Whether it would resolve to `Ok` at once.
     pub fn is_committed(&self) -> bool {

@@ -1,40 +1,38 @@
-//! Consumer groups. (Placeholder of the shared skeleton: every request is told to come back later.)
+//! Consumer groups of the classic protocol, and committed offsets.
+//!
+//! `group` is one group: pure state, with `member`, `join`, `rebalance` and `timers` as its parts; time comes in, answers and
+//! "write this" go out. `offsets` holds what a group committed. `record` knows Kafka's formats for both, `store` appends such
+//! records to one partition of `__consumer_offsets`, reads them back, and keeps that log short. `shard` joins these: the groups
+//! of one partition under one lock. `coordinator` ([`Groups`]) finds the shard of a group, makes the topic when first needed,
+//! drives the timers; `rewrite` runs when a log has grown; `view` shows it all to metrics and admin.
+//!
+//! The log is the one truth: a commit is answered when its record is as durable as the flush mode has it. This room must not
+//! know sessions or sockets; the handlers in `api/` translate requests.
 
-use std::sync::Arc;
-use std::time::Duration;
+pub mod config;
+mod coordinator;
+mod group;
+mod join;
+mod member;
+mod offsets;
+mod rebalance;
+mod record;
+mod reply;
+mod rewrite;
+mod shard;
+mod store;
+mod timers;
+mod view;
 
-use super::catalogue::Catalogue;
-use super::config::Settings;
-use super::error::BrokerError;
-use super::topic::Topic;
-use super::{Clock, Context, Reply, ReplyTo};
-use crate::wire::{ErrorCode, RequestBody};
-
-/// All groups of the broker.
-pub struct Groups {}
-
-impl Groups {
-    /// Reads the committed offsets. The offsets topic may not exist yet.
-    pub(super) async fn open(
-        _catalogue: Arc<Catalogue>,
-        _settings: Arc<Settings>,
-        _clock: Clock,
-        _node_id: i32,
-    ) -> Result<Arc<Groups>, BrokerError> {
-        Ok(Arc::new(Groups {}))
-    }
-
-    /// Answers any request about groups, FindCoordinator included.
-    pub(super) fn handle(self: &Arc<Self>, _cx: &Context, to: ReplyTo, body: RequestBody) -> Reply {
-        match body.answer(to.version, ErrorCode::COORDINATOR_NOT_AVAILABLE) {
-            Some(body) => to.now(body),
-            None => Reply::Close,
-        }
-    }
-
-    /// These topics are gone: so are the offsets committed for them.
-    #[allow(dead_code)]
-    pub(super) fn topics_deleted(&self, _topics: &[Arc<Topic>]) {}
-
-    pub(super) async fn shutdown(&self, _deadline: Duration) {}
-}
+pub use config::GroupConfig;
+pub use coordinator::Groups;
+pub use group::{Group, Now, State};
+pub(in crate::broker) use join::Join;
+pub(in crate::broker) use member::Protocol;
+pub use offsets::{CommittedOffset, Offsets};
+pub(in crate::broker) use rebalance::Sync;
+pub(in crate::broker) use record::MAX_STRING;
+pub(in crate::broker) use reply::{after, client_host, deliver};
+pub(in crate::broker) use shard::{Commit, Committer};
+pub(in crate::broker) use store::append_error;
+pub use view::{GroupView, OffsetView};
