@@ -15,7 +15,7 @@ pub mod payload;
 pub mod read;
 pub mod record;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod schema;
 pub mod table;
 pub mod types;

@@ -1,7 +1,7 @@
 //! One partition of `__consumer_offsets`: appending records, reading them back, keeping the log short.
 
 use super::record::{self, GroupRecord, Replayed};
-use crate::storage::{AppendBatch, AppendBatches, BATCH_HEADER_LEN, Completion, Log, StorageError, Ticket};
+use crate::storage::{AppendBatch, AppendBatches, Completion, Log, StorageError, Ticket};
 use crate::wire::ErrorCode;
 use crate::wire::record::{
     BatchBuilder, BatchHeader, Headers, RecordError, Records, batches, verify_crc, with_codecs,
@@ -49,10 +49,8 @@ impl Journal {
 
     /// Takes offsets for the records and queues them; does not wait for the disk. All of them or none.
     pub fn append(&mut self, records: &[GroupRecord], unix_ms: i64) -> Result<Written, StorageError> {
-        let batches = build(records, unix_ms)
-            .map_err(|_| StorageError::InvalidBatch("a group's record is too large to be encoded"))?;
-        let bytes: usize = batches.iter().map(|b| BATCH_HEADER_LEN + b.body.len()).sum();
-        let appended = self.log.append(AppendBatches::many(batches), self.leader_epoch)?;
+        let (batches, bytes) = build(records, unix_ms)?;
+        let appended = self.log.append(batches, self.leader_epoch)?;
         self.bytes += bytes as u64;
         Ok(Written { base_offset: appended.base_offset, ticket: appended.ticket })
     }
@@ -154,7 +152,7 @@ impl Trim {
 }
 
 /// The committed record at an offset. Blocks on the disk.
-pub fn read_record(log: &Log, offset: i64) -> Result<GroupRecord, StorageError> {
+pub fn read_record(log: &Arc<Log>, offset: i64) -> Result<GroupRecord, StorageError> {
     let damaged =
         |e: RecordError| StorageError::corrupt(log.dir(), 0, format!("batch at offset {offset}: {e}"));
     let read = log.read(offset, 1, true)?;
@@ -189,28 +187,36 @@ pub fn append_error(error: &StorageError) -> ErrorCode {
     }
 }
 
-fn build(records: &[GroupRecord], unix_ms: i64) -> Result<Vec<AppendBatch>, RecordError> {
-    let mut built = Vec::new();
+/// The records as batches, and their size. There must be one record at least.
+fn build(records: &[GroupRecord], unix_ms: i64) -> Result<(AppendBatches, usize), StorageError> {
+    let mut bytes = 0;
+    let mut all: Option<AppendBatches> = None;
     let mut rest = records;
-    while !rest.is_empty() {
+    while all.is_none() || !rest.is_empty() {
         let mut size = 0;
         let fits = |record: &&GroupRecord| {
             size += 64 + record.size();
             size <= BATCH_BYTES
         };
-        let count = rest.iter().take_while(fits).count().max(1);
+        let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
         let (now, later) = rest.split_at(count);
-        built.push(with_codecs(|_, compressor| {
+        let batch = with_codecs(|_, compressor| {
             let mut builder = BatchBuilder::new(BatchHeader::default(), compressor);
             for record in now {
                 builder.append(unix_ms, Some(&record.key), record.value.as_deref(), Headers::default())?;
             }
-            let batch = builder.finish()?;
-            let mut header = [0; BATCH_HEADER_LEN];
-            header.copy_from_slice(batch.get(..BATCH_HEADER_LEN).unwrap_or(&[0; BATCH_HEADER_LEN]));
-            Ok(AppendBatch { header, body: batch.slice(BATCH_HEADER_LEN..) })
-        })?);
+            builder.finish()
+        });
+        let batch: Bytes =
+            batch.map_err(|_: RecordError| StorageError::InvalidBatch("a record is too large"))?;
+        bytes += batch.len();
+        let batch = AppendBatch::new(batch)?;
+        match &mut all {
+            None => all = Some(batch.into()),
+            Some(all) => all.push(batch),
+        }
         rest = later;
     }
-    Ok(built)
+    let all = all.ok_or(StorageError::InvalidBatch("it has no records"))?;
+    Ok((all, bytes))
 }
