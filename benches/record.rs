@@ -11,37 +11,10 @@ use tollgate::wire::record::{
     batches,
 };
 
-const LIMIT: usize = 64 << 20;
+#[path = "support/json.rs"]
+mod json;
 
-/// JSON of about a kilobyte that compresses like JSON does, not like a constant.
-fn value(n: u64) -> String {
-    let mut state = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut draw = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let mut lines = String::new();
-    for i in 0..6 {
-        let (sku, price, quantity) = (draw() % 100_000, draw() % 9_999, draw() % 9 + 1);
-        let comma = if i == 0 { "" } else { "," };
-        lines += &format!(
-            r#"{comma}{{"sku":"SKU-{sku:06}","description":"article number {i}","price":{}.{:02},"quantity":{quantity},"gift":false}}"#,
-            price / 100,
-            price % 100
-        );
-    }
-    format!(
-        r#"{{"id":"{:016x}","email":"user{}@example.com","name":"Customer {}","card":{{"number":"4{:015}","expires":"12/29"}},"address":{{"street":"{} Long Street","city":"Springfield","country":"US"}},"created":{},"lines":[{lines}],"notes":null}}"#,
-        draw(),
-        draw() % 1_000_000,
-        draw() % 10_000,
-        draw() % 1_000_000_000_000_000,
-        draw() % 1000,
-        draw() % 2_000_000_000,
-    )
-}
+const LIMIT: usize = 64 << 20;
 
 /// A batch of 1,000 records of about 1 KB.
 fn batch(codec: Compression) -> Bytes {
@@ -52,7 +25,7 @@ fn batch(codec: Compression) -> Bytes {
     for n in 0..1000 {
         let key = format!("user-{}", n % 97);
         builder
-            .append(n as i64, Some(key.as_bytes()), Some(value(n).as_bytes()), Headers::default())
+            .append(n as i64, Some(key.as_bytes()), Some(json::value(n).as_bytes()), Headers::default())
             .unwrap();
     }
     builder.finish().unwrap()

@@ -28,6 +28,10 @@ pub enum Field {
     Partition,
     Policy,
     Rule,
+    /// Of the record, in headers that are set.
+    Offset,
+    /// Of the record, in milliseconds.
+    Timestamp,
 }
 
 const FIELDS: &[(&str, Field)] = &[
@@ -40,6 +44,8 @@ const FIELDS: &[(&str, Field)] = &[
     ("partition", Field::Partition),
     ("policy", Field::Policy),
     ("rule", Field::Rule),
+    ("offset", Field::Offset),
+    ("timestamp", Field::Timestamp),
 ];
 
 impl Template {
@@ -75,6 +81,11 @@ impl Template {
             pieces.push(Piece::Text(plain));
         }
         Ok(Self { text: text.to_owned(), pieces })
+    }
+
+    /// Whether it says something else for each record.
+    pub fn is_per_record(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Field(Field::Offset | Field::Timestamp)))
     }
 
     /// Fills in; `say` writes what stands for a field.

@@ -1,9 +1,18 @@
 //! Actions that protect or change data: pure functions over records, that know neither scripts nor exchanges.
 
+pub mod edit;
+mod header;
 pub mod json;
 pub mod mask;
 pub mod path;
 
+pub use edit::{
+    Edit, EditContext, EditError, EditRule, Edited, MASKED_HEADER, Mask, OnUnparsable, RecordEdits,
+    RuleCounts, Seen,
+};
 pub use json::{JsonValue, PathSet, Unparsable};
 pub use mask::{HashKey, How};
 pub use path::{Path, PathError, Target};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Edits of records, over a whole records payload: the concatenated batches of one partition, as fetched or produced.
+//!
+//! Batches in which nothing changes stay as they came; in one that changes, runs of untouched records are copied as
+//! they are encoded. Control batches are never opened. What selects a record sees it as it came, whatever
+//! earlier rules did to it, so that no mask hides a record from the next one.
+//!
+//! All fails closed: a value that a mask cannot parse becomes empty, marked with the header [`MASKED_HEADER`]; a
+//! batch that cannot be decoded, or whose CRC is wrong, is an error for the whole payload; the piece of a batch
+//! that ends a fetch is dropped, as clients ignore it and nobody can look into it.
+
+mod run;
+
+use bytes::{Bytes, BytesMut};
+
+use self::run::Run;
+use super::json::{PathSet, Unparsable};
+use super::mask::How;
+use super::path::Target;
+use crate::policy::glob::Patterns;
+use crate::policy::template::{Field, Template};
+use crate::wire::record::{Record, RecordError, Tail, batches, with_codecs};
+
+/// Marks a record whose value a mask emptied, because it could not be parsed; its value names the rule.
+pub const MASKED_HEADER: &str = "tollgate-masked";
+
+/// What one rule does to the records it selects, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EditRule {
+    /// Named in [`MASKED_HEADER`].
+    pub name: String,
+    pub edits: Vec<Edit>,
+    /// Count what would be done, and do nothing.
+    pub observe: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Edit {
+    Mask(Mask),
+    /// Instead of all headers of this name, at the end of the list.
+    SetHeader {
+        name: String,
+        value: Template,
+    },
+    RemoveHeader(Patterns),
+}
+
+/// What is masked, how, and what becomes of a value in which nothing can be found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mask {
+    pub target: Target,
+    pub how: How,
+    pub on_unparsable: OnUnparsable,
+}
+
+/// What becomes of a value that is no JSON, when a path leads into it. Empty and null values hold nothing and pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnUnparsable {
+    /// Empty, with the header. Not null: that would delete downstream.
+    #[default]
+    Empty,
+    /// Null, with the header.
+    Null,
+    /// The payload is refused.
+    Error,
+    /// Left as it is.
+    Pass,
+}
+
+/// A record as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    pub record: &'a Record<'a>,
+    /// In a produced batch: its place in the batch.
+    pub offset: i64,
+    /// Milliseconds.
+    pub timestamp: i64,
+}
+
+/// What the edits ask of who knows the exchange. Rules go by their place in the list given to [`RecordEdits::new`].
+pub trait EditContext {
+    fn selects(&mut self, rule: usize, record: &Seen<'_>) -> bool;
+
+    /// Appends what `field` is here. Never asked for offset and timestamp.
+    fn say(&self, rule: usize, field: Field, out: &mut String);
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edited {
+    /// `None`: nothing changed, the payload goes on as it is.
+    pub payload: Option<Bytes>,
+    pub records_changed: u64,
+    /// Records whose value a mask could not parse, once each.
+    pub unparsable: u64,
+    /// One a rule.
+    pub rules: Vec<RuleCounts>,
+}
+
+/// Records, by what a rule did with them (or, observing, would have).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RuleCounts {
+    pub selected: u64,
+    /// It found something to work on.
+    pub applied: u64,
+    pub unparsable: u64,
+}
+
+/// Why a payload must not go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// It cannot be looked into. Kafka's CORRUPT_MESSAGE.
+    #[error(transparent)]
+    Records(#[from] RecordError),
+    /// A mask with `on_unparsable("error")`.
+    #[error("the value at offset {offset} cannot be masked: {source}")]
+    Unparsable { rule: usize, offset: i64, source: Unparsable },
+}
+
+/// Rules compiled to run together, on any thread.
+#[derive(Debug, Clone)]
+pub struct RecordEdits {
+    rules: Vec<EditRule>,
+    paths: PathSet,
+    /// By the number of the path: the rule, and the edit of the rule, it belongs to.
+    masks: Vec<(usize, usize)>,
+}
+
+impl RecordEdits {
+    /// Rules work in this order. Of masks that meet in the same value each works on what the one before left; of those
+    /// that meet in nested values only the outermost counts, as nothing of the inner is left.
+    pub fn new(rules: Vec<EditRule>) -> Self {
+        let mut masks = Vec::new();
+        let mut paths = Vec::new();
+        for (rule, EditRule { edits, .. }) in rules.iter().enumerate() {
+            for (number, edit) in edits.iter().enumerate() {
+                if let Edit::Mask(Mask { target: Target::Value(path), .. }) = edit {
+                    masks.push((rule, number));
+                    paths.push(path);
+                }
+            }
+        }
+        let paths = PathSet::new(paths);
+        Self { rules, paths, masks }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rules.iter().all(|rule| rule.edits.is_empty())
+    }
+
+    pub fn rules(&self) -> &[EditRule] {
+        &self.rules
+    }
+
+    /// Edits `payload`. `limit` caps the bytes of one batch once decompressed.
+    pub fn apply(
+        &self,
+        payload: &Bytes,
+        limit: usize,
+        context: &mut dyn EditContext,
+    ) -> Result<Edited, EditError> {
+        with_codecs(|decompressor, compressor| {
+            let mut edited = Edited {
+                payload: None,
+                records_changed: 0,
+                unparsable: 0,
+                rules: vec![RuleCounts::default(); self.rules.len()],
+            };
+            let mut run = Run::new(self, context, limit, &mut edited);
+            let mut out = None::<BytesMut>;
+            let mut walk = batches(payload);
+            for batch in &mut walk {
+                let batch = batch?;
+                let rebuilt = run.batch(&batch, decompressor, compressor)?;
+                match (rebuilt, &mut out) {
+                    (None, None) => {}
+                    (None, Some(out)) => out.extend_from_slice(batch.bytes),
+                    (Some(rebuild), Some(out)) => rebuild.finish_into(out)?,
+                    (Some(rebuild), None) => {
+                        let mut begun = BytesMut::with_capacity(payload.len() + payload.len() / 8);
+                        begun.extend_from_slice(payload.get(..batch.start).unwrap_or_default());
+                        rebuild.finish_into(&mut begun)?;
+                        out = Some(begun);
+                    }
+                }
+            }
+            edited.payload = match (out, walk.tail()) {
+                (Some(out), _) => Some(out.freeze()),
+                (None, Tail::CutShort { at }) => Some(payload.slice(..at)),
+                (None, Tail::Whole) => None,
+            };
+            Ok(edited)
+        })
+    }
+}
