@@ -16,14 +16,15 @@ pub fn raise_limit(config: &Config) {
             tracing::warn!(%error, "the limit of open files cannot be raised");
         }
     }
-    let needed = config.limits.max_sessions + config.storage.max_open_files + OTHERS;
-    if let Some(limit) = getrlimit(Resource::Nofile).current
-        && limit < needed as u64
-    {
-        tracing::warn!(
-            limit,
-            needed,
-            "fewer files may be open than `max_sessions` and `max_open_files` ask for (ulimit -n): sessions will be refused earlier"
-        );
+    let files = (config.storage.max_open_files + OTHERS) as u64;
+    if let Some(limit) = getrlimit(Resource::Nofile).current {
+        let sessions = limit.saturating_sub(files);
+        if sessions < config.limits.max_sessions as u64 {
+            tracing::info!(
+                sessions,
+                limit,
+                "the limit of open files (ulimit -n) bounds sessions before `max_sessions` does"
+            );
+        }
     }
 }

@@ -1,0 +1,241 @@
+//! `tollgate serve` as a process: how it starts, what it says, how it ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command
+        .current_dir(folder)
+        .args(["serve", "--log", "json", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// A server that runs, with the log lines up to the one that says so. Killed when dropped.
+struct Server {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    lines: Vec<Value>,
+}
+
+impl Server {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = command(folder, arguments).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut server = Self { child, log, lines: Vec::new() };
+        server.wait_for("ready");
+        server
+    }
+
+    /// Reads the log up to a message. A server that ends instead closes the log and fails the test.
+    fn wait_for(&mut self, message: &str) {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "it ended: {:?}", self.lines);
+            let line: Value = serde_json::from_str(&line).unwrap();
+            let found = line["message"].as_str().unwrap().starts_with(message);
+            self.lines.push(line);
+            if found {
+                return;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn line(&self, message: &str) -> &Value {
+        let matches = |line: &&Value| line["message"].as_str().unwrap().starts_with(message);
+        self.lines.iter().find(matches).unwrap_or_else(|| panic!("no {message:?} in {:?}", self.lines))
+    }
+
+    fn kafka(&self) -> SocketAddr {
+        self.line("listening for Kafka clients")["address"].as_str().unwrap().parse().unwrap()
+    }
+
+    fn admin(&self) -> SocketAddr {
+        self.line("admin:")["address"].as_str().unwrap().parse().unwrap()
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn wait(mut self) -> Option<i32> {
+        let process = Pid::from_child(&self.child);
+        within_patience(process, move || self.child.wait().unwrap().code())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs what is expected to end by itself.
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    ends(command(folder, arguments))
+}
+
+fn ends(mut command: Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let process = Pid::from_child(&child);
+    within_patience(process, move || child.wait_with_output().unwrap())
+}
+
+/// Waits for a process to end by itself; kills it when that takes too long, and fails.
+fn within_patience<T: Send + 'static>(process: Pid, wait: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, ended) = std::sync::mpsc::sync_channel(1);
+    let waiting = std::thread::spawn(move || {
+        let output = wait();
+        let _ = done.send(());
+        output
+    });
+    let in_time = ended.recv_timeout(PATIENCE).is_ok();
+    if !in_time {
+        let _ = kill_process(process, Signal::KILL);
+    }
+    let output = waiting.join().unwrap();
+    assert!(in_time, "it did not end by itself");
+    output
+}
+
+/// It ended by itself; its last line says why, and only that line is not a log line.
+#[track_caller]
+fn assert_fails(output: &Output, code: i32, message: &str) {
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    let said: Vec<&str> = error.lines().filter(|line| line.starts_with("tollgate: ")).collect();
+    assert!(said.len() == 1 && said[0].contains(message), "{error}");
+    assert!(error.ends_with(&format!("{}\n", said[0])), "it is the last word: {error}");
+}
+
+#[test]
+fn it_says_what_it_serves_and_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &["--flush", "interval:200ms"]);
+    assert!(TcpStream::connect(server.kafka()).is_ok());
+    assert_eq!(server.line("data")["flush"], "interval:200ms");
+    assert_eq!(server.line("data")["folder"], "./tollgate-data");
+    assert!(dir.path().join("tollgate-data").is_dir());
+    assert!(server.line("ready")["after_ms"].is_u64());
+    assert!(server.get("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(server.get("/readyz").starts_with("HTTP/1.1 200"));
+    let metrics = server.get("/metrics");
+    assert!(metrics.contains("tollgate_sessions_accepted_total 1"), "{metrics}");
+    assert!(server.get("/v1/policies").contains("\"policies\":["));
+}
+
+#[test]
+fn a_session_is_listed_while_it_lasts() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    let client = TcpStream::connect(server.kafka()).unwrap();
+    let local = client.local_addr().unwrap().to_string();
+    let wait_until = |listed: bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while server.get("/v1/sessions").contains(&local) != listed {
+            assert!(Instant::now() < deadline, "{}", server.get("/v1/sessions"));
+        }
+    };
+    wait_until(true);
+    assert!(server.get("/v1/sessions").contains("\"listener\":\"default\""));
+    drop(client);
+    wait_until(false);
+}
+
+#[test]
+fn a_signal_drains_and_the_folder_can_be_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut server = Server::start(dir.path(), &[]);
+        let _idle = TcpStream::connect(server.kafka()).unwrap();
+        server.signal(signal);
+        server.wait_for("draining");
+        server.wait_for("stopped");
+        assert_eq!(server.wait(), Some(0));
+    }
+}
+
+#[test]
+fn one_data_folder_one_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Server::start(dir.path(), &[]);
+    assert_fails(&run(dir.path(), &[]), 1, "is in use by another process");
+    // The lock dies with its holder, however that ends.
+    first.signal(Signal::KILL);
+    first.wait();
+    drop(Server::start(dir.path(), &[]));
+}
+
+#[test]
+fn an_occupied_port_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let serve = |listen: &str, admin: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.current_dir(dir.path()).args(["serve", "--listen", listen, "--admin", admin]).env_clear();
+        ends(command)
+    };
+    let in_use = format!("cannot listen on {address}: Address already in use");
+    assert_fails(&serve(&address, "off"), 1, &format!("listener `default` {in_use}"));
+    assert_fails(&serve("127.0.0.1:0", &address), 1, &format!("the admin address {in_use}"));
+    assert!(!dir.path().join("tollgate-data").exists(), "nothing was touched");
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    assert_fails(&run(dir.path(), &["--data", "file"]), 1, "the data folder file cannot be used");
+    assert_fails(&run(dir.path(), &["--data", "file/below"]), 1, "the data folder file/below cannot be used");
+}
+
+#[test]
+fn users_that_are_added_while_it_runs_are_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let add = |name: &str| {
+        let status = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .current_dir(dir.path())
+            .args(["user", "add", name, "--iterations", "4096"])
+            .env_clear()
+            .env("TOLLGATE_PASSWORD", "secret")
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+    };
+    add("alice");
+    let mut server = Server::start(dir.path(), &["--sasl", "SCRAM-SHA-256,PLAIN"]);
+    assert_eq!(server.line("listening")["sasl"], "SCRAM-SHA-256,PLAIN");
+    add("bob");
+    server.wait_for("users changed");
+    assert_eq!(server.lines.last().unwrap()["users"], 2);
+    std::fs::write(dir.path().join("tollgate-users.toml"), "password = \"hunter2\"\n").unwrap();
+    server.wait_for("the users stay as they were");
+    let line = server.lines.last().unwrap().to_string();
+    assert!(line.contains("tollgate-users.toml:1:") && !line.contains("hunter2"), "{line}");
+}
