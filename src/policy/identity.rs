@@ -134,6 +134,7 @@ struct Batch {
     length: u32,
     ordinal: u64,
     attempts: u32,
+    counted: bool,
 }
 
 /// All subjects of a process.
@@ -179,7 +180,7 @@ impl Subjects {
                 None => {
                     let ordinal = state.next;
                     state.next += u64::from(records.max(1));
-                    let batch = Batch { crc, length, ordinal, attempts: 0 };
+                    let batch = Batch { crc, length, ordinal, attempts: 0, counted: false };
                     if state.ring.len() < RING {
                         state.ring.push(batch);
                     } else {
@@ -190,6 +191,15 @@ impl Subjects {
                 }
             };
             Met { subject, ordinal, repeat: Repeat::Attempt(attempt) }
+        })
+    }
+
+    /// Whether a produced batch, met before, is looked at for the first time by what counts each batch once.
+    pub fn first_counted(&self, subject: u128, crc: u32, length: u32) -> bool {
+        self.with(subject, |state| {
+            let batch = state.ring.iter_mut().find(|b| b.crc == crc && b.length == length);
+            // forgotten meanwhile: better counted twice than never
+            batch.is_none_or(|batch| !std::mem::replace(&mut batch.counted, true))
         })
     }
 

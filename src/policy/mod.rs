@@ -1,11 +1,18 @@
 //! What the scripts say.
+pub mod access;
 pub mod action;
 pub mod clock;
 pub mod error;
+pub mod evaluate;
 pub mod fault;
+pub mod generation;
 pub mod glob;
 pub mod identity;
+pub mod journal;
+pub mod load;
 mod lru;
+pub mod names;
+pub mod plan;
 pub mod random;
 pub mod rule;
 pub mod script;

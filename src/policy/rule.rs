@@ -1,14 +1,13 @@
 //! A rule: head, selectors, triggers, actions. Plain data, made once when its policy is loaded, shared by all
 //! threads. Closures are named by their index in the policy; no Rhai value is here.
 
+use super::action::{Edit, OnUnparsable};
 use super::error::Place;
 use super::fault::Fault;
-use super::glob::{Glob, Patterns};
+use super::glob::Glob;
 use super::random::identity;
-use super::selector::{Selectors, ValuePath, When};
-use super::template::Template;
+use super::selector::{Selectors, When};
 use super::trigger::{Fired, Firing, Triggers};
-use crate::security::SecretBytes;
 use crate::wire::{ApiKey, Operation};
 use std::fmt;
 use std::path::PathBuf;
@@ -118,81 +117,13 @@ pub enum Kind {
 pub enum Action {
     Deny(Option<String>),
     Allow,
-    Mask(Mask),
-    SetHeader {
-        name: String,
-        value: Template,
-    },
-    RemoveHeader(Patterns),
+    /// Masks and headers.
+    Edit(Edit),
     RequireHeader(Glob),
     Audit,
     /// A closure over each record: its index among those of the policy, and its text.
     Each(When),
     Fault(Fault),
-}
-
-/// What is masked, how, and what becomes of a value in which nothing can be found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mask {
-    pub target: Target,
-    pub how: How,
-    pub on_unparsable: Unparsable,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Target {
-    Path(ValuePath),
-    Key,
-    Header(Glob),
-}
-
-/// How a value is made unreadable.
-#[derive(Debug, Clone)]
-pub enum How {
-    All,
-    Email,
-    KeepFirst(usize),
-    KeepLast(usize),
-    Hash { secret: String, key: Arc<SecretBytes> },
-    Replace(String),
-    Pattern { regex: regex::Regex, text: String },
-    Null,
-}
-
-impl PartialEq for How {
-    fn eq(&self, other: &Self) -> bool {
-        self.to_string() == other.to_string()
-    }
-}
-
-impl fmt::Display for How {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("all"),
-            Self::Email => f.write_str("email"),
-            Self::KeepFirst(n) => write!(f, "keep_first({n})"),
-            Self::KeepLast(n) => write!(f, "keep_last({n})"),
-            // the secret's name, never the secret
-            Self::Hash { secret, .. } => write!(f, "hash({secret})"),
-            Self::Replace(text) => write!(f, "replace({text})"),
-            Self::Pattern { regex, text } => write!(f, "pattern({regex}, {text})"),
-            Self::Null => f.write_str("to_null()"),
-        }
-    }
-}
-
-/// What becomes of a value that a mask cannot parse.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Unparsable {
-    /// Empty, with a header that names the rule.
-    #[default]
-    Empty,
-    /// Null, with the header: deliberate, as null means "delete" downstream.
-    Null,
-    /// The partition is refused.
-    Error,
-    /// Left as it is.
-    Pass,
 }
 
 impl Action {
@@ -209,11 +140,7 @@ impl Action {
     pub fn is_per_record(&self) -> bool {
         matches!(
             self,
-            Self::Mask(_)
-                | Self::SetHeader { .. }
-                | Self::RemoveHeader(_)
-                | Self::RequireHeader(_)
-                | Self::Each(_)
+            Self::Edit(_) | Self::RequireHeader(_) | Self::Each(_)
         )
     }
 }
@@ -224,19 +151,15 @@ impl fmt::Display for Action {
             Self::Deny(None) => f.write_str("deny()"),
             Self::Deny(Some(reason)) => write!(f, "deny({reason})"),
             Self::Allow => f.write_str("allow()"),
-            Self::Mask(mask) => {
-                match &mask.target {
-                    Target::Path(path) => write!(f, "mask({}, {})", path.text, mask.how)?,
-                    Target::Key => write!(f, "mask(key, {})", mask.how)?,
-                    Target::Header(name) => write!(f, "mask(headers.{name}, {})", mask.how)?,
-                }
+            Self::Edit(Edit::Mask(mask)) => {
+                write!(f, "mask({}, {})", mask.target, mask.how)?;
                 match mask.on_unparsable {
-                    Unparsable::Empty => Ok(()),
+                    OnUnparsable::Empty => Ok(()),
                     other => write!(f, ".on_unparsable({other:?})"),
                 }
             }
-            Self::SetHeader { name, value } => write!(f, "set_header({name}, {value})"),
-            Self::RemoveHeader(names) => write!(f, "remove_header({names})"),
+            Self::Edit(Edit::SetHeader { name, value }) => write!(f, "set_header({name}, {value})"),
+            Self::Edit(Edit::RemoveHeader(names)) => write!(f, "remove_header({names})"),
             Self::RequireHeader(name) => write!(f, "require_header({name})"),
             Self::Audit => f.write_str("audit()"),
             Self::Each(closure) => write!(f, "each({})", closure.text),
@@ -328,11 +251,20 @@ impl Rule {
         !self.selectors.records.is_empty() || self.actions.iter().any(Action::is_per_record)
     }
 
-    /// Whether a firing of it concerns single records and not the part.
-    pub fn is_record_rule(&self) -> bool {
-        self.actions.iter().any(Action::is_per_record)
-            || (!self.selectors.records.is_empty()
-                && self.actions.iter().any(|a| matches!(a, Action::Deny(_))))
+    /// Whether it decides about single records: lets them through or not, or writes them down.
+    pub fn inspects_records(&self) -> bool {
+        let about_records = !self.selectors.records.is_empty();
+        self.kind == Kind::Security
+            && self.has(|action| match action {
+                Action::RequireHeader(_) | Action::Each(_) => true,
+                Action::Deny(_) | Action::Audit => about_records,
+                _ => false,
+            })
+    }
+
+    /// Whether it changes records.
+    pub fn edits_records(&self) -> bool {
+        self.has(|action| matches!(action, Action::Edit(_)))
     }
 
     pub fn has(&self, test: impl Fn(&Action) -> bool) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! Who is asked first and cached by the plan; what (topic, partition, group) second; records and closures last.
 
+use super::action::{JsonValue, Path, PathSet};
 use super::glob::{Glob, Patterns};
 use std::fmt;
 use std::net::IpAddr;
@@ -170,27 +171,92 @@ pub enum RecordSelector {
     },
 }
 
-/// A JSON path into a value.
-#[derive(Debug, Clone, PartialEq)]
+/// A JSON path into a value, compiled.
+#[derive(Debug, Clone)]
 pub struct ValuePath {
-    pub text: String,
+    pub path: Path,
+    set: PathSet,
+}
+
+impl PartialEq for ValuePath {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
 }
 
 impl ValuePath {
     pub fn parse(text: &str) -> Result<Self, String> {
-        match text.starts_with('$') {
-            true => Ok(Self { text: text.to_owned() }),
-            false => Err(format!("\"{text}\" is not a path; a path begins with $, as \"$.card.number\"")),
-        }
+        let path = Path::parse(text).map_err(|error| error.to_string())?;
+        Ok(Self { set: PathSet::new([&path]), path })
     }
 
-    /// The first value found, if `json` is JSON and has one there.
+    /// The value there as one reads it; None when there is none, or no JSON.
     pub fn first(&self, json: &[u8]) -> Option<serde_json::Value> {
-        let mut value: serde_json::Value = serde_json::from_slice(json).ok()?;
-        for name in self.text.split('.').skip(1) {
-            value = value.get_mut(name)?.take();
+        let mut spans = Vec::new();
+        let text = self.set.find(json, &mut spans).ok()?;
+        let span = if self.path.is_definite() { spans.last() } else { spans.first() };
+        Some(match JsonValue::of(text, span?) {
+            JsonValue::String(text) => text.into_owned().into(),
+            JsonValue::Number(raw) | JsonValue::Raw(raw) => serde_json::from_str(raw).ok()?,
+            JsonValue::Bool(truth) => truth.into(),
+            JsonValue::Null => serde_json::Value::Null,
+        })
+    }
+}
+
+/// What a selector says of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selected {
+    Yes,
+    No,
+    /// The value is not JSON: a security rule takes it as selected, chaos as not.
+    Unreadable,
+}
+
+impl RecordSelector {
+    /// Looks at a record. Headers are looked up by `headers`, which says whether any of them passes.
+    pub fn matches(
+        &self,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl FnOnce(&dyn Fn(&[u8], Option<&[u8]>) -> bool) -> bool,
+    ) -> Selected {
+        let holds = match self {
+            Self::Header { name, value } => headers(&|n, v| {
+                name.matches(n) && value.as_ref().is_none_or(|p| v.is_some_and(|v| p.matches(v)))
+            }),
+            Self::Key(patterns) => match key {
+                Some(key) => patterns.matches(key),
+                None => patterns.includes().is_empty(),
+            },
+            Self::Value { path, test } => {
+                // a record without a value has nothing at any path
+                let Some(value) = value else {
+                    return if *test == Test::Missing { Selected::Yes } else { Selected::No };
+                };
+                let mut spans = Vec::new();
+                let Ok(text) = path.set.find(value, &mut spans) else { return Selected::Unreadable };
+                // of members that stand twice, readers disagree which counts: any that passes does
+                match test {
+                    Test::Missing => {
+                        spans.iter().all(|span| JsonValue::of(text, span) == JsonValue::Null)
+                    }
+                    test => spans.iter().any(|span| test.passes(&JsonValue::of(text, span))),
+                }
+            }
+        };
+        if holds { Selected::Yes } else { Selected::No }
+    }
+}
+
+impl Test {
+    fn passes(&self, found: &JsonValue<'_>) -> bool {
+        match self {
+            Self::Text(patterns) => found.as_text().is_some_and(|text| patterns.matches(text)),
+            Self::Number(comparison, wanted) => found.as_f64().is_some_and(|n| comparison.holds(n, *wanted)),
+            Self::Exactly(truth) => *found == JsonValue::Bool(*truth),
+            Self::Missing => *found == JsonValue::Null,
         }
-        Some(value)
     }
 }
 
@@ -282,7 +348,7 @@ impl fmt::Display for Selectors {
                 RecordSelector::Header { name, value: Some(value) } => write!(f, ".header({name}, {value})")?,
                 RecordSelector::Header { name, value: None } => write!(f, ".header({name})")?,
                 RecordSelector::Key(patterns) => write!(f, ".key({patterns})")?,
-                RecordSelector::Value { path, test } => write!(f, ".value({}, {test})", path.text)?,
+                RecordSelector::Value { path, test } => write!(f, ".value({}, {test})", path.path)?,
             }
         }
         match &self.when {
@@ -367,6 +433,46 @@ mod tests {
         assert!(!who.matches("User:ada", "admin", "public", ip(1)));
         assert!(!who.matches("User:ada", "app", "private", ip(1)));
         assert!(!who.matches("User:ada", "app", "public", IpAddr::from([11, 0, 0, 1])));
+    }
+
+    #[test]
+    fn records_are_selected() {
+        let ask = |selector: &RecordSelector, value: Option<&str>| {
+            let headers: [(&[u8], Option<&[u8]>); 2] = [(b"class", Some(b"a")), (b"class", Some(b"secret"))];
+            selector.matches(None, value.map(str::as_bytes), |test| headers.iter().any(|(n, v)| test(n, *v)))
+        };
+        let value = |path, test| RecordSelector::Value { path: ValuePath::parse(path).unwrap(), test };
+        let over = value("$.n", Test::Number(Comparison::More, 5.0));
+        assert_eq!(ask(&over, Some(r#"{"n":6}"#)), Selected::Yes);
+        assert_eq!(ask(&over, Some(r#"{"n":5}"#)), Selected::No);
+        assert_eq!(ask(&over, Some(r#"{"n":"6"}"#)), Selected::No, "a text is no number");
+        assert_eq!(ask(&over, Some(r#"{"n":1,"n":9}"#)), Selected::Yes, "any of those that stand twice");
+        assert_eq!(ask(&over, Some("{n:6}")), Selected::Unreadable);
+        assert_eq!(ask(&over, None), Selected::No);
+        let text = value("$.s", Test::Text(Patterns::new(["a*", "!ab"])));
+        assert_eq!(ask(&text, Some(r#"{"s":"ac"}"#)), Selected::Yes);
+        assert_eq!(ask(&text, Some(r#"{"s":"ab"}"#)), Selected::No);
+        let truth = value("$.t", Test::Exactly(true));
+        assert_eq!(ask(&truth, Some(r#"{"t":true}"#)), Selected::Yes);
+        assert_eq!(ask(&truth, Some(r#"{"t":"true"}"#)), Selected::No);
+        let missing = value("$.m", Test::Missing);
+        assert_eq!(ask(&missing, Some(r#"{"m":null}"#)), Selected::Yes);
+        assert_eq!(ask(&missing, Some(r#"{"m":0}"#)), Selected::No);
+        assert_eq!(ask(&missing, None), Selected::Yes);
+
+        let header = |name, value: &[&str]| RecordSelector::Header {
+            name: Glob::new(name),
+            value: (!value.is_empty()).then(|| Patterns::new(value)),
+        };
+        assert_eq!(ask(&header("class", &["secret"]), None), Selected::Yes, "any header so named");
+        assert_eq!(ask(&header("class", &["public"]), None), Selected::No);
+        assert_eq!(ask(&header("c*", &[]), None), Selected::Yes);
+        assert_eq!(ask(&header("other", &[]), None), Selected::No);
+
+        assert_eq!(ask(&RecordSelector::Key(Patterns::new(["a"])), None), Selected::No);
+        assert_eq!(ask(&RecordSelector::Key(Patterns::new(["!a"])), None), Selected::Yes);
+        let key = RecordSelector::Key(Patterns::new(["a*"]));
+        assert_eq!(key.matches(Some(b"ab"), None, |_| false), Selected::Yes);
     }
 
     #[test]

@@ -92,6 +92,11 @@ impl Fault {
         }
     }
 
+    /// Whether something about it is drawn.
+    pub fn draws(&self) -> bool {
+        matches!(self, Self::Delay(distribution) if !distribution.is_fixed())
+    }
+
     /// Whether it makes an answer for the part, which an api must have a place for.
     pub fn answers(&self) -> bool {
         matches!(self, Self::Fail(_) | Self::FailAfter(_))

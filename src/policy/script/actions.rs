@@ -1,11 +1,12 @@
 //! The words that protect and shape, and what names a rule or makes it watch only.
 
-use super::call::{Call, rule_word, word};
+use super::call::{rule_word, word};
 use super::host::Host;
 use super::values::{SecretName, how};
+use crate::policy::action::{Edit, HashKey, How, Mask, OnUnparsable, Target};
 use crate::policy::glob::{Glob, Patterns};
-use crate::policy::rule::{Action, How, Mask, Target, Unparsable};
-use crate::policy::selector::{ValuePath, When};
+use crate::policy::rule::Action;
+use crate::policy::selector::When;
 use crate::policy::template::Template;
 use rhai::Engine;
 use std::rc::Rc;
@@ -21,15 +22,16 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     rule_word(engine, "allow", 0..=0, |rule, call| rule.act(&call, &["on_access"], Action::Allow));
     rule_word(engine, "audit", 0..=0, |rule, call| rule.act(&call, ALL, Action::Audit));
     rule_word(engine, "mask", 2..=2, |rule, call| {
-        let mask = Mask { target: target(&call)?, how: how(&call, 1)?, on_unparsable: Unparsable::default() };
-        rule.act(&call, RECORDS, Action::Mask(mask))
+        let target = Target::parse(&call.text(0)?).map_err(|error| error.to_string())?;
+        let mask = Mask { target, how: how(&call, 1)?, on_unparsable: OnUnparsable::default() };
+        rule.act(&call, RECORDS, Action::Edit(Edit::Mask(mask)))
     });
     rule_word(engine, "on_unparsable", 1..=1, |rule, call| {
         let choice = match call.text(0)?.as_str() {
-            "empty" => Unparsable::Empty,
-            "null" => Unparsable::Null,
-            "error" => Unparsable::Error,
-            "pass" => Unparsable::Pass,
+            "empty" => OnUnparsable::Empty,
+            "null" => OnUnparsable::Null,
+            "error" => OnUnparsable::Error,
+            "pass" => OnUnparsable::Pass,
             other => {
                 return Err(format!("\"{other}\" is none of \"empty\", \"null\", \"error\", \"pass\""));
             }
@@ -37,7 +39,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
         rule.edit(&call, |rule| {
             let mut found = false;
             for (action, _) in &mut rule.actions {
-                if let Action::Mask(mask) = action {
+                if let Action::Edit(Edit::Mask(mask)) = action {
                     (mask.on_unparsable, found) = (choice, true);
                 }
             }
@@ -88,11 +90,11 @@ fn headers(engine: &mut Engine) {
             return Err("a header has a name".to_owned());
         }
         let value = Template::parse(&call.text(1)?)?;
-        rule.act(&call, RECORDS, Action::SetHeader { name, value })
+        rule.act(&call, RECORDS, Action::Edit(Edit::SetHeader { name, value }))
     });
     rule_word(engine, "remove_header", 1..=super::call::MOST, |rule, call| {
         let names = Patterns::new(call.some_texts()?);
-        rule.act(&call, RECORDS, Action::RemoveHeader(names))
+        rule.act(&call, RECORDS, Action::Edit(Edit::RemoveHeader(names)))
     });
     rule_word(engine, "require_header", 1..=1, |rule, call| {
         let name = Glob::new(&call.text(0)?);
@@ -109,20 +111,6 @@ fn secrets(engine: &mut Engine, host: &Rc<Host>) {
             return Err(call.wants("a key: secret(\"name\")", &value));
         };
         let key = own.draft(call.word, |draft| draft.secrets.find(&name))??;
-        Ok(How::Hash { secret: name, key })
+        Ok(How::Hash(HashKey::new(name, &key)))
     });
-}
-
-fn target(call: &Call<'_, '_>) -> Result<Target, String> {
-    let text = call.text(0)?;
-    if text == "key" {
-        return Ok(Target::Key);
-    }
-    if let Some(name) = text.strip_prefix("headers.") {
-        return match name.is_empty() {
-            true => Err("`headers.` is followed by a name".to_owned()),
-            false => Ok(Target::Header(Glob::new(name))),
-        };
-    }
-    ValuePath::parse(&text).map(Target::Path)
 }

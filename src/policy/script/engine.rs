@@ -22,7 +22,7 @@ pub struct Limit {
 }
 
 /// Of the run when a policy is loaded, and of one test in it.
-pub const LOAD: Limit = Limit { operations: 2_000_000, wall: Duration::from_secs(5) };
+pub const LOAD: Limit = Limit { operations: 500_000, wall: Duration::from_secs(10) };
 /// Of one call of a closure.
 pub const CALL: Limit = Limit { operations: 100_000, wall: Duration::from_millis(500) };
 

@@ -1,8 +1,9 @@
 //! Values that words take: times, distributions, ways to mask, secrets.
 
 use super::call::{Call, word};
+use crate::policy::action::How;
 use crate::policy::random::{Distribution, LONGEST};
-use crate::policy::rule::How;
+
 use rhai::{Dynamic, Engine};
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ pub fn register(engine: &mut Engine) {
     word(engine, "keep_first", 1..=1, |call| Ok(How::KeepFirst(call.integer(0, 0)? as usize)));
     word(engine, "keep_last", 1..=1, |call| Ok(How::KeepLast(call.integer(0, 0)? as usize)));
     word(engine, "replace", 1..=1, |call| Ok(How::Replace(call.text(0)?)));
-    word(engine, "to_null", 0..=0, |_| Ok(How::Null));
+    word(engine, "to_null", 0..=0, |_| Ok(How::ToNull));
     word(engine, "pattern", 2..=2, |call| {
         let (regex, text) = (call.text(0)?, call.text(1)?);
         let built = regex::RegexBuilder::new(&regex).size_limit(1 << 20).build();

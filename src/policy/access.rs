@@ -1,0 +1,196 @@
+//! Access control in Kafka's own terms: each api asks for (operation, resource) pairs; any deny wins over any
+//! allow; with `default_deny()` what no allow names is refused.
+
+use super::rule::{Action, Head, Operations, Rule};
+use super::selector::Selectors;
+use crate::wire::Operation;
+use crate::wire::api::Resource;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Names of which the decision is remembered, by operation and kind.
+const NAMES: usize = 4_096;
+
+/// The access rules that can concern one (principal, client id).
+#[derive(Debug, Default)]
+pub struct Access {
+    denies: Vec<Arc<Rule>>,
+    allows: Vec<Arc<Rule>>,
+    /// Policies that say `default_deny()` and mean it.
+    default_deny: bool,
+    /// Policies that say it in observe mode only.
+    default_deny_observed: bool,
+    /// A `.when` must be asked every time.
+    has_conditions: bool,
+    known: RwLock<HashMap<(Operation, Resource), HashMap<Box<str>, Arc<Ruling>>>>,
+}
+
+/// What was decided about one pair, and by which rule: none when by `default_deny()`, or its absence.
+#[derive(Debug, Clone, Default)]
+pub struct Ruling {
+    pub allowed: bool,
+    pub by: Option<Arc<Rule>>,
+    /// Rules that only watch and would have refused; none stands for an observed `default_deny()`.
+    pub observed: Vec<Option<Arc<Rule>>>,
+}
+
+impl Access {
+    pub fn new(rules: impl Iterator<Item = Arc<Rule>>, default_deny: bool, observed: bool) -> Self {
+        let (allows, denies): (Vec<_>, Vec<_>) =
+            rules.partition(|rule| rule.has(|action| matches!(action, Action::Allow)));
+        let has_conditions = allows.iter().chain(&denies).any(|rule| rule.selectors.when.is_some());
+        Self {
+            denies,
+            allows,
+            default_deny,
+            default_deny_observed: observed,
+            has_conditions,
+            known: RwLock::default(),
+        }
+    }
+
+    /// Whether anything could be refused, or must be written down.
+    pub fn is_active(&self) -> bool {
+        self.default_deny || self.default_deny_observed || !self.denies.is_empty()
+    }
+
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.denies.iter().chain(&self.allows)
+    }
+
+    /// Decides one pair. `holds` answers a rule's `.when`; what a failure of it means depends on the rule, and
+    /// is its own business: a deny then holds, an allow does not.
+    pub fn decide(
+        &self,
+        operation: Operation,
+        resource: Resource,
+        name: &str,
+        holds: impl FnMut(&Arc<Rule>) -> bool,
+    ) -> Arc<Ruling> {
+        if self.has_conditions {
+            return Arc::new(self.find(operation, resource, name, holds));
+        }
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ruling) = known.get(&(operation, resource)).and_then(|names| names.get(name)) {
+            return Arc::clone(ruling);
+        }
+        drop(known);
+        let ruling = Arc::new(self.find(operation, resource, name, holds));
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let names = known.entry((operation, resource)).or_default();
+        if names.len() >= NAMES {
+            names.clear();
+        }
+        names.insert(name.into(), Arc::clone(&ruling));
+        ruling
+    }
+
+    fn find(
+        &self,
+        operation: Operation,
+        resource: Resource,
+        name: &str,
+        mut holds: impl FnMut(&Arc<Rule>) -> bool,
+    ) -> Ruling {
+        let mut observed = Vec::new();
+        let about = |rule: &Arc<Rule>, asks: &dyn Fn(&Operations) -> bool| {
+            matches!(&rule.head, Head::Access(operations) if asks(operations))
+                && names(&rule.selectors, resource, name)
+        };
+        for rule in &self.denies {
+            if !about(rule, &|operations| operations.contains(operation)) || !holds(rule) {
+                continue;
+            }
+            if rule.observe || !rule.has(|action| matches!(action, Action::Deny(_))) {
+                // it watches, or only writes down
+                observed.push(Some(Arc::clone(rule)));
+                continue;
+            }
+            return Ruling { allowed: false, by: Some(Arc::clone(rule)), observed };
+        }
+        if !self.default_deny && !self.default_deny_observed {
+            return Ruling { allowed: true, by: None, observed };
+        }
+        for rule in self.allows.iter().filter(|rule| !rule.observe) {
+            if about(rule, &|operations| operations.implies(operation)) && holds(rule) {
+                return Ruling { allowed: true, by: Some(Arc::clone(rule)), observed };
+            }
+        }
+        if !self.default_deny {
+            observed.push(None);
+        }
+        Ruling { allowed: !self.default_deny, by: None, observed }
+    }
+
+    /// Whether an allow names this operation on any resource of the kind at all, and no deny takes every one:
+    /// what Kafka asks of a producer that has no transactional id.
+    pub fn any(
+        &self,
+        operation: Operation,
+        resource: Resource,
+        mut holds: impl FnMut(&Arc<Rule>) -> bool,
+    ) -> bool {
+        let about = |rule: &Arc<Rule>| {
+            matches!(&rule.head, Head::Access(operations) if operations.contains(operation))
+                && named(&rule.selectors, resource)
+                && !rule.observe
+        };
+        let denied = self.denies.iter().any(|rule| {
+            about(rule)
+                && rule.has(|action| matches!(action, Action::Deny(_)))
+                && takes_all(&rule.selectors, resource)
+                && holds(rule)
+        });
+        !denied && (!self.default_deny || self.allows.iter().any(|rule| about(rule) && holds(rule)))
+    }
+}
+
+/// Whether the resource selectors, which are alternatives here, name this resource. None at all name all.
+fn names(selectors: &Selectors, resource: Resource, name: &str) -> bool {
+    let named = |patterns: &Option<super::glob::Patterns>| patterns.as_ref().is_some_and(|p| p.matches(name));
+    if names_nothing(selectors) {
+        return true;
+    }
+    match resource {
+        Resource::Topic => !selectors.topics.is_empty() && selectors.topic_matches(name),
+        Resource::Group => named(&selectors.groups),
+        Resource::TransactionalId => named(&selectors.transactional_ids),
+        Resource::Cluster => selectors.cluster,
+        Resource::User | Resource::DelegationToken => false,
+    }
+}
+
+/// Whether a resource of this kind could be named.
+fn named(selectors: &Selectors, resource: Resource) -> bool {
+    names_nothing(selectors)
+        || match resource {
+            Resource::Topic => !selectors.topics.is_empty(),
+            Resource::Group => selectors.groups.is_some(),
+            Resource::TransactionalId => selectors.transactional_ids.is_some(),
+            Resource::Cluster => selectors.cluster,
+            Resource::User | Resource::DelegationToken => false,
+        }
+}
+
+/// Whether every resource of this kind is named.
+fn takes_all(selectors: &Selectors, resource: Resource) -> bool {
+    names_nothing(selectors)
+        || match resource {
+            Resource::Topic => {
+                !selectors.topics.is_empty() && selectors.topics.iter().all(|list| list.is_any())
+            }
+            Resource::Group => selectors.groups.as_ref().is_some_and(|list| list.is_any()),
+            Resource::TransactionalId => {
+                selectors.transactional_ids.as_ref().is_some_and(|list| list.is_any())
+            }
+            Resource::Cluster => selectors.cluster,
+            Resource::User | Resource::DelegationToken => false,
+        }
+}
+
+fn names_nothing(selectors: &Selectors) -> bool {
+    selectors.topics.is_empty()
+        && selectors.groups.is_none()
+        && selectors.transactional_ids.is_none()
+        && !selectors.cluster
+}

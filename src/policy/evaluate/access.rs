@@ -1,0 +1,188 @@
+//! Asking the access rules about an exchange, as Kafka's own authorizer is asked.
+
+use super::report::Told;
+use super::{About, Holds, PartState, Round};
+use crate::policy::access::Ruling;
+use crate::policy::rule::{Action, Rule};
+use crate::wire::api::{Part, Resource};
+use crate::wire::{ApiKey, ErrorCode, Operation, RequestBody, ResponseBody};
+use std::sync::Arc;
+
+/// Kafka's name of the cluster as a resource.
+pub(super) const CLUSTER: &str = "kafka-cluster";
+
+impl Round<'_> {
+    /// What the exchange as a whole asks for; the code it is refused with.
+    pub(super) fn access_whole(&self, whole: Option<&Part>) -> Option<ErrorCode> {
+        let operation = self.api.info()?.whole?;
+        let whole = whole?;
+        let about = self.about(whole, None, None);
+        // a producer without a transactional id may have one of two rights
+        if self.api == ApiKey::InitProducerId && whole.resource == Resource::Cluster {
+            return self.access_idempotent(about);
+        }
+        let mut part = self.state(about);
+        match self.allowed(operation, &mut part) {
+            true => None,
+            false => Some(whole.resource.refusal()),
+        }
+    }
+
+    /// What each part asks for: refused parts get their outcome.
+    pub(super) fn access_parts(&self, body: &RequestBody, parts: &mut [PartState]) {
+        let Some(operation) = self.api.info().and_then(|info| info.parts) else { return };
+        let creates = creates_topics(body, self.version);
+        for part in parts.iter_mut().filter(|part| part.is_open()) {
+            let allowed = match part.about.resource {
+                None => true,
+                _ if self.api == ApiKey::CreateTopics => self.may_create(part),
+                Some(_) => {
+                    self.allowed(operation, part)
+                        && (creates != Creates::Always || self.exists(part) || self.may_create(part))
+                }
+            };
+            if !allowed {
+                let operation = operation.name();
+                let message = format!("not authorized: {operation} is refused by policy");
+                part.refuse(part.refusal(), message);
+            }
+        }
+    }
+
+    /// Takes auto-creation out of a Metadata request that may not create what it names. True when it did.
+    pub(super) fn access_creation(&self, body: &RequestBody, parts: &mut [PartState]) -> bool {
+        creates_topics(body, self.version) == Creates::IfAsked
+            && parts.iter_mut().any(|part| part.is_open() && !self.exists(part) && !self.may_create(part))
+    }
+
+    /// Takes out of a reply what may not be described. True when something went.
+    pub(super) fn access_listing(&self, body: &mut ResponseBody) -> bool {
+        let Some(operation) = self.api.info().and_then(|info| info.listed) else { return false };
+        // as Kafka has it, who may describe the cluster may list its groups
+        let lists_all = self.api == ApiKey::ListGroups && {
+            let about =
+                About { resource: Some(Resource::Cluster), name: CLUSTER.into(), ..About::default() };
+            self.allowed(operation, &mut self.state(about))
+        };
+        let mut edited = false;
+        body.retain(self.version, &mut |part| {
+            let keep = lists_all || {
+                let about = self.about(part, None, None);
+                !about.unknown && self.allowed(operation, &mut self.state(about))
+            };
+            edited |= !keep;
+            keep
+        });
+        edited
+    }
+
+    /// Decides one pair, and keeps the books.
+    fn allowed(&self, operation: Operation, part: &mut PartState) -> bool {
+        let Some(resource) = part.about.resource else { return true };
+        let name = part.about.name.clone();
+        let ruling = self.plan.access.decide(operation, resource, &name, |rule| self.applies(rule, part));
+        self.keep_books(operation, part, &ruling);
+        ruling.allowed
+    }
+
+    fn keep_books(&self, operation: Operation, part: &PartState, ruling: &Ruling) {
+        for rule in &ruling.observed {
+            let counters = rule.as_ref().map(|rule| &rule.life.counters);
+            counters.inspect(|counters| counters.matched());
+            let refuses = rule.as_ref().is_none_or(|rule| rule.has(|a| matches!(a, Action::Deny(_))));
+            let told = Told {
+                rule: rule.as_deref(),
+                decision: if refuses { "deny" } else { "audit" },
+                reason: Some(operation.name()),
+                records: None,
+                observed: refuses,
+            };
+            self.audit(&part.about, told);
+        }
+        if let Some(rule) = &ruling.by {
+            rule.life.counters.matched();
+            rule.life.counters.applied();
+        }
+        let by = ruling.by.as_deref();
+        if !ruling.allowed || by.is_some_and(super::report::audits) {
+            let decision = if ruling.allowed { "allow" } else { "deny" };
+            let reason = Some(operation.name());
+            self.audit(&part.about, Told { rule: by, decision, reason, records: None, observed: false });
+        }
+    }
+
+    /// A rule's `.when`: what cannot be answered refuses, so a deny holds and an allow does not.
+    fn applies(&self, rule: &Arc<Rule>, part: &mut PartState) -> bool {
+        // resources are alternatives in access rules, and were looked at already
+        let Some(when) = &rule.selectors.when else { return true };
+        let closure = super::Closure { policy: &rule.policy, index: when.closure, state: &self.shared.state };
+        match super::closure::when(closure, &self.cx(part)) {
+            Ok(holds) => holds,
+            Err(error) => {
+                self.closure_failed(rule, &error);
+                !rule.has(|action| matches!(action, Action::Allow))
+            }
+        }
+    }
+
+    /// Create on the topic, or on the cluster.
+    fn may_create(&self, part: &mut PartState) -> bool {
+        let about = About { resource: Some(Resource::Cluster), name: CLUSTER.into(), ..About::default() };
+        let mut cluster = self.state(about);
+        let name = part.about.name.clone();
+        // asked of both before either is written down as refused
+        let on_cluster = self.plan.access.decide(Operation::Create, Resource::Cluster, CLUSTER, |rule| {
+            self.applies(rule, &mut cluster)
+        });
+        if on_cluster.allowed {
+            self.keep_books(Operation::Create, &cluster, &on_cluster);
+            return true;
+        }
+        let on_topic = self.plan.access.decide(Operation::Create, Resource::Topic, &name, |rule| {
+            self.applies(rule, part)
+        });
+        self.keep_books(Operation::Create, part, &on_topic);
+        on_topic.allowed
+    }
+
+    fn exists(&self, part: &PartState) -> bool {
+        self.shared.names.exists(&part.about.name).unwrap_or(false)
+    }
+
+    /// IdempotentWrite on the cluster, or Write on any topic.
+    fn access_idempotent(&self, about: About) -> Option<ErrorCode> {
+        let mut part = self.state(about);
+        let writes = self.plan.access.any(Operation::Write, Resource::Topic, |rule| {
+            self.applies(rule, &mut part)
+        });
+        match writes || self.allowed(Operation::IdempotentWrite, &mut part) {
+            true => None,
+            false => Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED),
+        }
+    }
+}
+
+/// Whether a request creates topics that are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Creates {
+    Never,
+    /// It can be told not to.
+    IfAsked,
+    /// Its version cannot say.
+    Always,
+}
+
+fn creates_topics(body: &RequestBody, version: i16) -> Creates {
+    match body {
+        RequestBody::Metadata(_) if version < 4 => Creates::Always,
+        RequestBody::Metadata(body) if body.allow_auto_topic_creation => Creates::IfAsked,
+        _ => Creates::Never,
+    }
+}
+
+impl Holds {
+    /// For security: what cannot be answered holds.
+    pub(super) fn or_failed(&self) -> bool {
+        !matches!(self, Self::No)
+    }
+}

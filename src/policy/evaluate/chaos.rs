@@ -1,0 +1,163 @@
+//! Chaos rules: they meet only what security let through. What a rule does to a whole exchange it does once,
+//! whichever parts it fired for; the journal says each.
+
+use super::{Holds, PartState, Round};
+use crate::policy::fault::{Fault, Harm, Injected};
+use crate::policy::identity::Side;
+use crate::policy::plan::decided_on_reply;
+use crate::policy::random::{Draws, Event};
+use crate::policy::rule::{Action, Kind, Rule};
+use crate::policy::verdict::Outcome;
+use crate::wire::{ApiKey, ErrorCode};
+use bytes::Bytes;
+
+/// Where in an exchange faults are injected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Request,
+    /// Of a fetch: what draws or counts does so about replies with something in them.
+    Reply,
+}
+
+/// What faults did to an exchange.
+#[derive(Debug, Default)]
+pub(super) struct Injections {
+    /// To the whole.
+    pub harm: Harm,
+    /// To parts, after they were executed.
+    pub after: Vec<(usize, ErrorCode)>,
+}
+
+/// What can be done to this exchange at all.
+pub(super) struct Possible {
+    /// The upstream answers: not with acks=0.
+    pub answered: bool,
+    /// Its api has a place for an error of the whole.
+    pub answer: bool,
+}
+
+impl Round<'_> {
+    /// Applies the chaos rules to the open parts. `payload` gives the records of a part.
+    pub(super) fn inject(
+        &self,
+        parts: &mut [PartState],
+        stage: Stage,
+        possible: &Possible,
+        payload: &dyn Fn(usize) -> Option<Bytes>,
+    ) -> Injections {
+        let mut injections = Injections::default();
+        for place in self.places(parts, Kind::Chaos) {
+            let rule = &self.plan.chaos[place];
+            let late = self.api == ApiKey::Fetch && decided_on_reply(rule);
+            if late != (stage == Stage::Reply) {
+                continue;
+            }
+            let mut once = Once::default();
+            for (at, part) in parts.iter_mut().enumerate() {
+                if !part.is_open() || part.harmed || !part.meets(place, Kind::Chaos) {
+                    continue;
+                }
+                match self.holds(rule, part) {
+                    Holds::Yes => {}
+                    // a chaos rule that fails lets pass; the failure is counted already
+                    Holds::No | Holds::Failed(_) => continue,
+                }
+                if !rule.selectors.records.is_empty()
+                    && !payload(at).is_some_and(|payload| self.any_record(rule, &payload))
+                {
+                    continue;
+                }
+                rule.life.counters.matched();
+                let met = self.met(part, Side::Chaos);
+                let fires = rule.triggers.fire(rule.firing(self.now), &met, &self.shared.subjects);
+                let Some((mut draws, event)) = fires else { continue };
+                self.injure(rule, at, part, event, &mut draws, possible, &mut once, &mut injections);
+            }
+        }
+        injections
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn injure(
+        &self,
+        rule: &Rule,
+        at: usize,
+        part: &mut PartState,
+        event: Event,
+        draws: &mut Draws,
+        possible: &Possible,
+        once: &mut Once,
+        injections: &mut Injections,
+    ) {
+        let faults = rule.actions.iter().filter_map(|action| match action {
+            Action::Fault(fault) => Some(fault),
+            _ => None,
+        });
+        let mut applied = false;
+        for (number, fault) in faults.enumerate() {
+            if !can(fault, part, possible) {
+                rule.life.counters.could_not_apply();
+                continue;
+            }
+            applied = true;
+            let injected = if fault.answers() {
+                let mut harm = Harm::default();
+                let injected = fault.inject(draws, &mut harm);
+                if !rule.observe {
+                    if let Some(code) = harm.fail {
+                        part.outcome = Outcome::answer(code);
+                    }
+                    if let Some(code) = harm.fail_after {
+                        injections.after.push((at, code));
+                    }
+                }
+                injected
+            } else {
+                once.inject(number, fault, draws, rule, &mut injections.harm)
+            };
+            part.harmed |= injected.terminal && !rule.observe;
+            self.journal(&part.about, rule, event, fault, &injected);
+        }
+        if applied {
+            rule.life.counters.applied();
+        }
+        if super::report::audits(rule) {
+            self.audit(&part.about, super::report::Told::new(rule, "inject"));
+        }
+    }
+}
+
+/// The faults of one rule on the whole of one exchange: injected with the first part that it fires for.
+#[derive(Default)]
+struct Once(Vec<(usize, Injected)>);
+
+impl Once {
+    fn inject(
+        &mut self,
+        number: usize,
+        fault: &Fault,
+        draws: &mut Draws,
+        rule: &Rule,
+        harm: &mut Harm,
+    ) -> Injected {
+        if let Some((_, injected)) = self.0.iter().find(|(known, _)| *known == number) {
+            return injected.clone();
+        }
+        let mut watched = Harm::default();
+        let injected = fault.inject(draws, if rule.observe { &mut watched } else { harm });
+        self.0.push((number, injected.clone()));
+        injected
+    }
+}
+
+/// Whether a fault can do what it says to this exchange.
+fn can(fault: &Fault, part: &PartState, possible: &Possible) -> bool {
+    match fault {
+        // without a response there is nothing to delay or to lose
+        Fault::Delay(_) | Fault::LoseResponse => possible.answered,
+        Fault::Fail(_) | Fault::FailAfter(_) => {
+            part.about.resource.is_some() && part.about.partition >= 0 || possible.answer
+        }
+        Fault::LoseRequest | Fault::Disconnect | Fault::Reset => true,
+    }
+}

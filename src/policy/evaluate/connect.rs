@@ -1,0 +1,173 @@
+//! A session that begins: only its listener and its address are known.
+
+use crate::policy::generation::Generation;
+use crate::policy::fault::{Executed, Harm};
+use crate::policy::identity::{Met, Subject, Side};
+use crate::policy::journal::{Decision, Injection, now};
+use crate::policy::rule::{Action, Kind, Rule};
+use crate::policy::script::closure::{self, Closure};
+use crate::policy::script::objects::CxData;
+use crate::policy::verdict::ConnectVerdict;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Decides about a new session, before its first byte. None when no rule has anything to say.
+pub fn on_connect(
+    generation: &Generation,
+    listener: &str,
+    remote: IpAddr,
+    session: u64,
+) -> Option<ConnectVerdict> {
+    let mut begin = Begin { generation, listener, remote, session, now: generation.shared.clock.now() };
+    for rule in generation.connect_rules(Kind::Security) {
+        if let Some(verdict) = begin.protect(rule) {
+            return Some(verdict);
+        }
+    }
+    let mut harm = Harm::default();
+    for rule in generation.connect_rules(Kind::Chaos) {
+        if begin.inject(rule, &mut harm) {
+            break;
+        }
+    }
+    let verdict = ConnectVerdict { deny: false, delay: harm.delay, end: harm.end };
+    (!verdict.is_pass()).then_some(verdict)
+}
+
+struct Begin<'a> {
+    generation: &'a Generation,
+    listener: &'a str,
+    remote: IpAddr,
+    session: u64,
+    now: Duration,
+}
+
+impl Begin<'_> {
+    fn subject<'s>(&'s self, side: Side, address: &'s str) -> Subject<'s> {
+        Subject {
+            side,
+            principal: self.listener,
+            client_id: address,
+            api: "connect",
+            kind: "",
+            name: "",
+            partition: -1,
+        }
+    }
+
+    fn met(&self, side: Side) -> Met {
+        let address = self.remote.to_string();
+        self.generation.shared.subjects.next(self.subject(side, &address).id())
+    }
+
+    /// None: the selectors do not hold. An error is a `.when` that failed.
+    fn holds(&self, rule: &Arc<Rule>) -> Result<bool, String> {
+        let who = &rule.selectors.who;
+        if rule.is_expired(self.now) || !who.matches("", "", self.listener, self.remote) {
+            return Ok(false);
+        }
+        let Some(when) = &rule.selectors.when else { return Ok(true) };
+        let shared = &self.generation.shared;
+        let cx = Rc::new(CxData {
+            listener: self.listener.into(),
+            ip: self.remote.to_string().into(),
+            api: "connect".into(),
+            ..CxData::default()
+        });
+        let closure = Closure { policy: &rule.policy, index: when.closure, state: &shared.state };
+        closure::when(closure, &cx).map_err(|error| {
+            rule.life.counters.could_not_apply();
+            shared.closure_failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            error.to_string()
+        })
+    }
+
+    fn protect(&mut self, rule: &Arc<Rule>) -> Option<ConnectVerdict> {
+        let denied = ConnectVerdict { deny: true, ..ConnectVerdict::default() };
+        match self.holds(rule) {
+            Ok(false) => return None,
+            Ok(true) => {}
+            Err(failure) => {
+                self.audit(rule, "error", Some(&failure));
+                return (!rule.observe).then_some(denied);
+            }
+        }
+        if !rule.triggers.is_always() {
+            let met = self.met(Side::Security);
+            rule.triggers.fire(rule.firing(self.now), &met, &self.generation.shared.subjects)?;
+        }
+        rule.life.counters.matched();
+        rule.life.counters.applied();
+        let denies = rule.actions.iter().find_map(|action| match action {
+            Action::Deny(reason) => Some(reason.as_deref()),
+            _ => None,
+        });
+        self.audit(rule, if denies.is_some() { "deny" } else { "audit" }, denies.flatten());
+        (denies.is_some() && !rule.observe).then_some(denied)
+    }
+
+    /// True when a terminal fault was injected.
+    fn inject(&mut self, rule: &Arc<Rule>, harm: &mut Harm) -> bool {
+        // a chaos rule that fails lets pass
+        if !self.holds(rule).unwrap_or(false) {
+            return false;
+        }
+        rule.life.counters.matched();
+        let shared = &self.generation.shared;
+        let met = self.met(Side::Chaos);
+        let Some((mut draws, event)) =
+            rule.triggers.fire(rule.firing(self.now), &met, &shared.subjects)
+        else {
+            return false;
+        };
+        rule.life.counters.applied();
+        let mut watched = Harm::default();
+        let mut ended = false;
+        for action in &rule.actions {
+            let Action::Fault(fault) = action else { continue };
+            let injected = fault.inject(&mut draws, if rule.observe { &mut watched } else { &mut *harm });
+            ended |= injected.terminal && !rule.observe;
+            let address = self.remote.to_string();
+            shared.journal.put(&Injection {
+                time: now(),
+                seed: rule.seed,
+                policy: &rule.policy.name,
+                rule: &rule.name,
+                subject: &self.subject(Side::Chaos, &address).to_string(),
+                n: event.ordinal,
+                attempt: event.attempt,
+                fault: fault.word(),
+                parameter: injected.parameter.as_deref(),
+                when: Executed::No.place(),
+                observed: rule.observe,
+                session: self.session,
+                correlation_id: -1,
+            });
+        }
+        ended
+    }
+
+    fn audit(&self, rule: &Rule, decision: &str, reason: Option<&str>) {
+        self.generation.shared.audit.put(&Decision {
+            time: now(),
+            policy: &rule.policy.name,
+            rule: &rule.name,
+            principal: "",
+            client_id: "",
+            address: &self.remote.to_string(),
+            listener: self.listener,
+            api: "connect",
+            resource: None,
+            name: None,
+            partition: None,
+            decision,
+            reason,
+            records: None,
+            observed: rule.observe,
+            session: self.session,
+            correlation_id: -1,
+        });
+    }
+}

@@ -1,0 +1,360 @@
+//! From an exchange to its verdict: the rules of a plan applied, security strictly before chaos in both
+//! directions, per part.
+//!
+//! `request` and `response` are the two stages; `access`, `records` and `chaos` what they have in common;
+//! `report` writes the journal and the audit trail. A security rule that fails refuses, a chaos rule that fails
+//! lets pass.
+
+mod access;
+mod chaos;
+mod connect;
+mod records;
+mod report;
+mod request;
+mod response;
+
+pub use connect::on_connect;
+
+use super::generation::{Shared, Who};
+use super::identity::{Met, Side, Subject};
+use super::plan::{Candidates, Plan};
+use super::rule::{Kind, Rule};
+use super::script::closure::{self, Closure, ClosureError};
+use super::script::host::Addition;
+use super::script::objects::CxData;
+use super::verdict::{Outcome, ResponseVerdict, Verdict};
+use crate::wire::api::{Part, Resource};
+use crate::wire::{ApiKey, ErrorCode, Request, Response, Str};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Bytes of one batch once decompressed, when rules look into it.
+const DECOMPRESSED_BYTES: usize = 64 << 20;
+
+/// Whose exchange it is.
+#[derive(Debug, Clone, Copy)]
+pub struct ExchangeContext<'a> {
+    pub who: &'a Who,
+    /// Number of the session, for journal and audit.
+    pub session: u64,
+}
+
+impl Plan {
+    /// Decides about a request. May edit its records in place.
+    pub fn on_request(&self, cx: &ExchangeContext<'_>, request: &mut Request) -> Verdict {
+        request::decide(self, cx, request)
+    }
+
+    /// Decides about a response that the answered parts were merged into already. `request` is the one that
+    /// `verdict` was made of, before parts were taken out. May edit the response.
+    pub fn on_response(
+        &self,
+        cx: &ExchangeContext<'_>,
+        request: &Request,
+        verdict: &Verdict,
+        response: &mut Response,
+    ) -> ResponseVerdict {
+        response::decide(self, cx, request, verdict, response)
+    }
+
+    /// Topic ids of a request whose names the rules need and nobody here knows: what an upstream that has to
+    /// be asked over the network should be asked first.
+    pub fn unknown_topic_ids(&self, request: &mut Request) -> Vec<crate::wire::Uuid> {
+        if !self.needs_topic_names(request.api()) {
+            return Vec::new();
+        }
+        let version = request.version();
+        let Ok(body) = request.body() else { return Vec::new() };
+        let parts = body.parts(version);
+        let ids = parts.iter().filter(|part| part.name.is_empty()).map(|part| part.topic_id);
+        let unknown: BTreeSet<_> =
+            ids.filter(|id| !id.is_zero() && self.shared.names.name(*id).is_none()).collect();
+        unknown.into_iter().collect()
+    }
+}
+
+/// One evaluation: what all steps of it need.
+struct Round<'a> {
+    plan: &'a Plan,
+    shared: &'a Shared,
+    who: &'a Who,
+    session: u64,
+    api: ApiKey,
+    api_name: &'static str,
+    version: i16,
+    correlation_id: i32,
+    now: Duration,
+}
+
+/// What a part is about, with its topic's name.
+#[derive(Debug, Clone, Default)]
+struct About {
+    resource: Option<Resource>,
+    name: Str,
+    partition: i32,
+    /// Of the exchange, or of the group part this one stands under.
+    group: Option<Str>,
+    transactional_id: Option<Str>,
+    /// It names its topic by an id that nobody knows.
+    unknown: bool,
+}
+
+/// A part on its way through the rules.
+struct PartState {
+    about: About,
+    candidates: Arc<Candidates>,
+    outcome: Outcome,
+    /// A terminal fault met it: later chaos rules leave it alone.
+    harmed: bool,
+    /// What it is as an event: of a produced batch its CRC, length and records, of a fetch its offset.
+    shape: Shape,
+    met: [Option<Met>; 2],
+    cx: Option<Rc<CxData>>,
+    /// Windows are filled by it once nothing keeps it from being executed.
+    additions: Vec<Addition>,
+}
+
+/// What tells an event from others of its subject.
+#[derive(Debug, Clone, Copy, Default)]
+enum Shape {
+    /// Its place in the row.
+    #[default]
+    Next,
+    Batch {
+        crc: u32,
+        length: u32,
+        records: u32,
+    },
+    Offset(i64),
+}
+
+/// Whether a rule's selectors hold.
+enum Holds {
+    Yes,
+    No,
+    Failed(ClosureError),
+}
+
+impl<'a> Round<'a> {
+    fn new(plan: &'a Plan, cx: &ExchangeContext<'a>, request: &Request) -> Self {
+        Self {
+            plan,
+            shared: &plan.shared,
+            who: cx.who,
+            session: cx.session,
+            api: request.api(),
+            api_name: request.info().name,
+            version: request.version(),
+            correlation_id: request.correlation_id(),
+            now: plan.shared.clock.now(),
+        }
+    }
+
+    /// The parts of a request with their names; what is about nothing in particular is one part as well.
+    fn parts(&self, parts: Vec<Part>, whole: Option<&Part>) -> Vec<PartState> {
+        let of = |part: Option<&Part>, resource: Resource| {
+            part.filter(|part| part.resource == resource).map(|part| part.name.clone())
+        };
+        let transactional_id = of(whole, Resource::TransactionalId);
+        let mut group = of(whole, Resource::Group);
+        if parts.is_empty() {
+            let about = match whole {
+                Some(part) => self.about(part, group, transactional_id),
+                None => About { partition: -1, ..About::default() },
+            };
+            return vec![self.state(about)];
+        }
+        let mut states = Vec::with_capacity(parts.len());
+        for part in &parts {
+            if part.resource == Resource::Group {
+                group = Some(part.name.clone());
+            }
+            states.push(self.state(self.about(part, group.clone(), transactional_id.clone())));
+        }
+        states
+    }
+
+    fn about(&self, part: &Part, group: Option<Str>, transactional_id: Option<Str>) -> About {
+        let (name, unknown) = match part.resource {
+            Resource::Topic if part.name.is_empty() && !part.topic_id.is_zero() => {
+                match self.shared.names.name(part.topic_id) {
+                    Some(name) => (name, false),
+                    None => (Str::default(), true),
+                }
+            }
+            _ => (part.name.clone(), false),
+        };
+        let transactional_id = match part.resource {
+            Resource::TransactionalId => Some(part.name.clone()),
+            _ => transactional_id,
+        };
+        About {
+            resource: Some(part.resource),
+            name,
+            partition: part.partition,
+            group,
+            transactional_id,
+            unknown,
+        }
+    }
+
+    fn state(&self, about: About) -> PartState {
+        PartState {
+            candidates: self.plan.candidates(self.api, about.resource, &about.name),
+            about,
+            outcome: Outcome::Forward,
+            harmed: false,
+            shape: Shape::default(),
+            met: [None, None],
+            cx: None,
+            additions: Vec::new(),
+        }
+    }
+
+    /// Whether the selectors of a rule hold for a part, but for records.
+    fn holds(&self, rule: &Rule, part: &mut PartState) -> Holds {
+        let (selectors, about) = (&rule.selectors, &part.about);
+        let named = |patterns: &Option<super::glob::Patterns>, name: &Option<Str>| {
+            patterns.as_ref().is_none_or(|p| name.as_ref().is_some_and(|name| p.matches(&**name)))
+        };
+        if rule.is_expired(self.now)
+            || !selectors.partition_matches(about.partition)
+            || !named(&selectors.groups, &about.group)
+            || !named(&selectors.transactional_ids, &about.transactional_id)
+        {
+            return Holds::No;
+        }
+        let Some(when) = &selectors.when else { return Holds::Yes };
+        let cx = self.cx(part);
+        let closure = Closure { policy: &rule.policy, index: when.closure, state: &self.shared.state };
+        match closure::when(closure, &cx) {
+            Ok(true) => Holds::Yes,
+            Ok(false) => Holds::No,
+            Err(error) => {
+                self.closure_failed(rule, &error);
+                Holds::Failed(error)
+            }
+        }
+    }
+
+    fn closure_failed(&self, rule: &Rule, error: &ClosureError) {
+        rule.life.counters.could_not_apply();
+        let before = self.shared.closure_failures.fetch_add(1, Ordering::Relaxed);
+        // the first thousand are worth a line each, then one in a thousand is
+        if before < 1_000 || before.is_multiple_of(1_000) {
+            tracing::warn!(policy = %rule.policy.name, rule = %rule.name, at = %rule.written_at(), %error,
+                "a closure failed");
+        }
+    }
+
+    /// What closures see of a part.
+    fn cx(&self, part: &mut PartState) -> Rc<CxData> {
+        if let Some(cx) = &part.cx {
+            return Rc::clone(cx);
+        }
+        let about = &part.about;
+        let cx = Rc::new(CxData {
+            principal: (&*self.who.principal).into(),
+            client_id: (&*self.who.client_id).into(),
+            listener: (&*self.who.listener).into(),
+            ip: self.who.remote_ip.to_string().into(),
+            api: self.api_name.into(),
+            version: self.version.into(),
+            topic: (about.resource == Some(Resource::Topic)).then(|| (&*about.name).into()),
+            partition: (about.partition >= 0).then_some(about.partition.into()),
+            group: about.group.as_ref().map(|group| (&**group).into()),
+            transactional_id: about.transactional_id.as_ref().map(|id| (&**id).into()),
+            may_deny: false,
+            ..CxData::default()
+        });
+        part.cx = Some(Rc::clone(&cx));
+        cx
+    }
+
+    fn subject<'s>(&'s self, about: &'s About, side: Side) -> Subject<'s> {
+        Subject {
+            side,
+            principal: &self.who.principal,
+            client_id: &self.who.client_id,
+            api: self.api_name,
+            kind: about.resource.map_or("", kind_name),
+            name: &about.name,
+            partition: about.partition,
+        }
+    }
+
+    /// What event a part is: counted at the first rule that asks, once for each side.
+    fn met(&self, part: &mut PartState, side: Side) -> Met {
+        let slot = side as usize;
+        if let Some(met) = part.met[slot] {
+            return met;
+        }
+        let subject = self.subject(&part.about, side).id();
+        let met = match part.shape {
+            Shape::Next => self.shared.subjects.next(subject),
+            Shape::Batch { crc, length, records } => {
+                self.shared.subjects.produced(subject, crc, length, records)
+            }
+            Shape::Offset(offset) => Met::at_place(subject, offset),
+        };
+        part.met[slot] = Some(met);
+        met
+    }
+
+    /// The rules that can meet any of the parts, in order.
+    fn places(&self, parts: &[PartState], kind: Kind) -> Vec<usize> {
+        let list = |part: &'_ PartState| match kind {
+            Kind::Security => part.candidates.security.clone(),
+            Kind::Chaos => part.candidates.chaos.clone(),
+        };
+        match parts {
+            [] => Vec::new(),
+            [only] => list(only),
+            [first, rest @ ..] if rest.iter().all(|p| Arc::ptr_eq(&p.candidates, &first.candidates)) => {
+                list(first)
+            }
+            many => many.iter().flat_map(list).collect::<BTreeSet<_>>().into_iter().collect(),
+        }
+    }
+}
+
+impl PartState {
+    fn is_open(&self) -> bool {
+        self.outcome.is_forward()
+    }
+
+    fn meets(&self, place: usize, kind: Kind) -> bool {
+        let list = match kind {
+            Kind::Security => &self.candidates.security,
+            Kind::Chaos => &self.candidates.chaos,
+        };
+        list.binary_search(&place).is_ok()
+    }
+
+    /// The code that an authoriser's refusal of it has.
+    fn refusal(&self) -> ErrorCode {
+        self.about.resource.map_or(ErrorCode::CLUSTER_AUTHORIZATION_FAILED, Resource::refusal)
+    }
+
+    fn refuse(&mut self, code: ErrorCode, message: impl Into<String>) {
+        self.outcome = Outcome::Answer { code, message: Some(message.into()), records: Vec::new() };
+    }
+}
+
+/// Kafka's name of a kind of resource.
+fn kind_name(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Topic => "topic",
+        Resource::Group => "group",
+        Resource::Cluster => "cluster",
+        Resource::TransactionalId => "transactional-id",
+        Resource::User => "user",
+        Resource::DelegationToken => "delegation-token",
+    }
+}
+
+#[cfg(test)]
+mod tests;

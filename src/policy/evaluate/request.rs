@@ -1,0 +1,303 @@
+//! The request stage: access, the other security rules, then chaos; and the verdict of it all.
+
+use super::chaos::{Injections, Possible, Stage};
+use super::records::Way;
+use super::report::Told;
+use super::{ExchangeContext, Holds, PartState, Round, Shape};
+use crate::policy::identity::Side;
+use crate::policy::plan::Plan;
+use crate::policy::rule::{Action, Kind};
+use crate::policy::script::host;
+use crate::policy::verdict::{End, Interest, Lose, Outcome, Verdict};
+use crate::wire::record::BatchHeader;
+use crate::wire::{ApiKey, ErrorCode, Payload, Request, RequestBody};
+use bytes::Bytes;
+
+pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Request) -> Verdict {
+    let api = request.api();
+    let listing = if api == ApiKey::Fetch { Interest::Nothing } else { plan.response_interest(api) };
+    if plan.request_interest(api) == Interest::Nothing {
+        return Verdict { response: listing, ..Verdict::default() };
+    }
+    let round = Round::new(plan, cx, request);
+    if let Err(error) = request.body() {
+        tracing::debug!(%error, "a request that rules must look into cannot be read");
+        return Verdict { end: Some(End::Disconnect), ..Verdict::default() };
+    }
+    // decoded just now, so it is there
+    let Ok(body) = request.decoded() else {
+        return Verdict { end: Some(End::Disconnect), ..Verdict::default() };
+    };
+    let sessionless = api == ApiKey::Fetch && plan.sessionless_fetch();
+    if sessionless
+        && let RequestBody::Fetch(fetch) = body
+        && fetch.session_id != 0
+        && fetch.session_epoch > 0
+    {
+        // it leaves out partitions of a session from before there were rules: the client names all of them again
+        return Verdict { whole: Some(ErrorCode::FETCH_SESSION_ID_NOT_FOUND), ..Verdict::default() };
+    }
+    let whole = body.whole(round.version);
+    let listed = body.parts(round.version);
+    let has_parts = !listed.is_empty();
+    let mut verdict = Verdict { sessionless, response: listing, ..Verdict::default() };
+
+    if plan.access.is_active()
+        && let Some(code) = round.access_whole(whole.as_ref())
+    {
+        return answer_whole(body, round.version, code, verdict);
+    }
+    let mut parts = round.parts(listed, whole.as_ref());
+    shape(body, &mut parts);
+    let mut edits = Edits::default();
+    round.protect(body, &mut parts, has_parts, &mut edits);
+
+    if !has_parts
+        && let Some(Outcome::Answer { code, .. }) = parts.first().map(|part| &part.outcome)
+    {
+        return answer_whole(body, round.version, *code, verdict);
+    }
+    let possible = Possible {
+        answered: !matches!(body, RequestBody::Produce(produce) if produce.acks == 0),
+        answer: has_parts
+            || body.answer(round.version, ErrorCode::UNKNOWN_SERVER_ERROR).is_some(),
+    };
+    let payload = |at: usize| edits.payload(at).or_else(|| produced(body, at));
+    let injections = round.inject(&mut parts, Stage::Request, &possible, &payload);
+    round.sum_up(&mut verdict, &parts, has_parts, injections);
+    round.count_in_windows(&mut parts, &verdict);
+    if api == ApiKey::Fetch {
+        verdict.response = parts
+            .iter()
+            .filter(|part| part.is_open())
+            .map(|part| part.candidates.response)
+            .max()
+            .unwrap_or_default();
+    }
+    verdict.edited = edits.apply(request, &parts);
+    verdict
+}
+
+/// What the rules change in a request's body.
+#[derive(Default)]
+struct Edits {
+    /// By part.
+    payloads: Vec<(usize, Bytes)>,
+    no_creation: bool,
+}
+
+impl Round<'_> {
+    /// All security rules.
+    fn protect(&self, body: &RequestBody, parts: &mut [PartState], has_parts: bool, edits: &mut Edits) {
+        if self.plan.needs_topic_names(self.api) {
+            for part in parts.iter_mut().filter(|part| part.about.unknown) {
+                part.refuse(ErrorCode::UNKNOWN_TOPIC_ID, "no policy can be sure of a topic that nobody knows");
+            }
+        }
+        if self.plan.access.is_active() && has_parts {
+            self.access_parts(body, parts);
+            edits.no_creation = self.access_creation(body, parts);
+        }
+        let mut on_records: Vec<Vec<usize>> = vec![Vec::new(); parts.len()];
+        for place in self.places(parts, Kind::Security) {
+            for (part, fired) in parts.iter_mut().zip(&mut on_records) {
+                if part.is_open() && part.meets(place, Kind::Security) {
+                    self.protect_part(place, part, fired);
+                }
+            }
+        }
+        if self.api != ApiKey::Produce {
+            return;
+        }
+        for (at, (part, fired)) in parts.iter_mut().zip(on_records).enumerate() {
+            if fired.is_empty() || !part.is_open() {
+                continue;
+            }
+            let Some(payload) = produced(body, at) else { continue };
+            let ruled = self.rule_records(part, &payload, &fired, Way::Produced);
+            if let Some((code, message)) = ruled.refused {
+                part.refuse(code, message);
+            } else if !ruled.denied.is_empty() {
+                let message = match ruled.denied.as_slice() {
+                    [(_, reason)] => reason.clone(),
+                    many => format!("{} records are refused by policy", many.len()),
+                };
+                part.outcome = Outcome::Answer {
+                    code: ErrorCode::INVALID_RECORD,
+                    message: Some(message),
+                    records: ruled.denied,
+                };
+            } else if let Some(payload) = ruled.payload {
+                edits.payloads.push((at, payload));
+            }
+        }
+    }
+
+    /// One security rule and one part. What it does to records is left to `fired`.
+    pub(super) fn protect_part(&self, place: usize, part: &mut PartState, fired: &mut Vec<usize>) {
+        let rule = &self.plan.security[place];
+        let holds = self.holds(rule, part);
+        if !holds.or_failed() {
+            return;
+        }
+        if let Holds::Failed(error) = holds {
+            let told = error.to_string();
+            self.audit(&part.about, Told::new(rule, "error").because(&told));
+            if !rule.observe {
+                part.refuse(part.refusal(), format!("the rule at {} failed", rule.written_at()));
+            }
+            return;
+        }
+        if !rule.triggers.is_always() {
+            let met = self.met(part, Side::Security);
+            let (firing, subjects) = (rule.firing(self.now), &self.shared.subjects);
+            let fires = match rule.needs_records() {
+                true => rule.triggers.fire_for_records(firing, &met, subjects),
+                false => rule.triggers.fire(firing, &met, subjects).is_some(),
+            };
+            if !fires {
+                return;
+            }
+        }
+        if rule.needs_records() {
+            fired.push(place);
+            return;
+        }
+        rule.life.counters.matched();
+        for action in &rule.actions {
+            match action {
+                Action::Deny(reason) => {
+                    rule.life.counters.applied();
+                    let reason = reason.as_deref().unwrap_or("refused by policy");
+                    self.audit(&part.about, Told::new(rule, "deny").because(reason));
+                    if !rule.observe {
+                        part.refuse(part.refusal(), reason);
+                        return;
+                    }
+                }
+                Action::Audit => {
+                    rule.life.counters.applied();
+                    if !rule.has(|action| matches!(action, Action::Deny(_))) {
+                        self.audit(&part.about, Told::new(rule, "audit"));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The verdict, from what became of the parts.
+    fn sum_up(&self, verdict: &mut Verdict, parts: &[PartState], has_parts: bool, injections: Injections) {
+        let harm = injections.harm;
+        (verdict.delay, verdict.lose, verdict.end) = (harm.delay, harm.lose, harm.end);
+        if has_parts {
+            if parts.iter().any(|part| !part.is_open()) {
+                verdict.parts = parts.iter().map(|part| part.outcome.clone()).collect();
+            }
+            verdict.after = injections.after;
+        } else {
+            if let Some(Outcome::Answer { code, .. }) = parts.first().map(|part| &part.outcome) {
+                verdict.whole = Some(*code);
+            }
+            verdict.after_whole = injections.after.first().map(|(_, code)| *code);
+        }
+    }
+
+    /// What closures added to windows counts once nothing keeps the batch from being executed; a retry of a
+    /// batch that counted already does not count again.
+    fn count_in_windows(&self, parts: &mut [PartState], verdict: &Verdict) {
+        let executed = verdict.end.is_none() && verdict.lose != Some(Lose::Request);
+        for part in parts.iter_mut().filter(|part| !part.additions.is_empty()) {
+            let additions = std::mem::take(&mut part.additions);
+            if !executed || !part.is_open() {
+                continue;
+            }
+            let first_time = match part.shape {
+                Shape::Batch { crc, length, .. } => {
+                    let met = self.met(part, Side::Security);
+                    self.shared.subjects.first_counted(met.subject, crc, length)
+                }
+                _ => true,
+            };
+            if first_time {
+                host::commit(&additions);
+            }
+        }
+    }
+}
+
+impl Edits {
+    fn payload(&self, at: usize) -> Option<Bytes> {
+        self.payloads.iter().find(|(part, _)| *part == at).map(|(_, payload)| payload.clone())
+    }
+
+    /// Writes the changes into the body, but for parts that do not go on.
+    fn apply(self, request: &mut Request, parts: &[PartState]) -> bool {
+        let payloads: Vec<_> = self
+            .payloads
+            .into_iter()
+            .filter(|(at, _)| parts.get(*at).is_some_and(PartState::is_open))
+            .collect();
+        if payloads.is_empty() && !self.no_creation {
+            return false;
+        }
+        let Ok(body) = request.body_mut() else { return false };
+        match body {
+            RequestBody::Produce(produce) => {
+                let mut places =
+                    produce.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data).enumerate();
+                for (wanted, payload) in payloads {
+                    if let Some((_, partition)) = places.find(|(at, _)| *at == wanted) {
+                        partition.records = Payload::Bytes(payload);
+                    }
+                }
+            }
+            RequestBody::Metadata(metadata) => metadata.allow_auto_topic_creation = false,
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// The whole exchange is answered; where its api has no place for that, the session ends.
+fn answer_whole(body: &RequestBody, version: i16, code: ErrorCode, verdict: Verdict) -> Verdict {
+    match body.answer(version, code) {
+        Some(_) => Verdict { whole: Some(code), ..verdict },
+        None => Verdict { end: Some(End::Disconnect), ..verdict },
+    }
+}
+
+/// The records of a part of a Produce request.
+fn produced(body: &RequestBody, at: usize) -> Option<Bytes> {
+    let RequestBody::Produce(produce) = body else { return None };
+    let partition = produce.topic_data.iter().flat_map(|topic| &topic.partition_data).nth(at)?;
+    partition.records.to_bytes().ok()
+}
+
+/// What tells each part from others of its subject.
+fn shape(body: &RequestBody, parts: &mut [PartState]) {
+    match body {
+        RequestBody::Produce(produce) => {
+            let payloads = produce.topic_data.iter().flat_map(|topic| &topic.partition_data);
+            for (part, partition) in parts.iter_mut().zip(payloads) {
+                let Payload::Bytes(payload) = &partition.records else { continue };
+                part.shape = match BatchHeader::parse(payload) {
+                    Ok(header) => Shape::Batch {
+                        crc: header.crc,
+                        length: payload.len() as u32,
+                        records: header.record_count.max(0) as u32,
+                    },
+                    // the broker will refuse it: it is one event of a row all the same
+                    Err(_) => Shape::Next,
+                };
+            }
+        }
+        RequestBody::Fetch(fetch) => {
+            let partitions = fetch.topics.iter().flat_map(|topic| &topic.partitions);
+            for (part, partition) in parts.iter_mut().zip(partitions) {
+                part.shape = Shape::Offset(partition.fetch_offset);
+            }
+        }
+        _ => {}
+    }
+}

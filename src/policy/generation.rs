@@ -1,0 +1,342 @@
+//! One set of policies, immutable: what an exchange begins with it ends with. And the handle through which the
+//! set in force is found and replaced.
+
+use super::clock::Clock;
+use super::error::{LoadError, Place};
+use super::identity::Subjects;
+use super::journal::Lines;
+use super::names::{Names, NoTopics};
+use super::plan::{Plan, PlanCache};
+use super::rule::{Counters, Head, Kind, Life, PolicyInfo, Rule, rule_key};
+use super::script::{self, Surroundings, TestSpec};
+use super::secrets::Secrets;
+use super::state::StateStore;
+use super::trigger::Fired;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+/// What all generations of a process share.
+#[derive(Debug)]
+pub struct Shared {
+    pub clock: Clock,
+    /// Of policies without a seed of their own.
+    pub seed: u64,
+    pub subjects: Subjects,
+    pub state: Arc<StateStore>,
+    pub names: Names,
+    pub journal: Arc<Lines>,
+    pub audit: Arc<Lines>,
+    pub secrets: Secrets,
+    /// Closures that failed.
+    pub closure_failures: AtomicU64,
+}
+
+impl Shared {
+    pub fn new(settings: Settings) -> Arc<Self> {
+        let journal = Arc::new(settings.journal);
+        let told = Arc::clone(&journal);
+        Arc::new(Self {
+            subjects: Subjects::new(move |subject| told.put(&Evicted::new(subject))),
+            state: StateStore::new(settings.clock.clone()),
+            clock: settings.clock,
+            seed: settings.seed,
+            names: settings.names,
+            journal,
+            audit: Arc::new(settings.audit),
+            secrets: settings.secrets,
+            closure_failures: AtomicU64::new(0),
+        })
+    }
+
+    pub fn surroundings(&self) -> Surroundings {
+        Surroundings { state: Arc::clone(&self.state), secrets: self.secrets.clone() }
+    }
+}
+
+/// What a process gives its policies.
+#[derive(Debug)]
+pub struct Settings {
+    pub clock: Clock,
+    pub seed: u64,
+    pub names: Names,
+    pub journal: Lines,
+    pub audit: Lines,
+    pub secrets: Secrets,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            clock: Clock::system(),
+            seed: 0,
+            names: Names::new(Arc::new(NoTopics)),
+            journal: Lines::none(),
+            audit: Lines::none(),
+            secrets: Secrets::default(),
+        }
+    }
+}
+
+/// A subject that had to be forgotten: its next event counts from zero.
+#[derive(serde::Serialize)]
+struct Evicted {
+    time: u64,
+    evicted_subject: String,
+}
+
+impl Evicted {
+    fn new(subject: u128) -> Self {
+        Self { time: super::journal::now(), evicted_subject: format!("{subject:032x}") }
+    }
+}
+
+/// A policy in force.
+#[derive(Debug)]
+pub struct LoadedPolicy {
+    pub info: Arc<PolicyInfo>,
+    pub rules: Vec<Arc<Rule>>,
+    pub default_deny: Option<Place>,
+    pub tests: Vec<TestSpec>,
+    windows: Vec<(String, Duration)>,
+}
+
+/// A set of policies.
+#[derive(Debug)]
+pub struct Generation {
+    /// Counts the sets that were in force.
+    pub number: u64,
+    /// In name order of their files.
+    pub policies: Vec<Arc<LoadedPolicy>>,
+    pub shared: Arc<Shared>,
+    plans: PlanCache,
+}
+
+/// Who speaks. The same for a session, but for the client id, which a client may change with every request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    pub principal: Arc<str>,
+    pub client_id: Arc<str>,
+    pub listener: Arc<str>,
+    pub remote_ip: IpAddr,
+}
+
+impl Generation {
+    fn new(number: u64, policies: Vec<Arc<LoadedPolicy>>, shared: Arc<Shared>) -> Self {
+        Self { number, policies, shared, plans: PlanCache::default() }
+    }
+
+    /// The rules that can concern this client: cached.
+    pub fn plan(self: &Arc<Self>, who: &Who) -> Arc<Plan> {
+        self.plans.find(self, who)
+    }
+
+    /// All rules of a kind, in the order they are met.
+    pub fn rules(&self, kind: Kind) -> impl Iterator<Item = &Arc<Rule>> {
+        self.policies.iter().flat_map(|policy| &policy.rules).filter(move |rule| rule.kind == kind)
+    }
+
+    /// `default_deny()` in force, and in policies that only watch.
+    pub fn default_deny(&self) -> (bool, bool) {
+        let says = |observe| {
+            self.policies.iter().any(|p| p.default_deny.is_some() && p.info.observe == observe)
+        };
+        (says(false), says(true))
+    }
+
+    /// The rules on sessions that begin.
+    pub fn connect_rules(&self, kind: Kind) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules(kind).filter(|rule| rule.head == Head::Connect)
+    }
+}
+
+/// The set in force, and how it is replaced.
+#[derive(Debug)]
+pub struct Policies {
+    shared: Arc<Shared>,
+    current: RwLock<Arc<Generation>>,
+    number: AtomicU64,
+    /// Why the last change was not taken.
+    refused: Mutex<Option<String>>,
+}
+
+impl Policies {
+    /// No policies yet.
+    pub fn new(shared: Arc<Shared>) -> Arc<Self> {
+        let first = Arc::new(Generation::new(0, Vec::new(), Arc::clone(&shared)));
+        Arc::new(Self {
+            shared,
+            current: RwLock::new(first),
+            number: AtomicU64::new(0),
+            refused: Mutex::default(),
+        })
+    }
+
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The set in force.
+    pub fn current(&self) -> Arc<Generation> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Its number: one load, to see whether what is held is still it.
+    pub fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// Why the last change was not taken; None when the set in force is the latest.
+    pub fn refused_change(&self) -> Option<String> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_refused(&self, why: Option<String>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Loads scripts and puts them into force, all of them or none.
+    pub fn load(&self, scripts: &[super::load::Script]) -> Result<Arc<Generation>, Vec<LoadError>> {
+        let current = self.current();
+        let mut loaded = Vec::new();
+        let mut errors = Vec::new();
+        for script in scripts {
+            // what did not change is not run again: its closures stay where threads have them
+            let unchanged = current
+                .policies
+                .iter()
+                .find(|policy| policy.info.file == script.file && policy.info.text == script.text);
+            match unchanged {
+                Some(policy) => loaded.push(New::Unchanged(Arc::clone(policy))),
+                None => match script::read(&script.file, &script.text, &self.shared.surroundings()) {
+                    Ok(policy) => loaded.push(New::Read(policy)),
+                    Err(error) => errors.push(error),
+                },
+            }
+        }
+        let mut names: HashMap<&str, &LoadedFile> = HashMap::new();
+        let files: Vec<LoadedFile> = loaded.iter().map(New::file).collect();
+        for file in &files {
+            if let Some(other) = names.insert(&file.name, file) {
+                errors.push(LoadError::of_file(
+                    &file.file,
+                    format!("the policy of {} is named \"{}\" as well", other.file.display(), file.name),
+                ));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(self.install(loaded))
+    }
+
+    fn install(&self, loaded: Vec<New>) -> Arc<Generation> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let now = self.shared.clock.now();
+        let lives: HashMap<u64, Arc<Life>> = current
+            .policies
+            .iter()
+            .flat_map(|policy| &policy.rules)
+            .map(|rule| (rule.key, Arc::clone(&rule.life)))
+            .collect();
+        let policies: Vec<Arc<LoadedPolicy>> = loaded
+            .into_iter()
+            .map(|new| match new {
+                New::Unchanged(policy) => policy,
+                New::Read(policy) => Arc::new(enliven(policy, now, &lives, self.shared.seed)),
+            })
+            .collect();
+        let number = current.number + 1;
+        let next = Arc::new(Generation::new(number, policies, Arc::clone(&self.shared)));
+        *current = Arc::clone(&next);
+        self.number.store(number, Ordering::Release);
+        drop(current);
+        self.tidy(&next);
+        next
+    }
+
+    /// Forgets what no rule in force can use any more.
+    fn tidy(&self, generation: &Generation) {
+        let rules: HashSet<u64> =
+            generation.policies.iter().flat_map(|policy| &policy.rules).map(|rule| rule.key).collect();
+        self.shared.subjects.retain_rules(|rule| rules.contains(&rule));
+        self.shared.state.retain(|policy, name, length| {
+            generation.policies.iter().any(|p| {
+                p.info.name == policy && p.windows.iter().any(|(n, l)| n == name && *l == length)
+            })
+        });
+    }
+}
+
+enum New {
+    Unchanged(Arc<LoadedPolicy>),
+    Read(script::Policy),
+}
+
+struct LoadedFile {
+    name: String,
+    file: std::path::PathBuf,
+}
+
+impl New {
+    fn file(&self) -> LoadedFile {
+        let info = match self {
+            Self::Unchanged(policy) => &policy.info,
+            Self::Read(policy) => &policy.info,
+        };
+        LoadedFile { name: info.name.clone(), file: info.file.clone() }
+    }
+}
+
+/// Gives the rules of a policy their identities, and the lives of those that were there before.
+fn enliven(
+    policy: script::Policy,
+    now: Duration,
+    lives: &HashMap<u64, Arc<Life>>,
+    process_seed: u64,
+) -> LoadedPolicy {
+    let info = policy.info;
+    let rules = policy.rules.into_iter().map(|named| {
+        let key = rule_key(&info.name, &named.name);
+        let spec = named.spec;
+        let life = match lives.get(&key) {
+            // its text changed, so its `expires` counts anew; the rule did not, so the rest goes on
+            Some(old) => Life {
+                activated: old.activated,
+                policy_activated: now,
+                counters: Arc::clone(&old.counters),
+                fired: Arc::clone(&old.fired),
+            },
+            None => Life {
+                activated: now,
+                policy_activated: now,
+                counters: Arc::new(Counters::default()),
+                fired: Arc::new(Fired::default()),
+            },
+        };
+        Arc::new(Rule {
+            key,
+            policy: Arc::clone(&info),
+            name: named.name,
+            place: spec.place,
+            head: spec.head,
+            selectors: spec.selectors,
+            triggers: spec.triggers,
+            actions: spec.actions,
+            kind: spec.kind,
+            observe: spec.observe || info.observe,
+            expires: spec.expires,
+            seed: info.seed.unwrap_or(process_seed),
+            life: Arc::new(life),
+        })
+    });
+    LoadedPolicy {
+        rules: rules.collect(),
+        info: Arc::clone(&info),
+        default_deny: policy.default_deny,
+        tests: policy.tests,
+        windows: policy.windows,
+    }
+}
