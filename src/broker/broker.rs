@@ -1,16 +1,18 @@
 //! The door of the room.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::catalogue::Catalogue;
 use super::config::{BrokerConfig, Settings};
 use super::context::{Context, Reply, ReplyTo};
 use super::error::BrokerError;
+use super::fetch_session::FetchSessions;
 use super::group::Groups;
 use super::{Clock, route};
 use crate::storage::Storage;
-use crate::wire::{Request, Response};
+use crate::wire::{Request, Response, Str};
 
 /// One node that is a whole cluster.
 pub struct Broker {
@@ -18,25 +20,28 @@ pub struct Broker {
     pub(super) clock: Clock,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) groups: Arc<Groups>,
-    settings: RwLock<Arc<Settings>>,
+    pub(super) fetch_sessions: FetchSessions,
+    /// Topics being created because somebody asked about them.
+    auto_creating: Mutex<HashSet<Str>>,
 }
 
 impl Broker {
     /// Opens what the data folder holds: catalogue, logs, groups.
     pub async fn open(config: BrokerConfig, storage: Arc<Storage>) -> Result<Arc<Broker>, BrokerError> {
-        let cluster_id = config.cluster_id.clone();
-        let catalogue = blocking(move || Catalogue::open(storage, cluster_id.as_deref())).await??;
-        let catalogue = Arc::new(catalogue);
-        let settings = Arc::new(Settings::default());
+        let (node_id, clock) = (config.node_id, config.clock.clone());
+        let catalogue = Arc::new(blocking(move || Catalogue::open(storage, &config)).await??);
         let groups =
-            Groups::open(Arc::clone(&catalogue), Arc::clone(&settings), config.clock.clone(), config.node_id)
-                .await?;
+            Groups::open(Arc::clone(&catalogue), catalogue.settings(), clock.clone(), node_id).await?;
+        let slots =
+            usize::try_from(catalogue.settings().max_incremental_fetch_session_cache_slots).unwrap_or(0);
+        let fetch_sessions = FetchSessions::new(slots);
         Ok(Arc::new(Broker {
-            node_id: config.node_id,
-            clock: config.clock,
+            fetch_sessions,
+            node_id,
+            clock,
             catalogue,
             groups,
-            settings: RwLock::new(settings),
+            auto_creating: Mutex::default(),
         }))
     }
 
@@ -72,8 +77,12 @@ impl Broker {
         &self.catalogue
     }
 
+    pub(super) fn auto_creating(&self) -> MutexGuard<'_, HashSet<Str>> {
+        self.auto_creating.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn settings(&self) -> Arc<Settings> {
-        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+        self.catalogue.settings()
     }
 }
 

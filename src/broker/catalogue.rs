@@ -5,29 +5,43 @@
 //! between leaves logs nobody knows, which the next start removes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
 
+use super::config::{BrokerConfig, ServerConfigs, Settings, TopicConfig};
 use super::error::{ApiError, BrokerError};
 use super::partition::Partition;
-use super::topic::Topic;
-use crate::storage::{KvOp, KvStore, LogConfig, Storage, StorageError};
+use super::topic::{Topic, TopicSettings, is_internal};
+use crate::storage::{KvOp, KvStore, Log, LogConfig, Storage, StorageError};
 use crate::wire::{ErrorCode, Str, Uuid};
 
 const META: &str = "meta";
 const TOPICS: &str = "topics";
+const BROKER_CONFIGS: &str = "broker.configs";
+const DEFAULT_BROKER_CONFIGS: &str = "broker.configs.default";
 const CLUSTER_ID: &[u8] = b"cluster.id";
 const STARTS: &[u8] = b"starts";
+const NEXT_PRODUCER_ID: &[u8] = b"next.producer.id";
+
+/// Producer ids taken from the store at a time; those of a block not used up are lost at the next start.
+const PRODUCER_ID_BLOCK: i64 = 1000;
 
 /// What is to be created.
 #[derive(Debug, Clone)]
 pub struct NewTopic {
     pub name: Str,
     pub partitions: i32,
-    /// By Kafka's names, validated.
+    /// Configs by Kafka's names, checked.
     pub overrides: BTreeMap<String, String>,
+}
+
+/// Which layer of the broker's settings is altered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerLayer {
+    ThisBroker,
+    AllBrokers,
 }
 
 /// What the store says of a topic.
@@ -41,13 +55,32 @@ struct Entry {
     configs: BTreeMap<String, String>,
 }
 
-/// All topics of the broker.
+impl Entry {
+    fn of(topic: &Topic, partitions: usize, configs: &BTreeMap<String, String>) -> Self {
+        Entry {
+            id: topic.id().to_string(),
+            partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+            created_in: topic.created_in(),
+            configs: configs.clone(),
+        }
+    }
+
+    fn put(&self, name: &str) -> Result<KvOp, ApiError> {
+        let value = serde_json::to_vec(self)
+            .map_err(|e| ApiError::new(ErrorCode::UNKNOWN_SERVER_ERROR, e.to_string()))?;
+        Ok(put(TOPICS, name.as_bytes(), value))
+    }
+}
+
+/// All topics of the broker, and its settings.
 pub struct Catalogue {
     storage: Arc<Storage>,
     store: KvStore,
     cluster_id: Str,
+    /// How often this broker was started before.
     start: i32,
     topics: RwLock<Topics>,
+    server: RwLock<(Arc<ServerConfigs>, Arc<Settings>)>,
     /// Held over a change from its checks to its end.
     changing: Mutex<()>,
 }
@@ -63,33 +96,55 @@ impl Topics {
         self.by_id.insert(topic.id(), Arc::clone(&topic));
         self.by_name.insert(topic.name().clone(), topic);
     }
+
+    fn remove(&mut self, topic: &Topic) {
+        self.by_id.remove(&topic.id());
+        self.by_name.remove(topic.name());
+    }
 }
 
 impl Catalogue {
     /// Reads the catalogue and opens every log it names. Blocks on the disk, as do all changes.
-    pub(super) fn open(storage: Arc<Storage>, cluster_id: Option<&str>) -> Result<Self, BrokerError> {
-        let store = KvStore::open(&**storage.files(), catalogue_path(storage.dir()))?;
-        let stored_id = store.get(META, CLUSTER_ID)?.map(|id| String::from_utf8_lossy(&id).into_owned());
-        let cluster_id =
-            stored_id.or(cluster_id.map(str::to_owned)).unwrap_or_else(|| Uuid::random().to_string());
+    pub(super) fn open(storage: Arc<Storage>, config: &BrokerConfig) -> Result<Self, BrokerError> {
+        let mut server = ServerConfigs::default();
+        for (name, value) in &config.properties {
+            server
+                .set_static(name, value)
+                .map_err(|problem| BrokerError::Config { name: name.clone(), problem })?;
+        }
+        server.set_fact("broker.id", config.node_id);
+        server.set_fact("node.id", config.node_id);
+        server.set_fact("log.dirs", storage.dir().display());
+        let interval = storage.config().maintenance_interval.as_millis();
+        server.set_fact("log.retention.check.interval.ms", interval);
+
+        let store = KvStore::open(&**storage.files(), storage.dir().join("catalogue.redb"))?;
+        server.dynamic = read_configs(&store, BROKER_CONFIGS)?;
+        server.dynamic_default = read_configs(&store, DEFAULT_BROKER_CONFIGS)?;
+        let cluster_id = match store.get(META, CLUSTER_ID)? {
+            Some(id) => String::from_utf8(id).map_err(|_| damaged("cluster id", "it is not text"))?,
+            None => config.cluster_id.clone().unwrap_or_else(|| Uuid::random().to_string()),
+        };
         let start = match store.get(META, STARTS)? {
             None => 0,
             Some(bytes) => {
-                let starts =
-                    <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| damaged("starts", "not a number"))?;
-                i32::from_be_bytes(starts).saturating_add(1)
+                let before: [u8; 4] =
+                    bytes.try_into().map_err(|_| damaged("count of starts", "it is no number"))?;
+                i32::from_be_bytes(before).saturating_add(1)
             }
         };
         store.commit(vec![
             put(META, CLUSTER_ID, cluster_id.clone().into_bytes()),
             put(META, STARTS, start.to_be_bytes().to_vec()),
         ])?;
+        let settings = Arc::new(Settings::new(&server));
         let catalogue = Catalogue {
             storage,
             store,
             cluster_id: Str::from(cluster_id),
             start,
             topics: RwLock::default(),
+            server: RwLock::new((Arc::new(server), settings)),
             changing: Mutex::default(),
         };
         catalogue.load()?;
@@ -97,6 +152,7 @@ impl Catalogue {
     }
 
     fn load(&self) -> Result<(), BrokerError> {
+        let server = self.server_configs();
         let mut entries = Vec::new();
         let mut logs = Vec::new();
         for (name, value) in self.store.scan(TOPICS)? {
@@ -105,29 +161,32 @@ impl Catalogue {
                 .map_err(|e| damaged(&format!("topic {name}"), &e.to_string()))?;
             let id = Uuid::parse(&entry.id)
                 .ok_or_else(|| damaged(&format!("topic {name}"), &format!("{:?} is no id", entry.id)))?;
-            for index in 0..entry.partitions {
-                logs.push((log_name(&name, id, index), LogConfig::default()));
-            }
-            entries.push((name, id, entry));
+            let config = TopicConfig::new(&entry.configs, &server);
+            logs.extend(log_names(&name, id, 0, entry.partitions, &config.log));
+            entries.push((name, id, entry, config));
         }
         let known: HashSet<&str> = logs.iter().map(|(name, _)| name.as_str()).collect();
+        let mut removed = Vec::new();
         for orphan in self.storage.list_logs()?.into_iter().filter(|name| !known.contains(name.as_str())) {
-            tracing::info!(log = orphan, "removing a log no topic has");
-            self.storage.delete_log(&orphan).wait()?;
+            tracing::info!(log = orphan, "removing a log that belongs to no topic");
+            removed.push(self.storage.delete_log(&orphan));
+        }
+        for removal in removed {
+            removal.wait()?;
         }
         let mut opened = self.storage.open_logs(&logs).into_iter();
         let mut topics = self.write();
-        for (name, id, entry) in entries {
-            let mut partitions = Vec::new();
-            for index in 0..entry.partitions {
-                let log = opened.next().unwrap_or(Err(StorageError::Closed))?;
-                partitions.push(Arc::new(Partition::new(index, self.leader_epoch(entry.created_in), log)));
-            }
-            topics.insert(Arc::new(Topic::new(Str::from(name), id, partitions, entry.configs)));
+        for (name, id, entry, config) in entries {
+            let logs: Result<Vec<_>, _> = opened.by_ref().take(count(entry.partitions)).collect();
+            let partitions = partitions(0, self.leader_epoch(entry.created_in), logs?);
+            let settings = TopicSettings { overrides: entry.configs, config };
+            topics.insert(Arc::new(Topic::new(Str::from(name), id, entry.created_in, partitions, settings)));
         }
         Ok(())
     }
 
+    /// Grows by one with every start, as Kafka's does when a node comes back and leads again: a client that read what
+    /// a crash took away learns of it by the epoch.
     fn leader_epoch(&self, created_in: i32) -> i32 {
         self.start.saturating_sub(created_in).max(0)
     }
@@ -136,8 +195,12 @@ impl Catalogue {
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Topics> {
+    fn write(&self) -> RwLockWriteGuard<'_, Topics> {
         self.topics.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn cluster_id(&self) -> &Str {
@@ -146,6 +209,15 @@ impl Catalogue {
 
     pub fn storage(&self) -> &Arc<Storage> {
         &self.storage
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.server.read().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    pub fn server_configs(&self) -> Arc<ServerConfigs> {
+        Arc::clone(&self.server.read().unwrap_or_else(PoisonError::into_inner).0)
     }
 
     pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
@@ -165,51 +237,219 @@ impl Catalogue {
         self.read().by_name.len()
     }
 
+    /// Whether a topic may take this name.
+    pub fn check_free(&self, name: &str) -> Result<(), ApiError> {
+        let topics = self.read();
+        if topics.by_name.contains_key(name.as_bytes()) {
+            let message = format!("Topic '{name}' already exists.");
+            return Err(ApiError::new(ErrorCode::TOPIC_ALREADY_EXISTS, message));
+        }
+        // Kafka's metrics write dots as underscores, so it keeps such names apart.
+        if name.contains(['.', '_']) {
+            let plain = name.replace('.', "_");
+            let collides = |other: &&Str| other.len() == plain.len() && other.replace('.', "_") == plain;
+            if let Some(other) = topics.by_name.keys().find(collides) {
+                let message = format!("Topic '{name}' collides with existing topic: {other}");
+                return Err(ApiError::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
+            }
+        }
+        Ok(())
+    }
+
     /// Creates topics; each stands or falls on its own. Durable on return. Blocks on the disk. Names, counts and
     /// configs must have been checked; that the name is free is checked here.
     pub fn create(&self, wanted: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, ApiError>> {
-        let _change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        wanted.into_iter().map(|topic| self.create_one(topic)).collect()
-    }
-
-    fn create_one(&self, wanted: NewTopic) -> Result<Arc<Topic>, ApiError> {
-        if self.topic(&wanted.name).is_some() {
-            let message = format!("Topic '{}' already exists.", wanted.name);
-            return Err(ApiError::new(ErrorCode::TOPIC_ALREADY_EXISTS, message));
+        let _change = self.change();
+        let server = self.server_configs();
+        let mut plans: Vec<Result<(NewTopic, Uuid, TopicConfig), ApiError>> = Vec::new();
+        let mut logs = Vec::new();
+        let mut names = HashSet::new();
+        for mut topic in wanted {
+            if is_internal(&topic.name) {
+                topic.overrides.entry("cleanup.policy".to_owned()).or_insert_with(|| "compact".to_owned());
+            }
+            let free = self.check_free(&topic.name).and_then(|()| match names.insert(topic.name.clone()) {
+                true => Ok(()),
+                false => Err(ApiError::from(ErrorCode::TOPIC_ALREADY_EXISTS)),
+            });
+            plans.push(free.map(|()| {
+                let (id, config) = (Uuid::random(), TopicConfig::new(&topic.overrides, &server));
+                logs.extend(log_names(&topic.name, id, 0, topic.partitions, &config.log));
+                (topic, id, config)
+            }));
         }
-        let (name, id) = (wanted.name.detached(), Uuid::random());
-        let logs: Vec<_> =
-            (0..wanted.partitions).map(|index| (log_name(&name, id, index), LogConfig::default())).collect();
-        let logs: Result<Vec<_>, _> = self.storage.create_logs(&logs).into_iter().collect();
-        let entry = Entry {
-            id: id.to_string(),
-            partitions: wanted.partitions,
-            created_in: self.start,
-            configs: wanted.overrides.clone(),
-        };
-        self.store.commit(vec![put(TOPICS, name.as_bytes(), encode(&entry)?)])?;
-        let partitions =
-            (0..).zip(logs?).map(|(index, log)| Arc::new(Partition::new(index, 0, log))).collect();
-        let topic = Arc::new(Topic::new(name, id, partitions, wanted.overrides));
-        self.write().insert(Arc::clone(&topic));
-        Ok(topic)
+        let mut created = self.storage.create_logs(&logs).into_iter();
+        let mut changes = Vec::new();
+        let made: Vec<Result<Arc<Topic>, ApiError>> = plans
+            .into_iter()
+            .map(|plan| {
+                let (topic, id, config) = plan?;
+                // All of this topic's, so that the next one finds its own.
+                let logs: Vec<_> = created.by_ref().take(count(topic.partitions)).collect();
+                let logs = logs.into_iter().collect::<Result<Vec<_>, _>>()?;
+                let settings = TopicSettings { overrides: topic.overrides, config };
+                let partitions = partitions(0, 0, logs);
+                let made = Topic::new(topic.name.detached(), id, self.start, partitions, settings);
+                let entry = Entry::of(&made, made.partition_count(), &made.settings().overrides);
+                changes.push(entry.put(made.name())?);
+                Ok(Arc::new(made))
+            })
+            .collect();
+        // Logs of what fails here belong to no topic: the next start removes them.
+        if let Err(error) = self.commit(changes) {
+            return made.into_iter().map(|topic| topic.and_then(|_| Err(error.clone().into()))).collect();
+        }
+        let mut topics = self.write();
+        for topic in made.iter().flatten() {
+            topics.insert(Arc::clone(topic));
+        }
+        made
     }
-}
 
-fn catalogue_path(dir: &Path) -> std::path::PathBuf {
-    dir.join("catalogue.redb")
+    /// Deletes topics. Durable on return; the logs follow.
+    pub fn delete(&self, topics: &[Arc<Topic>]) -> Result<(), StorageError> {
+        let _change = self.change();
+        let gone = |topic: &Topic| KvOp::Delete { table: TOPICS, key: topic.name().as_bytes().to_vec() };
+        // One that is not what its name says any more was deleted meanwhile.
+        let topics: Vec<_> = topics.iter().filter(|topic| self.topic_by_id(topic.id()).is_some()).collect();
+        self.commit(topics.iter().map(|topic| gone(topic)).collect())?;
+        {
+            let mut known = self.write();
+            for topic in &topics {
+                topic.set_deleted();
+                known.remove(topic);
+            }
+        }
+        let removals: Vec<_> = topics
+            .iter()
+            .flat_map(|topic| topic.partitions().iter().cloned().collect::<Vec<_>>())
+            .map(|partition| self.storage.delete_log(partition.log().name()))
+            .collect();
+        for removal in removals {
+            if let Err(error) = removal.wait() {
+                // Nobody knows the log any more; the next start tries again.
+                tracing::warn!(%error, "a deleted topic's log could not be removed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Grows a topic to `partitions`. Durable on return.
+    pub fn add_partitions(&self, topic: &Arc<Topic>, wanted: i32) -> Result<(), ApiError> {
+        let _change = self.change();
+        if self.topic_by_id(topic.id()).is_none() {
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into());
+        }
+        let now = i32::try_from(topic.partition_count()).unwrap_or(i32::MAX);
+        if wanted <= now {
+            let message = format!("Topic already has {now} partition(s).");
+            return Err(ApiError::new(ErrorCode::INVALID_PARTITIONS, message));
+        }
+        let settings = topic.settings();
+        let logs = log_names(topic.name(), topic.id(), now, wanted, &settings.config.log);
+        let logs: Result<Vec<Arc<Log>>, _> = self.storage.create_logs(&logs).into_iter().collect();
+        let added = partitions(now, self.leader_epoch(topic.created_in()), logs?);
+        self.commit(vec![Entry::of(topic, count(wanted), &settings.overrides).put(topic.name())?])?;
+        topic.add_partitions(added);
+        Ok(())
+    }
+
+    /// Replaces a topic's configs by what `alter` makes of them. Durable and in force on return.
+    pub fn alter_topic(
+        &self,
+        topic: &Arc<Topic>,
+        alter: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
+        let _change = self.change();
+        if self.topic_by_id(topic.id()).is_none() {
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into());
+        }
+        let mut overrides = topic.settings().overrides.clone();
+        alter(&mut overrides)?;
+        self.commit(vec![Entry::of(topic, topic.partition_count(), &overrides).put(topic.name())?])?;
+        let config = TopicConfig::new(&overrides, &self.server_configs());
+        topic.set_settings(TopicSettings { overrides, config });
+        Ok(())
+    }
+
+    /// Replaces the broker's settings of a layer by what `alter` makes of them. Durable and in force on return.
+    pub fn alter_server(
+        &self,
+        layer: ServerLayer,
+        alter: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
+        let _change = self.change();
+        let mut server = (*self.server_configs()).clone();
+        let (values, table) = match layer {
+            ServerLayer::ThisBroker => (&mut server.dynamic, BROKER_CONFIGS),
+            ServerLayer::AllBrokers => (&mut server.dynamic_default, DEFAULT_BROKER_CONFIGS),
+        };
+        let before = values.clone();
+        alter(values)?;
+        let mut changes: Vec<KvOp> = before
+            .keys()
+            .filter(|name| !values.contains_key(*name))
+            .map(|name| KvOp::Delete { table, key: name.as_bytes().to_vec() })
+            .collect();
+        changes.extend(
+            values.iter().map(|(name, value)| put(table, name.as_bytes(), value.as_bytes().to_vec())),
+        );
+        self.commit(changes)?;
+        let server = Arc::new(server);
+        let settings = Arc::new(Settings::new(&server));
+        *self.server.write().unwrap_or_else(PoisonError::into_inner) = (Arc::clone(&server), settings);
+        for topic in self.topics() {
+            let overrides = topic.settings().overrides.clone();
+            let config = TopicConfig::new(&overrides, &server);
+            topic.set_settings(TopicSettings { overrides, config });
+        }
+        Ok(())
+    }
+
+    /// A block of producer ids that nobody has had or will have, whatever happens. Blocks on the disk.
+    pub fn take_producer_ids(&self) -> Result<Range<i64>, BrokerError> {
+        let _change = self.change();
+        let first = match self.store.get(META, NEXT_PRODUCER_ID)? {
+            None => 0,
+            Some(bytes) => i64::from_be_bytes(
+                bytes.try_into().map_err(|_| damaged("next producer id", "it is no number"))?,
+            ),
+        };
+        let end = first
+            .checked_add(PRODUCER_ID_BLOCK)
+            .ok_or_else(|| damaged("next producer id", "there are none left"))?;
+        self.store.commit(vec![put(META, NEXT_PRODUCER_ID, end.to_be_bytes().to_vec())])?;
+        Ok(first..end)
+    }
+
+    fn commit(&self, changes: Vec<KvOp>) -> Result<(), StorageError> {
+        if changes.is_empty() { Ok(()) } else { self.store.commit(changes) }
+    }
 }
 
 fn put(table: &'static str, key: &[u8], value: Vec<u8>) -> KvOp {
     KvOp::Put { table, key: key.to_vec(), value }
 }
 
-fn encode(entry: &Entry) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(entry).map_err(|e| ApiError::new(ErrorCode::UNKNOWN_SERVER_ERROR, e.to_string()))
+fn read_configs(store: &KvStore, table: &str) -> Result<BTreeMap<String, String>, BrokerError> {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| damaged(table, "a value is not text"));
+    store.scan(table)?.into_iter().map(|(name, value)| Ok((text(name)?, text(value)?))).collect()
 }
 
 fn damaged(what: &str, problem: &str) -> BrokerError {
     BrokerError::Catalogue { what: what.to_owned(), problem: problem.to_owned() }
+}
+
+fn count(partitions: i32) -> usize {
+    usize::try_from(partitions).unwrap_or(0)
+}
+
+fn partitions(first: i32, leader_epoch: i32, logs: Vec<Arc<Log>>) -> Vec<Arc<Partition>> {
+    (first..).zip(logs).map(|(index, log)| Arc::new(Partition::new(index, leader_epoch, log))).collect()
+}
+
+fn log_names(topic: &str, id: Uuid, first: i32, end: i32, config: &LogConfig) -> Vec<(String, LogConfig)> {
+    (first..end).map(|partition| (log_name(topic, id, partition), config.clone())).collect()
 }
 
 /// A folder name holds 255 bytes, a topic's name alone may take 249: the id keeps cut names apart.

@@ -17,8 +17,11 @@ mod clock;
 pub mod config;
 mod context;
 mod error;
+mod fetch_session;
+mod fetch_wait;
 pub mod group;
 pub mod partition;
+mod producer_state;
 mod route;
 pub mod topic;
 

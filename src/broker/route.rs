@@ -36,6 +36,10 @@ macro_rules! routes {
 }
 
 routes! {
+    Produce 0..=13 => api::produce::handle;
+    Fetch 4..=18 => api::fetch::handle;
+    ListOffsets 1..=11 => api::list_offsets::handle;
+    Metadata 0..=13 => api::metadata::handle;
     OffsetCommit 2..=10 => groups;
     OffsetFetch 1..=10 => groups;
     FindCoordinator 0..=6 => groups;
@@ -46,6 +50,7 @@ routes! {
     DescribeGroups 0..=6 => groups;
     ListGroups 0..=5 => groups;
     ApiVersions 0..=5 => api::api_versions::handle;
+    CreateTopics 2..=7 => api::create_topics::handle;
     DeleteGroups 0..=3 => groups;
     OffsetDelete 0..=0 => groups;
 }

@@ -1,10 +1,15 @@
 //! What can be configured: of the broker ([`BrokerConfig`], [`Settings`]) and of topics.
 
+pub mod definition;
+pub mod server;
 mod settings;
+pub mod topic;
 
 use std::collections::BTreeMap;
 
+pub use server::ServerConfigs;
 pub use settings::Settings;
+pub use topic::TopicConfig;
 
 use super::Clock;
 

@@ -257,6 +257,13 @@ impl BatchHeader {
         }
     }
 
+    pub fn set_timestamp_type(&mut self, timestamp_type: TimestampType) {
+        match timestamp_type {
+            TimestampType::CreateTime => self.attributes &= !TIMESTAMP_TYPE,
+            TimestampType::LogAppendTime => self.attributes |= TIMESTAMP_TYPE,
+        }
+    }
+
     pub fn set_compression(&mut self, compression: Compression) {
         self.attributes = (self.attributes & !COMPRESSION_MASK) | compression as i16;
     }
@@ -443,6 +450,14 @@ pub fn patched_header(
     set_base_offset(&mut header, base_offset);
     set_leader_epoch(&mut header, leader_epoch);
     Ok(header)
+}
+
+/// The 61 bytes of `header`, with the CRC they need before `body`: a batch whose header was edited.
+pub fn sealed_header(header: &BatchHeader, body: &[u8]) -> [u8; BATCH_OVERHEAD] {
+    let mut bytes = header.to_bytes();
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[ATTRIBUTES_AT..]), body);
+    put(&mut bytes, CRC_AT, crc.to_be_bytes());
+    bytes
 }
 
 /// Length and CRC of a batch whose records have just been written after `header`'s place in `batch`.

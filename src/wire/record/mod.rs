@@ -21,7 +21,8 @@ pub mod varint;
 
 pub use batch::{
     BATCH_OVERHEAD, Batch, BatchHeader, Batches, Compression, Tail, TimestampType, batches, patched_header,
-    set_base_offset, set_leader_epoch, set_log_append_time, set_max_timestamp, validate_produce, verify_crc,
+    sealed_header, set_base_offset, set_leader_epoch, set_log_append_time, set_max_timestamp,
+    validate_produce, verify_crc,
 };
 pub use builder::{BatchBuilder, HeadersBuf, Rebuild};
 pub use compress::{Compressor, Decompressor, with_codecs};

@@ -1,0 +1,214 @@
+//! What can be configured of the broker, under Kafka's names. Those that change at run time are kept in the catalogue,
+//! as Kafka keeps them: for this broker, or as the cluster's default.
+
+use std::collections::BTreeMap;
+
+use super::definition::{Definition, Kind, Mode, Source, Valid};
+use super::topic::{COMPRESSIONS, MAX_DECOMPRESSED, TIMESTAMP_TYPES};
+
+const fn define(
+    name: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    valid: Valid,
+    mode: Mode,
+    documentation: &'static str,
+) -> Definition {
+    Definition::new(name, kind, default, valid, mode, documentation)
+}
+
+const FOREVER: Option<&str> = Some("9223372036854775807");
+const THE_TOPICS: &str = "For topics that do not say otherwise.";
+const GROUPS: &str = "Of consumer groups.";
+const OFFSETS: &str = "Of committed offsets.";
+
+/// In the order of their names.
+pub const SERVER_CONFIGS: &[Definition] = {
+    use Kind::*;
+    use Mode::*;
+    use Valid::*;
+    &[
+        define(
+            "auto.create.topics.enable",
+            Boolean,
+            Some("true"),
+            Any,
+            Static,
+            "Whether Metadata may create the topic it asks for.",
+        ),
+        define("broker.id", Int, Some("1"), AtLeast(0), Fixed, "This node."),
+        define("compression.type", String, Some("producer"), COMPRESSIONS, Dynamic, THE_TOPICS),
+        define("default.replication.factor", Int, Some("1"), AtLeast(1), Fixed, "There is one node."),
+        define("delete.topic.enable", Boolean, Some("true"), Any, Static, "Whether topics may be deleted."),
+        define(
+            "fetch.max.bytes",
+            Int,
+            Some("57671680"),
+            AtLeast(1024),
+            Static,
+            "The most a fetch is answered with, but for one larger batch.",
+        ),
+        define("group.initial.rebalance.delay.ms", Int, Some("3000"), AtLeast(0), Static, GROUPS),
+        define("group.max.session.timeout.ms", Int, Some("1800000"), AtLeast(1), Static, GROUPS),
+        define("group.max.size", Int, Some("2147483647"), AtLeast(1), Static, GROUPS),
+        define("group.min.session.timeout.ms", Int, Some("6000"), AtLeast(1), Static, GROUPS),
+        define("log.cleanup.policy", List, Some("delete"), Any, Fixed, "Compaction is not supported yet."),
+        define("log.dirs", String, None, Any, Fixed, "The data folder."),
+        define("log.index.interval.bytes", Int, Some("4096"), AtLeast(0), Dynamic, THE_TOPICS),
+        define("log.message.timestamp.after.max.ms", Long, Some("3600000"), AtLeast(0), Dynamic, THE_TOPICS),
+        define("log.message.timestamp.before.max.ms", Long, FOREVER, AtLeast(0), Dynamic, THE_TOPICS),
+        define(
+            "log.message.timestamp.type",
+            String,
+            Some("CreateTime"),
+            TIMESTAMP_TYPES,
+            Dynamic,
+            THE_TOPICS,
+        ),
+        define("log.retention.bytes", Long, Some("-1"), Any, Dynamic, THE_TOPICS),
+        define(
+            "log.retention.check.interval.ms",
+            Long,
+            None,
+            Any,
+            Fixed,
+            "How often retention is looked at.",
+        ),
+        define("log.retention.ms", Long, None, AtLeast(-1), Dynamic, THE_TOPICS),
+        define("log.roll.ms", Long, None, AtLeast(1), Dynamic, THE_TOPICS),
+        define("log.segment.bytes", Int, Some("1073741824"), AtLeast(1_048_576), Dynamic, THE_TOPICS),
+        define(
+            "max.decompressed.message.bytes",
+            Int,
+            Some(MAX_DECOMPRESSED),
+            AtLeast(1),
+            Dynamic,
+            THE_TOPICS,
+        ),
+        define(
+            "max.incremental.fetch.session.cache.slots",
+            Int,
+            Some("1000"),
+            AtLeast(0),
+            Static,
+            "Incremental fetch sessions kept.",
+        ),
+        define("message.max.bytes", Int, Some("1048588"), AtLeast(0), Dynamic, THE_TOPICS),
+        define("min.insync.replicas", Int, Some("1"), AtLeast(1), Dynamic, THE_TOPICS),
+        define("node.id", Int, Some("1"), AtLeast(0), Fixed, "This node."),
+        define("num.partitions", Int, Some("1"), AtLeast(1), Static, "Of topics created without a count."),
+        define("offset.metadata.max.bytes", Int, Some("4096"), AtLeast(0), Static, OFFSETS),
+        define("offsets.retention.check.interval.ms", Long, Some("600000"), AtLeast(1), Static, OFFSETS),
+        define("offsets.retention.minutes", Int, Some("10080"), AtLeast(1), Static, OFFSETS),
+        define("offsets.topic.num.partitions", Int, Some("50"), AtLeast(1), Static, OFFSETS),
+        define("offsets.topic.replication.factor", Int, Some("1"), AtLeast(1), Fixed, "There is one node."),
+        define("offsets.topic.segment.bytes", Int, Some("104857600"), AtLeast(1), Static, OFFSETS),
+        define(
+            "producer.id.expiration.check.interval.ms",
+            Int,
+            Some("600000"),
+            AtLeast(1),
+            Static,
+            "How often idle producers are looked for.",
+        ),
+        define(
+            "producer.id.expiration.ms",
+            Int,
+            Some("86400000"),
+            AtLeast(1),
+            Dynamic,
+            "When an idle producer's sequence numbers are forgotten.",
+        ),
+    ]
+};
+
+pub fn definition(name: &str) -> Option<&'static Definition> {
+    SERVER_CONFIGS.iter().find(|definition| definition.name == name)
+}
+
+/// The broker's settings, layer by layer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerConfigs {
+    /// Altered at run time for this broker.
+    pub dynamic: BTreeMap<String, String>,
+    /// Altered at run time for all brokers.
+    pub dynamic_default: BTreeMap<String, String>,
+    /// Given at the start, or fixed by what this broker is.
+    statics: BTreeMap<String, String>,
+}
+
+impl ServerConfigs {
+    /// Takes a setting given at the start.
+    pub fn set_static(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let definition = definition(name).ok_or_else(|| "is not a setting of this broker".to_owned())?;
+        definition.check(value)?;
+        if definition.mode == Mode::Fixed && definition.default != Some(value) {
+            return Err(format!("cannot be set: {}", definition.documentation));
+        }
+        self.statics.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    /// Says what this broker is, where that is only known at the start.
+    pub(in crate::broker) fn set_fact(&mut self, name: &str, value: impl ToString) {
+        self.statics.insert(name.to_owned(), value.to_string());
+    }
+
+    /// The values of a setting, the one in force first.
+    pub fn layers(&self, name: &str) -> Vec<(String, Source)> {
+        let layer = |values: &BTreeMap<String, String>, source| values.get(name).map(|v| (v.clone(), source));
+        let default = definition(name).and_then(|definition| definition.default);
+        [
+            layer(&self.dynamic, Source::DynamicBroker),
+            layer(&self.dynamic_default, Source::DynamicDefaultBroker),
+            layer(&self.statics, Source::StaticBroker),
+            default.map(|value| (value.to_owned(), Source::Default)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The value in force.
+    pub fn value(&self, name: &str) -> Option<String> {
+        self.layers(name).into_iter().next().map(|(value, _)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_its_defaults_are_valid() {
+        assert!(SERVER_CONFIGS.windows(2).all(|w| w[0].name < w[1].name));
+        for definition in SERVER_CONFIGS {
+            if let Some(default) = definition.default {
+                assert_eq!(definition.check(default), Ok(()), "{}", definition.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_most_particular_layer_is_in_force() {
+        let mut configs = ServerConfigs::default();
+        let name = "message.max.bytes";
+        assert_eq!(configs.layers(name), [("1048588".to_owned(), Source::Default)]);
+        configs.set_static(name, "2").unwrap();
+        configs.dynamic_default.insert(name.to_owned(), "3".to_owned());
+        assert_eq!(configs.value(name).as_deref(), Some("3"));
+        configs.dynamic.insert(name.to_owned(), "4".to_owned());
+        let sources: Vec<_> = configs.layers(name).into_iter().map(|(_, source)| source).collect();
+        assert_eq!(sources.len(), 4);
+        assert!(sources.is_sorted());
+    }
+
+    #[test]
+    fn unknown_and_fixed_settings_are_refused_at_the_start() {
+        let mut configs = ServerConfigs::default();
+        assert!(configs.set_static("num.partitons", "3").is_err());
+        assert!(configs.set_static("num.partitions", "0").unwrap_err().contains("at least 1"));
+        assert!(configs.set_static("default.replication.factor", "3").is_err());
+        assert!(configs.set_static("default.replication.factor", "1").is_ok());
+    }
+}
