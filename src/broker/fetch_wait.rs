@@ -65,6 +65,11 @@ impl Outcome {
         }
     }
 
+    /// There is more to be had than fitted: no need to wait for it.
+    fn is_full(&self) -> bool {
+        matches!(self, Outcome::Read(read) if read.next_offset < read.high_watermark)
+    }
+
     /// Nothing more will come: the client must hear of it now.
     fn is_final(&self) -> bool {
         !matches!(self, Outcome::Read(_))
@@ -106,7 +111,9 @@ pub(super) async fn gather(clock: &Clock, wants: &[Want], limits: Limits) -> Vec
         outcomes.push(outcome);
     }
     let enough = |outcomes: &[Outcome], total: usize| {
-        total >= limits.min_bytes || wants.is_empty() || outcomes.iter().any(Outcome::is_final)
+        total >= limits.min_bytes
+            || wants.is_empty()
+            || outcomes.iter().any(|outcome| outcome.is_final() || outcome.is_full())
     };
     if limits.max_wait.is_zero() || enough(&outcomes, total) {
         return outcomes;
@@ -170,14 +177,33 @@ async fn read(want: &Want, max_bytes: usize, at_least_one_batch: bool) -> Outcom
     }
     // At the end, where consumers spend their time: nothing to ask the log for.
     if (high_watermark..=log.log_end_offset()).contains(&ask.fetch_offset) {
-        return Outcome::Read(LogRead { high_watermark, log_start_offset, ..LogRead::default() });
+        let next_offset = ask.fetch_offset;
+        return Outcome::Read(LogRead {
+            high_watermark,
+            log_start_offset,
+            next_offset,
+            ..LogRead::default()
+        });
     }
     let max_bytes = max_bytes.min(usize::try_from(ask.max_bytes).unwrap_or(0));
-    match log.fetch(ask.fetch_offset, max_bytes, at_least_one_batch).await {
-        Ok(read) => Outcome::Read(read),
-        Err(error) => match storage_code(&error) {
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Outcome::Unknown,
-            code => Outcome::Failed(code),
-        },
+    let mut read = match log.fetch(ask.fetch_offset, max_bytes, at_least_one_batch).await {
+        Ok(read) => read,
+        Err(error) => {
+            return match storage_code(&error) {
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Outcome::Unknown,
+                code => Outcome::Failed(code),
+            };
+        }
+    };
+    // A read ends with its segment, or where the tail in memory begins. Going on is worth it while there is much room.
+    while read.total_len > 0 && read.total_len < max_bytes / 2 && read.next_offset < read.high_watermark {
+        let Ok(more) = log.fetch(read.next_offset, max_bytes - read.total_len, false).await else { break };
+        if more.total_len == 0 {
+            break;
+        }
+        read.total_len += more.total_len;
+        read.next_offset = more.next_offset;
+        read.slices.extend(more.slices);
     }
+    Outcome::Read(read)
 }

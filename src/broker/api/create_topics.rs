@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::broker::broker::{Broker, blocking};
 use crate::broker::catalogue::NewTopic;
 use crate::broker::config::topic::{TOPIC_CONFIGS, check, describe};
-use crate::broker::topic::{Topic, check_name};
+use crate::broker::topic::check_name;
 use crate::broker::{ApiError, Context, Reply, ReplyTo};
 use crate::wire::api::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, Request, Response,

@@ -10,7 +10,6 @@ use bytes::Bytes;
 
 use super::batch::{Accepted, accept};
 use crate::broker::broker::Broker;
-use crate::broker::catalogue::Catalogue;
 use crate::broker::error::storage_code;
 use crate::broker::partition::{Append, Partition};
 use crate::broker::topic::Topic;

@@ -1,0 +1,6 @@
+//! The embedded broker, asked as a client asks it: every request is encoded and parsed, every answer too, so that the
+//! layouts of all versions are met. No sockets, and time moves by hand.
+
+#[macro_use]
+mod bench;
+mod basics;
