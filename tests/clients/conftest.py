@@ -17,7 +17,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support import servers  # noqa: E402
+from support import clients, servers  # noqa: E402
 from support.jvm import Driver, Tools  # noqa: E402
 
 
@@ -89,3 +89,21 @@ def topic(request) -> str:
 @pytest.fixture
 def group(topic) -> str:
     return f"group-of-{topic}"
+
+
+@pytest.fixture(scope="session")
+def _families():
+    return {}
+
+
+@pytest.fixture(params=clients.NAMES)
+def client(request, _families) -> clients.Family:
+    """Each of the clients in turn."""
+    name = request.param
+    if name == "java":
+        _families[name] = clients.JavaClient(request.getfixturevalue("driver"))
+    elif name not in _families:
+        _families[name] = {"confluent": clients.Confluent, "kcat": clients.Kcat, "aiokafka": clients.Aiokafka}[name]()
+    family = _families[name]
+    family.complaints()
+    return family

@@ -76,6 +76,25 @@ public class ConsumerChecks {
         return "";
     }
 
+    /** The first `count` values of partition 0, or of the whole topic by a group that commits at its end; a line each. */
+    static String read(Driver.Args args) {
+        String group = args.text("group", "");
+        Properties properties = args.client("enable.auto.commit", "false", "auto.offset.reset", "earliest", "fetch.max.wait.ms", "50",
+            "heartbeat.interval.ms", "200", "session.timeout.ms", "10000");
+        if (!group.isEmpty()) properties.put("group.id", group);
+        try (KafkaConsumer<String, String> consumer = consumer(properties)) {
+            if (group.isEmpty()) consumer.assign(List.of(new TopicPartition(args.topic(), 0)));
+            else consumer.subscribe(List.of(args.topic()));
+            List<String> values = new ArrayList<>();
+            Driver.until("read all", Duration.ofSeconds(40), () -> {
+                for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(100))) values.add(String.valueOf(record.value()));
+                return values.size() >= args.number("count", 1);
+            });
+            if (!group.isEmpty()) consumer.commitSync(Duration.ofSeconds(30));
+            return String.join("\n", values);
+        }
+    }
+
     /** Reads `count` in the group and commits by the way named: sync, async or auto (on close). Returns the values. */
     static String commit(Driver.Args args) {
         String how = args.text("how", "sync");

@@ -196,10 +196,23 @@ public class ProducerChecks {
         }
     }
 
-    /** The values in partition 0, a line each. */
-    static String values(Driver.Args args) {
+    /** Sends the given values (a line each) to partition 0 and says how each went, as numbers() does. */
+    static String values(Driver.Args args) throws Exception {
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        List<String> went = new ArrayList<>();
+        try (Producer<byte[], byte[]> producer = producer(args.client("enable.idempotence", args.text("idempotence", "true")))) {
+            for (String value : args.text("values").split("\n"))
+                sent.add(producer.send(new ProducerRecord<>(args.topic(), 0, null, value.getBytes(UTF_8))));
+            producer.flush();
+            for (Future<RecordMetadata> one : sent) went.add(outcome(one));
+        }
+        return String.join(" ", went);
+    }
+
+    /** All values of a partition, in order. */
+    static String read(Driver.Args args) {
         List<String> values = new ArrayList<>();
-        for (ConsumerRecord<byte[], byte[]> record : everything(args, new TopicPartition(args.topic(), 0), args.number("at_least", 0)))
+        for (ConsumerRecord<byte[], byte[]> record : everything(args, new TopicPartition(args.topic(), args.number("partition", 0)), 0))
             values.add(String.valueOf(value(record.value())));
         return String.join("\n", values);
     }

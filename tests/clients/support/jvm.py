@@ -21,9 +21,9 @@ def command(class_path: str, *more: str, level: str = "info") -> list[str]:
         java, *FLAGS,
         f"-Dorg.slf4j.simpleLogger.defaultLogLevel={level}",
         "-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
-        "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.clients.producer.ProducerConfig=warn",
-        "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.clients.consumer.ConsumerConfig=warn",
-        "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.clients.admin.AdminClientConfig=warn",
+        # Which print every client's every setting.
+        "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
+        *(f"-Dorg.slf4j.simpleLogger.log.org.apache.kafka.clients.{kind}Config=warn" for kind in ("producer.Producer", "consumer.Consumer", "admin.AdminClient")),
         "-cp", f"{HOME}/java/classes:{HOME}/java/{class_path}/*", *more,
     ]
 

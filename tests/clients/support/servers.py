@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -112,7 +111,7 @@ class Tollgate(Server):
 
     gateway = True
 
-    def __init__(self, folder: Path, binary: str, **keys):
+    def __init__(self, folder: Path, binary: str):
         self.folder, self.binary = folder, binary
         self.policies = folder / "policies"
         self.policies.mkdir(parents=True)
@@ -120,10 +119,24 @@ class Tollgate(Server):
         self.bootstrap, self.sasl = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.sasl_port}"
         self.process: subprocess.Popen | None = None
         self.output = folder / "tollgate.log"
-        self._configure(keys)
+        self.configure()
+        self._add_users()
 
-    def _configure(self, keys: dict):
-        raise NotImplementedError
+    def configure(self, **keys):
+        """Writes tollgate.toml: two listeners, one that asks for a login; `keys` are settings beside the usual ones."""
+        usual = {"admin": f"127.0.0.1:{self.admin_port}", "data": "data", "policies": "policies", "users": "users.toml", "seed": 1}
+        lines = [f"{key} = {json.dumps(value)}" for key, value in (usual | keys).items()]
+        lines += ["[[listener]]", 'name = "open"', f'address = "{self.bootstrap}"']
+        lines += ["[[listener]]", 'name = "login"', f'address = "{self.sasl}"', f"sasl = {json.dumps(MECHANISMS)}"]
+        # A group's first rebalance need not wait for members that no test sends.
+        lines += ["[broker]", '"group.initial.rebalance.delay.ms" = "0"']
+        (self.folder / "tollgate.toml").write_text("\n".join(lines) + "\n")
+
+    def _add_users(self):
+        for name, password in USERS.items():
+            command = [self.binary, "user", "add", name, "--users", self.folder / "users.toml", "--password-file", "-", "--iterations", "4096"]
+            ran = subprocess.run(command, input=password, text=True, capture_output=True, timeout=30)
+            assert ran.returncode == 0, ran.stderr
 
     def _ready(self) -> bool:
         if self.process.poll() is not None:

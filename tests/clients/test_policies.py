@@ -1,0 +1,155 @@
+"""Policies that rest on who asks: every client, logged in by every mechanism."""
+
+import json
+
+import pytest
+from support.clients import Login
+from support.servers import MECHANISMS, USERS
+
+RECORD = {"name": "Ada", "email": "ada@example.com", "card": {"number": "4111111111111111"}, "n": 7}
+
+
+def login(name, mechanism="PLAIN", password=None):
+    return Login(name, password or USERS[name], mechanism)
+
+
+@pytest.fixture
+def made(server, driver, topic):
+    driver.check("AdminChecks.create", bootstrap=server.bootstrap, topic=topic)
+    return topic
+
+
+@pytest.fixture(autouse=True)
+def _needs_logins(server):
+    if not server.sasl:
+        pytest.skip("this server has no address that asks for a login")
+
+
+@pytest.fixture(params=MECHANISMS)
+def mechanism(request, client):
+    if request.param not in client.mechanisms:
+        pytest.skip("this librdkafka's SCRAM is refused by Kafka 4 as well: librdkafka#4895")
+    return request.param
+
+
+def test_login(client, server, made, mechanism):
+    client.produce(server.sasl, made, ["hello"], login=login("alice", mechanism))
+    assert client.consume(server.sasl, made, 1, login=login("bob", mechanism)) == ["hello"]
+
+
+def test_wrong_password(client, server, made, mechanism):
+    client.produce(server.bootstrap, made, ["not for you"])
+    with pytest.raises(Exception) as refused:
+        client.consume(server.sasl, made, 1, login=login("alice", mechanism, "not-it"))
+    said = "\n".join([repr(refused.value), *client.said()])
+    assert "uthentication" in said and "not for you" not in said
+
+
+@pytest.mark.gateway
+def test_mask_for_one_and_not_for_the_other(client, server, made, mechanism):
+    policy = f'on_fetch("{made}").principal("User:bob").mask("$.email", "email").mask("$.card.number", keep_last(4));'
+    with server.policy(f"mask-{made}", policy):
+        client.produce(server.sasl, made, [json.dumps(RECORD)] * 5, login=login("alice", mechanism))
+        clear = client.consume(server.sasl, made, 5, login=login("alice", mechanism))
+        masked = client.consume(server.sasl, made, 5, login=login("bob", mechanism))
+        nobody = client.consume(server.bootstrap, made, 5)
+    assert clear == nobody == [json.dumps(RECORD)] * 5
+    for text in masked:
+        seen = json.loads(text)
+        assert seen["email"] == "a**@example.com"
+        assert seen["card"]["number"].endswith("1111") and seen["card"]["number"] != RECORD["card"]["number"]
+        assert (seen["name"], seen["n"]) == ("Ada", 7)
+    assert "ada@example.com" not in "".join(masked) and "4111111111111111" not in "".join(masked)
+
+
+@pytest.mark.gateway
+@pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_mask_in_every_compression(client, server, made, compression, driver):
+    """Batches made by the Java producer, masked on their way to each client; Java checks the CRC of what it is given."""
+    values = [json.dumps(RECORD | {"n": n}) for n in range(200)]
+    driver.check("ProducerChecks.values", bootstrap=server.bootstrap, topic=made, values="\n".join(values),
+                 properties={"compression.type": compression, "linger.ms": 50})
+    with server.policy(f"mask-{made}", f'on_fetch("{made}").principal("User:bob").mask("$.email", "all");'):
+        seen = [json.loads(text) for text in client.consume(server.sasl, made, 200, login=login("bob"))]
+        assert client.consume(server.sasl, made, 200, login=login("alice")) == values
+    assert [one["n"] for one in seen] == list(range(200))
+    assert all("ada" not in one["email"] and one["name"] == "Ada" for one in seen)
+
+
+@pytest.mark.gateway
+def test_mask_in_a_group(client, server, made, group):
+    """Groups fetch incrementally: masked like full fetches, also what is produced later."""
+    with server.policy(f"mask-{made}", f'on_fetch("{made}").principal("User:bob").mask("$.email", "all");'):
+        for turn in range(3):
+            client.produce(server.bootstrap, made, [json.dumps(RECORD)] * 3)
+            assert all("ada" not in text for text in client.consume(server.sasl, made, 3, group=group, login=login("bob")))
+
+
+@pytest.mark.gateway
+def test_denied_topic_beside_an_allowed_one(driver, server, topic):
+    """One produce request of the Java producer with both topics: one stored, the other refused."""
+    orders, audit = f"{topic}-orders", f"{topic}-audit"
+    for name in (orders, audit):
+        driver.check("AdminChecks.create", bootstrap=server.bootstrap, topic=name)
+    with server.policy(f"access-{topic}", f'on_access("Write").topic("{orders}").deny();'):
+        went = driver.check("ProducerChecks.several", bootstrap=server.bootstrap, topic=f"{orders},{audit}", value="kept", properties={"enable.idempotence": "false"})
+        assert went == f"{orders}=TopicAuthorizationException {audit}=0"
+        assert server.rule(f"access-{topic}")["applied"] >= 1
+    assert driver.check("ConsumerChecks.read", bootstrap=server.bootstrap, topic=audit, count=1) == "kept"
+    went = driver.check("ProducerChecks.several", bootstrap=server.bootstrap, topic=f"{orders},{audit}", value="later")
+    assert went == f"{orders}=0 {audit}=1", "something of the denied record was stored"
+
+
+@pytest.mark.gateway
+def test_denied(client, server, made):
+    """Alice may write, bob may not; each client is told so in its own words."""
+    with server.policy(f"access-{made}", f'on_access("Write").topic("{made}").principal("User:bob").deny();'):
+        (went,) = client.produce(server.sasl, made, ["from bob"], idempotent=False, login=login("bob"))
+        assert went in ("TopicAuthorizationException", "TOPIC_AUTHORIZATION_FAILED", "TopicAuthorizationFailedError", "authorization failed", "not authorized",
+                        "Authorization failed"), went
+        client.produce(server.sasl, made, ["from alice"], login=login("alice"))
+        assert client.consume(server.sasl, made, 1, login=login("alice")) == ["from alice"]
+
+
+@pytest.mark.gateway
+def test_denied_read(client, server, made):
+    client.produce(server.bootstrap, made, ["secret"])
+    with server.policy(f"access-{made}", f'on_access("Read").topic("{made}").principal("User:bob").deny();'):
+        with pytest.raises(Exception) as refused:
+            client.consume(server.sasl, made, 1, login=login("bob"))
+        assert "secret" not in repr(refused.value)
+        assert server.rule(f"access-{made}")["applied"] >= 1
+        assert client.consume(server.sasl, made, 1, login=login("alice")) == ["secret"]
+
+
+@pytest.mark.gateway
+def test_default_deny(client, server, topic, driver):
+    """Only what is allowed: bob reads his topic with his group, alice writes it; the rest is not even described."""
+    mine, other = f"{topic}-mine", f"{topic}-other"
+    for name in (mine, other):
+        driver.check("AdminChecks.create", bootstrap=server.bootstrap, topic=name)
+    rules = f"""
+        default_deny();
+        on_access("All").principal("User:ANONYMOUS").allow();
+        on_access("Write", "Describe").topic("{mine}").principal("User:alice").allow();
+        on_access("IdempotentWrite").cluster().principal("User:alice").allow();
+        on_access("Read", "Describe").topic("{mine}").group("{topic}-*").principal("User:bob").allow();
+    """
+    with server.policy(f"access-{topic}", rules):
+        assert "stored" in client.produce(server.sasl, mine, ["one"], login=login("alice")) or client.name != "kcat"
+        assert client.consume(server.sasl, mine, 1, group=f"{topic}-group", login=login("bob")) == ["one"]
+        (went,) = client.produce(server.sasl, mine, ["two"], idempotent=False, login=login("bob"))
+        assert isinstance(went, str) and went != "stored", went
+        with pytest.raises(Exception):
+            client.consume(server.sasl, mine, 1, group="another-group", login=login("bob"))
+
+
+@pytest.mark.gateway
+def test_security_before_chaos(driver, server, made):
+    """Whatever the file order: what is denied is never stored, not even where a fault would have executed it."""
+    with server.policy(f"a-chaos-{made}", f'expires("10m");\non_produce("{made}").fail_after("NOT_LEADER_OR_FOLLOWER");'):
+        with server.policy(f"z-deny-{made}", f'on_access("Write").topic("{made}").deny();'):
+            went = driver.check("ProducerChecks.values", bootstrap=server.bootstrap, topic=made, values="never", idempotence="false")
+            assert went == "TopicAuthorizationException"
+            assert server.rule(f"a-chaos-{made}")["applied"] == 0
+    assert driver.check("ProducerChecks.values", bootstrap=server.bootstrap, topic=made, values="first") == "0"
