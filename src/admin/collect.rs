@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntGaugeVec, Opts};
+use prometheus::{IntCounterVec, IntGaugeVec, Opts};
+
+use super::handles::{PoliciesView, RuleStatus};
 
 /// The label value of everything beyond the cap.
 pub const OTHER: &str = "_other";
@@ -184,12 +186,71 @@ impl Collector for LagCollector {
     }
 }
 
+/// What the rules did: matched, applied, could not apply.
+pub struct RuleCollector {
+    policies: Arc<dyn PoliciesView>,
+    rules: Mutex<BoundedSeries<(String, String)>>,
+    counters: [IntCounterVec; 3],
+    filling: Mutex<()>,
+}
+
+impl RuleCollector {
+    /// `cap` is the most rules with series of their own.
+    pub fn new(policies: Arc<dyn PoliciesView>, cap: usize) -> Result<Self, prometheus::Error> {
+        let counter =
+            |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["policy", "rule", "kind"]);
+        Ok(Self {
+            policies,
+            rules: Mutex::new(BoundedSeries::new(cap)),
+            counters: [
+                counter("tollgate_rule_matched_total", "What a rule's selectors let through.")?,
+                counter("tollgate_rule_applied_total", "Of what matched, what the rule was applied to.")?,
+                counter("tollgate_rule_could_not_apply_total", "Of what matched, where the rule failed.")?,
+            ],
+            filling: Mutex::new(()),
+        })
+    }
+}
+
+impl Collector for RuleCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.counters.iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let _filling = lock(&self.filling);
+        let status = self.policies.policies();
+        let rules: Vec<(&str, &RuleStatus)> = status
+            .policies
+            .iter()
+            .flat_map(|policy| policy.rules.iter().map(|rule| (policy.name.as_str(), rule)))
+            .collect();
+        let keys: Vec<(String, String)> =
+            rules.iter().map(|(policy, rule)| ((*policy).to_owned(), rule.name.clone())).collect();
+        let own = lock(&self.rules).admit(keys.iter());
+        // The rules keep the counts; these are filled anew, and a rule that is gone takes its series with it.
+        self.counters.iter().for_each(|counter| counter.reset());
+        for ((policy, rule), own) in rules.into_iter().zip(own) {
+            let labels = match own {
+                true => [policy, rule.name.as_str(), rule.kind.as_str()],
+                false => [OTHER, OTHER, OTHER],
+            };
+            let counts = [rule.matched, rule.applied, rule.could_not_apply];
+            for (counter, count) in self.counters.iter().zip(counts) {
+                counter.with_label_values(&labels).inc_by(count);
+            }
+        }
+        self.counters.iter().flat_map(Collector::collect).collect()
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::handles::{PoliciesStatus, PolicyStatus};
     use super::*;
     use proptest::prelude::*;
 
@@ -268,6 +329,47 @@ mod tests {
         let text = scrape(&registry);
         assert!(text.contains("group=\"new\"") && !text.contains("group=\"old\""), "{text}");
         assert!(text.contains("tollgate_metric_series_beyond_cap{metric=\"tollgate_group_lag\"} 0\n"));
+    }
+
+    struct Rules(Vec<RuleStatus>);
+
+    impl PoliciesView for Rules {
+        fn policies(&self) -> PoliciesStatus {
+            let policy = PolicyStatus {
+                name: "p".into(),
+                purpose: String::new(),
+                file: "p.rhai".into(),
+                mode: "enforce".into(),
+                expires_in_ms: None,
+                rules: self.0.clone(),
+            };
+            PoliciesStatus { generation: 1, policies: vec![policy], refused_change: None }
+        }
+    }
+
+    #[test]
+    fn rules_count_what_they_did_and_scrapes_do_not_add_up() {
+        let rule = |name: &str, matched| RuleStatus {
+            name: name.into(),
+            kind: "security".into(),
+            matched,
+            applied: matched - 1,
+            could_not_apply: 1,
+        };
+        let rules = Arc::new(Rules(vec![rule("a", 5), rule("b", 7), rule("c", 9)]));
+        let registry = prometheus::Registry::new();
+        registry.register(Box::new(RuleCollector::new(rules, 1).unwrap())).unwrap();
+        for _ in 0..2 {
+            let text = scrape(&registry);
+            for line in [
+                "tollgate_rule_matched_total{kind=\"security\",policy=\"p\",rule=\"a\"} 5\n",
+                "tollgate_rule_applied_total{kind=\"security\",policy=\"p\",rule=\"a\"} 4\n",
+                "tollgate_rule_could_not_apply_total{kind=\"security\",policy=\"p\",rule=\"a\"} 1\n",
+                "tollgate_rule_matched_total{kind=\"_other\",policy=\"_other\",rule=\"_other\"} 16\n",
+            ] {
+                assert!(text.contains(line), "{line} is not in {text}");
+            }
+        }
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::failure::Failure;
 use super::settings::Settings;
-use super::values::{Address, Limit, LogFormat, Size, Span, Text};
+use super::values::{Address, Limit, LogFormat, OptionalPath, Size, Span, Text};
 use crate::gateway::Limits;
 use crate::security::Mechanism;
 use crate::storage::StorageConfig;
@@ -45,6 +45,9 @@ pub struct Policies {
     pub folder: PathBuf,
     /// Someone named the folder: then it must exist. The default one may be missing, which means no policies.
     pub named: bool,
+    pub secrets: Option<PathBuf>,
+    pub audit: Option<PathBuf>,
+    pub journal: Option<PathBuf>,
     pub seed: Option<u64>,
 }
 
@@ -138,17 +141,26 @@ impl Config {
             properties: properties(&settings)?,
         };
 
+        let data = settings.data.unwrap_or_else(|| "./tollgate-data".into());
+        let lines = |file: Option<Text<OptionalPath>>, name| match file {
+            Some(Text(OptionalPath(file))) => file,
+            None => Some(data.join(name)),
+        };
+
         Ok(Self {
             listeners,
             users,
             admin: settings.admin.map_or_else(|| Some(Address::new("127.0.0.1", 9644)), |t| t.0.0),
-            data: settings.data.unwrap_or_else(|| "./tollgate-data".into()),
             storage,
             policies: Policies {
+                audit: lines(settings.audit, "audit.jsonl"),
+                journal: lines(settings.journal, "journal.jsonl"),
+                secrets: settings.secrets,
                 named: settings.policies.is_some(),
                 folder: settings.policies.unwrap_or_else(|| "./policies".into()),
                 seed: settings.seed,
             },
+            data,
             broker,
             limits,
             drain_timeout: settings.drain_timeout.map_or(Duration::from_secs(10), |t| t.0.0),
@@ -354,6 +366,8 @@ mod tests {
         assert_eq!(config.data, Path::new("./tollgate-data"));
         assert_eq!(config.policies.folder, Path::new("./policies"));
         assert!(!config.policies.named);
+        assert_eq!(config.policies.audit.as_deref(), Some(Path::new("./tollgate-data/audit.jsonl")));
+        assert_eq!(config.policies.journal.as_deref(), Some(Path::new("./tollgate-data/journal.jsonl")));
         assert_eq!(config.storage.flush.to_string(), "group-commit");
         assert_eq!(config.limits.max_frame_bytes, 100 << 20);
         assert!(config.broker.properties.is_empty());
@@ -371,7 +385,7 @@ mod tests {
             let Some((_, default)) = help.rsplit_once("[default: ") else { continue };
             let default = default.trim_end_matches(']');
             let key = argument.get_long().unwrap().replace('-', "_");
-            if default.contains("drawn") || key == "policies" {
+            if default.contains("drawn") || default.contains(" in ") || key == "policies" {
                 continue;
             }
             let bare = default.parse::<u64>().is_ok() || default == "true";

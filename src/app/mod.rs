@@ -11,6 +11,7 @@ pub mod failure;
 mod logging;
 mod password;
 pub mod ready;
+mod rotate;
 mod serve;
 pub mod settings;
 pub mod shutdown;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::values::{Address, Limit, LogFormat, Mechanisms, OptionalAddress, Size, Span, Text};
+use super::values::{Address, Limit, LogFormat, Mechanisms, OptionalAddress, OptionalPath, Size, Span, Text};
 use crate::storage::FlushMode;
 
 macro_rules! settings {
@@ -75,6 +75,12 @@ settings! {
     "Policies" {
         /// Folder of policies, watched for changes [default: ./policies]
         policies: PathBuf, "DIR";
+        /// Folder of the keys that policies name, one file a key; else they are TOLLGATE_SECRET_<NAME>
+        secrets: PathBuf, "DIR";
+        /// File of security decisions, as JSON lines, or "off" [default: audit.jsonl in the data folder]
+        audit: Text<OptionalPath>, "FILE";
+        /// File of injected faults, as JSON lines, or "off" [default: journal.jsonl in the data folder]
+        journal: Text<OptionalPath>, "FILE";
         /// Seed of every draw that names none [default: drawn at start, and logged]
         seed: u64, "N";
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -123,6 +124,26 @@ impl FromStr for OptionalAddress {
         }
     }
 }
+
+/// A path, or `off`. (A file of that name is written `./off`.)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionalPath(pub Option<PathBuf>);
+
+impl FromStr for OptionalPath {
+    type Err = InvalidPath;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPath> {
+        match text {
+            "off" => Ok(Self(None)),
+            "" => Err(InvalidPath),
+            path => Ok(Self(Some(path.into()))),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a file is a path, or off")]
+pub struct InvalidPath;
 
 /// A number of bytes: `1048576`, `64KiB`, `100MiB`, `1GiB`. Powers of 1024, and written so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -363,6 +384,9 @@ mod tests {
         for bad in ["", "s", "10", "1.5s", "-1s", "1 s", "10 minutes", "999999999999999999d"] {
             assert_eq!(bad.parse::<Span>(), Err(InvalidSpan), "{bad}");
         }
+        assert_eq!("off".parse(), Ok(OptionalPath(None)));
+        assert_eq!("./off".parse(), Ok(OptionalPath(Some("./off".into()))));
+        assert_eq!("".parse::<OptionalPath>(), Err(InvalidPath));
         assert_eq!("unlimited".parse(), Ok(Limit::<Size>(None)));
         assert_eq!("1GiB".parse(), Ok(Limit(Some(Size(1 << 30)))));
     }
