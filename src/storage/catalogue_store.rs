@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl KvStore {
         if let Some(dir) = path.parent() {
             files.sync_dir(dir, SyncSite::CatalogueDir).during("fsync", dir)?;
         }
-        let database = open_database(handle).map_err(|error| catalogue_error(&path, error))?;
+        let database = guarded(&path, || open_database(handle))?;
         Ok(KvStore { database, path: path.into() })
     }
 
@@ -58,27 +59,25 @@ impl KvStore {
         let beside = path.with_extension("tmp");
         let handle = files.open(&beside, OpenMode::CreateOrWrite).during("create", &beside)?;
         handle.set_len(0).during("truncate", &beside)?;
-        drop(open_database(Arc::clone(&handle)).map_err(|error| catalogue_error(&beside, error))?);
-        handle.sync_data(SyncSite::Catalogue).during("fsync", &beside)?;
+        drop(guarded(&beside, || open_database(Arc::clone(&handle)))?);
         files.rename(&beside, path).during("rename", path)?;
         Ok(handle)
     }
 
     pub fn get(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let read = || -> Result<_, redb::Error> {
+        guarded(&self.path, || {
             let transaction = self.database.begin_read()?;
             match transaction.open_table(Table::new(table)) {
                 Ok(table) => Ok(table.get(key)?.map(|value| value.value().to_vec())),
                 Err(TableError::TableDoesNotExist(_)) => Ok(None),
                 Err(error) => Err(error.into()),
             }
-        };
-        read().map_err(|error| catalogue_error(&self.path, error))
+        })
     }
 
     /// All entries of a table in the order of their keys; an unknown table is empty.
     pub fn scan(&self, table: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError> {
-        let read = || -> Result<_, redb::Error> {
+        guarded(&self.path, || {
             let transaction = self.database.begin_read()?;
             let table = match transaction.open_table(Table::new(table)) {
                 Ok(table) => table,
@@ -91,13 +90,12 @@ impl KvStore {
                 entries.push((key.value().to_vec(), value.value().to_vec()));
             }
             Ok(entries)
-        };
-        read().map_err(|error| catalogue_error(&self.path, error))
+        })
     }
 
     /// All changes or none; durable on return. Transactions of several threads are serialised.
     pub fn commit(&self, changes: Vec<KvOp>) -> Result<(), StorageError> {
-        let write = || -> Result<(), redb::Error> {
+        guarded(&self.path, || {
             let transaction = self.database.begin_write()?;
             for change in &changes {
                 match change {
@@ -113,8 +111,7 @@ impl KvStore {
             }
             transaction.commit()?;
             Ok(())
-        };
-        write().map_err(|error| catalogue_error(&self.path, error))
+        })
     }
 }
 
@@ -122,8 +119,15 @@ fn open_database(handle: Arc<dyn FileHandle>) -> Result<Database, redb::Error> {
     Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend { handle })?)
 }
 
-fn catalogue_error(path: &Path, error: redb::Error) -> StorageError {
-    StorageError::Catalogue { path: Arc::from(path), message: Arc::from(error.to_string()) }
+/// redb panics on some damaged pages; a damaged catalogue is an error like another.
+fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StorageError> {
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    let message: Arc<str> = match outcome {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(error)) => error.to_string().into(),
+        Err(_) => "its pages are damaged".into(),
+    };
+    Err(StorageError::Catalogue { path: Arc::from(path), message })
 }
 
 /// redb's pages on one of our files. The data folder's lock covers it.

@@ -320,10 +320,7 @@ impl Log {
             self.sync_segment(*segment)?;
         }
         if disk.unsynced_names.is_some() {
-            self.files
-                .files
-                .sync_dir(&self.files.dir, SyncSite::NewSegment)
-                .during("fsync", &self.files.dir)?;
+            self.sync_names()?;
         }
         disk.unsynced.clear();
         disk.unsynced_names = None;
@@ -335,6 +332,10 @@ impl Log {
         let path = self.files.path(base_offset, FileKind::Log);
         let handle = self.files.open(base_offset, FileKind::Log, OpenMode::Write).during("open", &path)?;
         handle.sync_data(SyncSite::Flush).during("fdatasync", &path)
+    }
+
+    fn sync_names(&self) -> Result<(), StorageError> {
+        self.files.files.sync_dir(&self.files.dir, SyncSite::FlushNames).during("fsync", &self.files.dir)
     }
 
     /// For the timer, without group commit: syncs segments (all, or only those that are complete) while appends go
@@ -362,10 +363,7 @@ impl Log {
             }
         }
         if names.is_some() {
-            self.files
-                .files
-                .sync_dir(&self.files.dir, SyncSite::NewSegment)
-                .during("fsync", &self.files.dir)?;
+            self.sync_names()?;
         }
         disk = lock(&self.disk);
         disk.unsynced.retain(|segment, write| !segments.contains(&(*segment, *write)));

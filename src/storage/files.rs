@@ -92,6 +92,8 @@ sync_sites! {
     DataDir,
     /// The name of a newly created log.
     LogCreated,
+    /// The names of the logs that are there at start: a killed process may not have come to sync them.
+    FoundLogs,
     /// The name of a deleted log, gone.
     LogDeleted,
     /// Appended batches, before the high watermark moves (group commit).
@@ -100,6 +102,8 @@ sync_sites! {
     NewSegment,
     /// Appended batches in the modes that do not sync each commit, at a flush or when the interval ends.
     Flush,
+    /// The names of the segments those went to.
+    FlushNames,
     /// Batches found past the recovery point at start, before anybody sees them.
     Recovered,
     /// The names recovery finds in a log's folder, before it relies on them: a checkpoint among them may have been

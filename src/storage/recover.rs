@@ -75,6 +75,7 @@ struct Recovery<'a> {
     segments: Vec<Segment>,
     epochs: Epochs,
     next_offset: i64,
+    has_checkpoint: bool,
     dropped: bool,
     scanned: u64,
 }
@@ -85,15 +86,13 @@ impl<'a> Recovery<'a> {
         if !entries.is_empty() {
             files.sync_dir(dir, SyncSite::FoundNames).during("fsync", dir)?;
         }
-        let checkpoint = match snapshot::read(files, &dir.join(CHECKPOINT)) {
-            Ok(stored) => match stored.map(|bytes| LogImage::decode(&bytes)) {
-                None => LogImage::default(),
-                Some(Some(image)) => image,
-                Some(None) => {
-                    return Err(StorageError::corrupt(dir.join(CHECKPOINT), 0, "its content makes no sense"));
-                }
-            },
-            Err(error) => return Err(error),
+        let path = dir.join(CHECKPOINT);
+        let stored = snapshot::read(files, &path)?;
+        let has_checkpoint = stored.is_some();
+        let checkpoint = match stored.map(|bytes| LogImage::decode(&bytes)) {
+            None => LogImage::default(),
+            Some(Some(image)) => image,
+            Some(None) => return Err(StorageError::corrupt(path, 0, "its content makes no sense")),
         };
         let found = entries
             .iter()
@@ -110,6 +109,7 @@ impl<'a> Recovery<'a> {
             epochs: Epochs::restore(checkpoint.epochs.iter().copied()),
             next_offset: checkpoint.end_offset,
             checkpoint,
+            has_checkpoint,
             dropped: false,
             scanned: 0,
         })
@@ -191,8 +191,10 @@ impl<'a> Recovery<'a> {
             rest = rest.split_off(&(last.base_offset + 1));
             // It may be longer than the checkpoint knows.
             whole = self.read_segment(last, true)?;
-        } else if let Some(first) = rest.first() {
-            self.next_offset = *first;
+        } else {
+            // The log start may lie inside the first segment, not before it.
+            let start = self.checkpoint.log_start_offset;
+            self.next_offset = rest.first().copied().filter(|first| *first <= start).unwrap_or(start);
         }
         for base_offset in rest {
             if whole && base_offset == self.next_offset {
@@ -203,7 +205,7 @@ impl<'a> Recovery<'a> {
                     "a segment behind the end of the log was never committed and is removed"
                 );
                 whole = false;
-                self.remove_segment(base_offset)?;
+                self.drop_segment(base_offset)?;
             }
         }
         Ok(())
@@ -244,7 +246,7 @@ impl<'a> Recovery<'a> {
     }
 
     fn settle_log_start(&mut self) -> Result<i64, StorageError> {
-        let mut log_start_offset = self.checkpoint.log_start_offset;
+        let log_start_offset = self.checkpoint.log_start_offset;
         if self.next_offset < log_start_offset {
             // All that is there was given up, and what came after was never synced (nor promised).
             for segment in std::mem::take(&mut self.segments) {
@@ -252,10 +254,20 @@ impl<'a> Recovery<'a> {
             }
             self.next_offset = log_start_offset;
         }
-        if let Some(first) = self.segments.first().filter(|first| first.base_offset > log_start_offset) {
-            log_start_offset = first.base_offset;
-        }
         Ok(log_start_offset)
+    }
+
+    /// Takes a segment out of the log that does not follow on what is before it.
+    fn drop_segment(&mut self, base_offset: i64) -> Result<(), StorageError> {
+        if self.has_checkpoint {
+            return self.remove_segment(base_offset);
+        }
+        // Most likely never committed. But if somebody has removed the checkpoint, this may be all there is.
+        self.found.remove(&base_offset);
+        self.dropped = true;
+        let path = self.path(base_offset);
+        let aside = path.with_extension("log.dropped");
+        self.files.rename(&path, &aside).during("rename", &path)
     }
 
     fn remove_segment(&mut self, base_offset: i64) -> Result<(), StorageError> {

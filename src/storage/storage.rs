@@ -88,7 +88,7 @@ impl Storage {
         let held = held.ok_or_else(|| StorageError::Locked(dir.clone()))?;
         make_folder(&*files, &logs_dir)?;
         // A killed process may have made logs and not synced their names.
-        files.sync_dir(&logs_dir, SyncSite::LogCreated).during("fsync", &logs_dir)?;
+        files.sync_dir(&logs_dir, SyncSite::FoundLogs).during("fsync", &logs_dir)?;
         for entry in files.list(&logs_dir).during("list", &logs_dir)? {
             if entry.name.starts_with(DELETED_PREFIX) {
                 remove_tree(&*files, &logs_dir.join(entry.name))?;
