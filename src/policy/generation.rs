@@ -24,6 +24,8 @@ pub struct Shared {
     pub clock: Clock,
     /// Of policies without a seed of their own.
     pub seed: u64,
+    /// Of all policies, whatever they say: of tests.
+    forced_seed: Option<u64>,
     pub subjects: Subjects,
     pub state: Arc<StateStore>,
     pub names: Names,
@@ -43,6 +45,7 @@ impl Shared {
             state: StateStore::new(settings.clock.clone()),
             clock: settings.clock,
             seed: settings.seed,
+            forced_seed: settings.forced_seed,
             names: settings.names,
             journal,
             audit: Arc::new(settings.audit),
@@ -61,6 +64,8 @@ impl Shared {
 pub struct Settings {
     pub clock: Clock,
     pub seed: u64,
+    /// Goes before the policies' own seeds.
+    pub forced_seed: Option<u64>,
     pub names: Names,
     pub journal: Lines,
     pub audit: Lines,
@@ -72,6 +77,7 @@ impl Default for Settings {
         Self {
             clock: Clock::system(),
             seed: 0,
+            forced_seed: None,
             names: Names::new(Arc::new(NoTopics)),
             journal: Lines::none(),
             audit: Lines::none(),
@@ -140,9 +146,8 @@ impl Generation {
 
     /// `default_deny()` in force, and in policies that only watch.
     pub fn default_deny(&self) -> (bool, bool) {
-        let says = |observe| {
-            self.policies.iter().any(|p| p.default_deny.is_some() && p.info.observe == observe)
-        };
+        let says =
+            |observe| self.policies.iter().any(|p| p.default_deny.is_some() && p.info.observe == observe);
         (says(false), says(true))
     }
 
@@ -245,7 +250,7 @@ impl Policies {
             .into_iter()
             .map(|new| match new {
                 New::Unchanged(policy) => policy,
-                New::Read(policy) => Arc::new(enliven(policy, now, &lives, self.shared.seed)),
+                New::Read(policy) => Arc::new(enliven(policy, now, &lives, &self.shared)),
             })
             .collect();
         let number = current.number + 1;
@@ -263,9 +268,10 @@ impl Policies {
             generation.policies.iter().flat_map(|policy| &policy.rules).map(|rule| rule.key).collect();
         self.shared.subjects.retain_rules(|rule| rules.contains(&rule));
         self.shared.state.retain(|policy, name, length| {
-            generation.policies.iter().any(|p| {
-                p.info.name == policy && p.windows.iter().any(|(n, l)| n == name && *l == length)
-            })
+            generation
+                .policies
+                .iter()
+                .any(|p| p.info.name == policy && p.windows.iter().any(|(n, l)| n == name && *l == length))
         });
     }
 }
@@ -295,7 +301,7 @@ fn enliven(
     policy: script::Policy,
     now: Duration,
     lives: &HashMap<u64, Arc<Life>>,
-    process_seed: u64,
+    shared: &Shared,
 ) -> LoadedPolicy {
     let info = policy.info;
     let rules = policy.rules.into_iter().map(|named| {
@@ -328,7 +334,7 @@ fn enliven(
             kind: spec.kind,
             observe: spec.observe || info.observe,
             expires: spec.expires,
-            seed: info.seed.unwrap_or(process_seed),
+            seed: shared.forced_seed.or(info.seed).unwrap_or(shared.seed),
             life: Arc::new(life),
         })
     });

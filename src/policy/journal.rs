@@ -88,7 +88,12 @@ struct Missing {
 impl Lines {
     /// Lines that go nowhere.
     pub fn none() -> Self {
-        Self { queue: None, written: AtomicU64::new(0), dropped: AtomicU64::new(0), untold: AtomicU64::new(0) }
+        Self {
+            queue: None,
+            written: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
+        }
     }
 
     /// Lines appended to a file.

@@ -20,5 +20,6 @@ pub mod secrets;
 pub mod selector;
 pub mod state;
 pub mod template;
+pub mod testing;
 pub mod trigger;
 pub mod verdict;

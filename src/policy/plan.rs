@@ -153,12 +153,8 @@ impl Plan {
             }
         }
         // ids are learned from what passes, where the upstream cannot be asked for them
-        let teaches = [
-            ApiKey::Metadata,
-            ApiKey::CreateTopics,
-            ApiKey::DeleteTopics,
-            ApiKey::DescribeTopicPartitions,
-        ];
+        let teaches =
+            [ApiKey::Metadata, ApiKey::CreateTopics, ApiKey::DeleteTopics, ApiKey::DescribeTopicPartitions];
         let about_topics = |rule: &Arc<Rule>| rule.selectors.about_topics();
         if teaches.contains(&api)
             && !self.shared.names.upstream_answers()

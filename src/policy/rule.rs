@@ -138,10 +138,7 @@ impl Action {
 
     /// Whether it works record by record rather than on the part.
     pub fn is_per_record(&self) -> bool {
-        matches!(
-            self,
-            Self::Edit(_) | Self::RequireHeader(_) | Self::Each(_)
-        )
+        matches!(self, Self::Edit(_) | Self::RequireHeader(_) | Self::Each(_))
     }
 }
 

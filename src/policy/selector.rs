@@ -238,9 +238,7 @@ impl RecordSelector {
                 let Ok(text) = path.set.find(value, &mut spans) else { return Selected::Unreadable };
                 // of members that stand twice, readers disagree which counts: any that passes does
                 match test {
-                    Test::Missing => {
-                        spans.iter().all(|span| JsonValue::of(text, span) == JsonValue::Null)
-                    }
+                    Test::Missing => spans.iter().all(|span| JsonValue::of(text, span) == JsonValue::Null),
                     test => spans.iter().any(|span| test.passes(&JsonValue::of(text, span))),
                 }
             }

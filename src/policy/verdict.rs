@@ -72,6 +72,8 @@ pub struct Verdict {
     pub parts: Vec<Outcome>,
     /// The whole exchange is answered with this code and not forwarded.
     pub whole: Option<ErrorCode>,
+    /// A security rule refused the exchange or a part of it: for those who show verdicts.
+    pub refused: bool,
     /// The request's body was edited in place.
     pub edited: bool,
     /// The response leaves that much later.

@@ -60,8 +60,7 @@ impl Round<'_> {
         let Some(operation) = self.api.info().and_then(|info| info.listed) else { return false };
         // as Kafka has it, who may describe the cluster may list its groups
         let lists_all = self.api == ApiKey::ListGroups && {
-            let about =
-                About { resource: Some(Resource::Cluster), name: CLUSTER.into(), ..About::default() };
+            let about = About { resource: Some(Resource::Cluster), name: CLUSTER.into(), ..About::default() };
             self.allowed(operation, &mut self.state(about))
         };
         let mut edited = false;
@@ -131,16 +130,18 @@ impl Round<'_> {
         let mut cluster = self.state(about);
         let name = part.about.name.clone();
         // asked of both before either is written down as refused
-        let on_cluster = self.plan.access.decide(Operation::Create, Resource::Cluster, CLUSTER, |rule| {
-            self.applies(rule, &mut cluster)
-        });
+        let on_cluster = self
+            .plan
+            .access
+            .decide(Operation::Create, Resource::Cluster, CLUSTER, |rule| self.applies(rule, &mut cluster));
         if on_cluster.allowed {
             self.keep_books(Operation::Create, &cluster, &on_cluster);
             return true;
         }
-        let on_topic = self.plan.access.decide(Operation::Create, Resource::Topic, &name, |rule| {
-            self.applies(rule, part)
-        });
+        let on_topic = self
+            .plan
+            .access
+            .decide(Operation::Create, Resource::Topic, &name, |rule| self.applies(rule, part));
         self.keep_books(Operation::Create, part, &on_topic);
         on_topic.allowed
     }
@@ -152,9 +153,8 @@ impl Round<'_> {
     /// IdempotentWrite on the cluster, or Write on any topic.
     fn access_idempotent(&self, about: About) -> Option<ErrorCode> {
         let mut part = self.state(about);
-        let writes = self.plan.access.any(Operation::Write, Resource::Topic, |rule| {
-            self.applies(rule, &mut part)
-        });
+        let writes =
+            self.plan.access.any(Operation::Write, Resource::Topic, |rule| self.applies(rule, &mut part));
         match writes || self.allowed(Operation::IdempotentWrite, &mut part) {
             true => None,
             false => Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED),

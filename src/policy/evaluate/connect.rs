@@ -1,8 +1,8 @@
 //! A session that begins: only its listener and its address are known.
 
-use crate::policy::generation::Generation;
 use crate::policy::fault::{Executed, Harm};
-use crate::policy::identity::{Met, Subject, Side};
+use crate::policy::generation::Generation;
+use crate::policy::identity::{Met, Side, Subject};
 use crate::policy::journal::{Decision, Injection, now};
 use crate::policy::rule::{Action, Kind, Rule};
 use crate::policy::script::closure::{self, Closure};
@@ -117,8 +117,7 @@ impl Begin<'_> {
         rule.life.counters.matched();
         let shared = &self.generation.shared;
         let met = self.met(Side::Chaos);
-        let Some((mut draws, event)) =
-            rule.triggers.fire(rule.firing(self.now), &met, &shared.subjects)
+        let Some((mut draws, event)) = rule.triggers.fire(rule.firing(self.now), &met, &shared.subjects)
         else {
             return false;
         };

@@ -275,8 +275,7 @@ impl Round<'_> {
     pub(super) fn any_record(&self, rule: &Rule, payload: &Bytes) -> bool {
         with_codecs(|decompressor, _| {
             batches(payload).map_while(Result::ok).filter(|batch| !batch.header.is_control()).any(|batch| {
-                let records =
-                    Records::open(batch.bytes, &batch.header, decompressor, DECOMPRESSED_BYTES);
+                let records = Records::open(batch.bytes, &batch.header, decompressor, DECOMPRESSED_BYTES);
                 records.is_ok_and(|mut records| {
                     records.any(|r| r.is_ok_and(|record| selected(rule, &record) == Selected::Yes))
                 })

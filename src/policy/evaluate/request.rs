@@ -52,15 +52,13 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
     let mut edits = Edits::default();
     round.protect(body, &mut parts, has_parts, &mut edits);
 
-    if !has_parts
-        && let Some(Outcome::Answer { code, .. }) = parts.first().map(|part| &part.outcome)
-    {
+    if !has_parts && let Some(Outcome::Answer { code, .. }) = parts.first().map(|part| &part.outcome) {
         return answer_whole(body, round.version, *code, verdict);
     }
+    verdict.refused = parts.iter().any(|part| !part.is_open());
     let possible = Possible {
         answered: !matches!(body, RequestBody::Produce(produce) if produce.acks == 0),
-        answer: has_parts
-            || body.answer(round.version, ErrorCode::UNKNOWN_SERVER_ERROR).is_some(),
+        answer: has_parts || body.answer(round.version, ErrorCode::UNKNOWN_SERVER_ERROR).is_some(),
     };
     let payload = |at: usize| edits.payload(at).or_else(|| produced(body, at));
     let injections = round.inject(&mut parts, Stage::Request, &possible, &payload);
@@ -91,7 +89,10 @@ impl Round<'_> {
     fn protect(&self, body: &RequestBody, parts: &mut [PartState], has_parts: bool, edits: &mut Edits) {
         if self.plan.needs_topic_names(self.api) {
             for part in parts.iter_mut().filter(|part| part.about.unknown) {
-                part.refuse(ErrorCode::UNKNOWN_TOPIC_ID, "no policy can be sure of a topic that nobody knows");
+                part.refuse(
+                    ErrorCode::UNKNOWN_TOPIC_ID,
+                    "no policy can be sure of a topic that nobody knows",
+                );
             }
         }
         if self.plan.access.is_active() && has_parts {
@@ -262,8 +263,8 @@ impl Edits {
 /// The whole exchange is answered; where its api has no place for that, the session ends.
 fn answer_whole(body: &RequestBody, version: i16, code: ErrorCode, verdict: Verdict) -> Verdict {
     match body.answer(version, code) {
-        Some(_) => Verdict { whole: Some(code), ..verdict },
-        None => Verdict { end: Some(End::Disconnect), ..verdict },
+        Some(_) => Verdict { whole: Some(code), refused: true, ..verdict },
+        None => Verdict { end: Some(End::Disconnect), refused: true, ..verdict },
     }
 }
 

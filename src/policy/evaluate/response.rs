@@ -173,10 +173,7 @@ fn refuse(partition: &mut fetch::FetchPartitionData, code: ErrorCode) {
 fn offsets(request: &Request) -> HashMap<Key, i64> {
     let Ok(RequestBody::Fetch(fetch)) = request.decoded() else { return HashMap::new() };
     let partitions = fetch.topics.iter().flat_map(|topic| {
-        topic
-            .partitions
-            .iter()
-            .map(|p| ((topic.topic.clone(), topic.topic_id, p.partition), p.fetch_offset))
+        topic.partitions.iter().map(|p| ((topic.topic.clone(), topic.topic_id, p.partition), p.fetch_offset))
     });
     partitions.collect()
 }

@@ -104,8 +104,8 @@ impl Thread {
             place: Place::default(),
             message: "the closure was not found when the script ran again".to_owned(),
         })?;
-        self.host.budget.start(CALL);
-        function.call::<Dynamic>(&self.engine, &script.ast, args).map_err(|error| {
+        let call = || function.call::<Dynamic>(&self.engine, &script.ast, args);
+        self.host.budget.under(CALL, call).map_err(|error| {
             let (place, message) = explain(&error);
             ClosureError { place, message }
         })
@@ -148,8 +148,8 @@ impl Thread {
             return Err(LoadError::of_file(&info.file, format!("there is no test \"{name}\"")));
         };
         *self.host.bench.borrow_mut() = Some(bench);
-        self.host.budget.start(engine::LOAD);
-        let result = test.closure.call::<Dynamic>(&self.engine, &ast, ());
+        let call = || test.closure.call::<Dynamic>(&self.engine, &ast, ());
+        let result = self.host.budget.under(engine::LOAD, call);
         *self.host.bench.borrow_mut() = None;
         result.map(|_| ()).map_err(|error| {
             let (place, message) = explain(&error);

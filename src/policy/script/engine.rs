@@ -50,10 +50,14 @@ impl Budget {
         Self { limit: Cell::new(LOAD), started: Cell::new(None) }
     }
 
-    /// Starts a run. Operations are counted by the engine, from zero for each run.
-    pub fn start(&self, limit: Limit) {
-        self.limit.set(limit);
-        self.started.set(None);
+    /// Does something under a limit; what runs around it (a test runs closures) has its own back afterwards.
+    /// Operations are counted by the engine, from zero for each run.
+    pub fn under<T>(&self, limit: Limit, act: impl FnOnce() -> T) -> T {
+        let before = (self.limit.replace(limit), self.started.replace(None));
+        let result = act();
+        self.limit.set(before.0);
+        self.started.set(before.1);
+        result
     }
 
     fn exceeded(&self, operations: u64) -> Option<&'static str> {

@@ -113,8 +113,7 @@ fn run(
     lint::captured_variables(&ast).map_err(fail)?;
     let stem = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     host.begin(Draft::new(stem, Arc::clone(text), Arc::clone(&around.state), around.secrets.clone()));
-    host.budget.start(engine::LOAD);
-    let result = engine.run_ast_with_scope(&mut Scope::new(), &ast);
+    let result = host.budget.under(engine::LOAD, || engine.run_ast_with_scope(&mut Scope::new(), &ast));
     let draft = host.end();
     result.map_err(|error| fail(explain(&error)))?;
     let Some(draft) = draft else {

@@ -1,10 +1,10 @@
 //! What scripts become, and what is refused with its place.
 
 use super::*;
+use crate::policy::action::{Edit, How, OnUnparsable, Target};
 use crate::policy::clock::Clock;
 use crate::policy::fault::Fault;
 use crate::policy::random::Distribution;
-use crate::policy::action::{Edit, How, OnUnparsable, Target};
 use crate::policy::rule::{Head, Kind};
 use crate::policy::script::closure::{Closure, each, when};
 use crate::policy::script::objects::{CxData, RecordData};

@@ -1,0 +1,232 @@
+//! The runner of tests that stand in policy files: no server, no sockets, the very evaluation that serves.
+//!
+//! Each test begins in a world of its own: its file's policy alone, all counters at zero, a clock that stands
+//! still until the test moves it (`at: "30s"`). Draws use the policy's seed, else zero, else the test's own.
+
+mod bench;
+mod requests;
+
+use super::error::LoadError;
+use super::generation::{Policies, Settings};
+use super::load::Script;
+use super::script::{Surroundings, closure};
+use super::secrets::Secrets;
+use super::state::StateStore;
+use bench::Worlds;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// How one test went.
+#[derive(Debug, Clone)]
+pub struct TestOutcome {
+    pub file: PathBuf,
+    pub policy: String,
+    pub name: String,
+    /// Why it failed, where.
+    pub failure: Option<LoadError>,
+}
+
+/// Runs all tests of all scripts. Fails when a script cannot be loaded.
+pub fn run(scripts: &[Script], secrets: &Secrets) -> Result<Vec<TestOutcome>, Vec<LoadError>> {
+    let policies = Policies::new(super::generation::Shared::new(Settings {
+        secrets: secrets.clone(),
+        ..Settings::default()
+    }));
+    let generation = policies.load(scripts)?;
+    let mut outcomes = Vec::new();
+    for policy in &generation.policies {
+        for test in &policy.tests {
+            let worlds = Rc::new(Worlds::new(&policy.info, secrets.clone()));
+            let around = Surroundings { state: StateStore::new(worlds.clock()), secrets: secrets.clone() };
+            let result =
+                closure::with_thread(|thread| thread.test(&policy.info, &test.name, &around, worlds));
+            outcomes.push(TestOutcome {
+                file: policy.info.file.clone(),
+                policy: policy.info.name.clone(),
+                name: test.name.clone(),
+                failure: result.err(),
+            });
+        }
+    }
+    Ok(outcomes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// The failures of a policy's tests, by name.
+    pub(super) fn failures(text: &str) -> Vec<(String, String)> {
+        let script = Script { file: "p.rhai".into(), text: Arc::from(text) };
+        let outcomes = run(&[script], &Secrets::made_up()).unwrap_or_else(|errors| panic!("{}", errors[0]));
+        assert!(!outcomes.is_empty());
+        outcomes.into_iter().filter_map(|o| o.failure.map(|f| (o.name, f.message))).collect()
+    }
+
+    fn passes(text: &str) {
+        let failed = failures(text);
+        assert!(failed.is_empty(), "{failed:?}");
+    }
+
+    /// Every policy here must have tests that fail once its rules are taken away.
+    fn passes_and_matters(rules: &str, tests: &str) {
+        passes(&format!("{rules}\n{tests}"));
+        let without = failures(tests);
+        assert!(!without.is_empty(), "these tests pass without the rules:\n{tests}");
+    }
+
+    #[test]
+    fn masks_are_seen_by_those_they_are_for() {
+        passes_and_matters(
+            r#"on_fetch("customers").principal("User:analytics-*").mask("$.email", "email").remove_header("x-*");"#,
+            r#"test("analytics", || {
+                let seen = fetched("customers", `{"email":"ada@example.com"}`,
+                    #{ principal: "User:analytics-1", headers: #{ "x-a": "1", y: "2" }, key: "k" });
+                expect(seen.value("$.email")).to_equal("a**@example.com");
+                expect(seen.header("x-a")).to_equal(());
+                expect(seen.header("y")).to_equal("2");
+                expect(seen.key()).to_equal("k");
+            });
+            test("others", || {
+                let seen = fetched("customers", `{"email":"ada@example.com"}`, #{ principal: "User:shop" });
+                expect(seen.value("$.email")).to_equal("ada@example.com");
+                expect(fetched("else", "x", #{ principal: "User:analytics-1" })).to_pass();
+            });"#,
+        );
+    }
+
+    #[test]
+    fn access_is_decided() {
+        passes_and_matters(
+            r#"default_deny();
+            on_access("Write").topic("orders").principal("User:shop").allow();
+            on_access("Read").group("billing").principal("User:shop").allow();
+            on_access("*").topic("orders").principal("User:mallory").deny();"#,
+            r#"test("writes", || {
+                expect(produced("orders", "x", #{ principal: "User:shop" })).to_pass();
+                expect(produced("orders", "x", #{ principal: "User:mallory" })).to_be_denied();
+                expect(produced("orders", "x", #{ principal: "User:eve" })).to_fail_with("TOPIC_AUTHORIZATION_FAILED");
+                expect(fetched("orders", "x", #{ principal: "User:shop" })).to_be_denied();
+                expect(requested("Metadata", #{ principal: "User:shop", topic: "orders" })).to_pass();
+                expect(requested("JoinGroup", #{ principal: "User:shop", group: "billing" })).to_pass();
+                expect(requested("JoinGroup", #{ principal: "User:shop", group: "other" })).to_fail_with("GROUP_AUTHORIZATION_FAILED");
+                expect(requested("CreateTopics", #{ principal: "User:shop", topic: "new" })).to_be_denied();
+            });"#,
+        );
+    }
+
+    #[test]
+    fn faults_are_seen() {
+        for (rule, expectation) in [
+            (
+                r#"on_produce("t").fail("NOT_LEADER_OR_FOLLOWER");"#,
+                r#"to_fail_with("NOT_LEADER_OR_FOLLOWER")"#,
+            ),
+            (r#"on_produce("t").fail_after("REQUEST_TIMED_OUT");"#, r#"to_fail_with("REQUEST_TIMED_OUT")"#),
+            (r#"on_produce("t").lose_request();"#, "to_be_lost()"),
+            (r#"on_produce("t").lose_response();"#, "to_be_lost()"),
+            (r#"on_produce("t").disconnect();"#, "to_be_closed()"),
+            (r#"on_produce("t").reset();"#, "to_be_closed()"),
+            (r#"on_produce("t").delay("200ms");"#, r#"to_be_delayed_by("200ms", "200ms")"#),
+        ] {
+            let test = format!("test(\"a\", || {{ expect(produced(\"t\", \"x\")).{expectation}; }});");
+            passes_and_matters(rule, &test);
+            let on_fetch = rule.replace("on_produce", "on_fetch");
+            passes_and_matters(&on_fetch, &test.replace("produced", "fetched"));
+            let on_request = rule.replace("on_produce(\"t\")", "on_request(\"Heartbeat\").group(\"g\")");
+            let test = test.replace("produced(\"t\", \"x\")", "requested(\"Heartbeat\", #{ group: \"g\" })");
+            passes_and_matters(&on_request, &test);
+        }
+        for rule in ["on_connect().reset();", "on_connect().disconnect();", "on_connect().deny();"] {
+            passes_and_matters(rule, "test(\"a\", || { expect(connected()).to_be_closed(); });");
+        }
+        passes_and_matters(
+            "on_connect().from_ip(\"10.0.0.0/8\").delay(\"1s\");",
+            r#"test("a", || {
+                expect(connected(#{ ip: "10.1.2.3" })).to_be_delayed_by("1s", "1s");
+                expect(connected(#{ ip: "11.1.2.3" })).to_pass();
+            });"#,
+        );
+    }
+
+    #[test]
+    fn times_seeds_and_the_clock() {
+        passes_and_matters(
+            r#"on_produce("t").chance(0.1).fail("UNKNOWN_SERVER_ERROR");
+               on_produce("u").every(10).lose_response();
+               on_produce("w").during("10s", "20s").fail("UNKNOWN_SERVER_ERROR");"#,
+            r#"test("many", || {
+                let seen = produced("t", "x", #{ times: 1000, seed: 7 });
+                if seen.failed < 60 || seen.failed > 140 { throw `${seen.failed} failed`; }
+                expect(seen.passed + seen.failed).to_equal(1000);
+                expect(produced("t", "x", #{ times: 1000, seed: 8 }).failed == seen.failed).to_equal(false);
+                expect(produced("u", "x", #{ times: 100 }).lost).to_equal(10);
+            });
+            test("during", || {
+                expect(produced("w", "x", #{ at: "9s" })).to_pass();
+                expect(produced("w", "x", #{ at: "10s" })).to_fail_with("UNKNOWN_SERVER_ERROR");
+                expect(produced("w", "x", #{ at: "20s" })).to_pass();
+            });"#,
+        );
+    }
+
+    #[test]
+    fn windows_count_through_tests() {
+        passes_and_matters(
+            r#"let failures = window("failures", "60s");
+            on_produce("attempts").each(|cx, record| {
+                let user = record.value("$.user");
+                if failures.count(user) >= 5 { return cx.deny("too many failed attempts"); }
+                if record.value("$.status") == "failed" { failures.add(user); }
+            });"#,
+            r#"test("five and no more", || {
+                let failed = `{"user":"ada","status":"failed"}`;
+                for n in 0..5 { expect(produced("attempts", failed)).to_pass(); }
+                let sixth = produced("attempts", failed);
+                expect(sixth).to_be_denied();
+                expect(sixth).to_fail_with("INVALID_RECORD");
+                expect(sixth.message).to_equal("too many failed attempts");
+                expect(produced("attempts", `{"user":"bob","status":"failed"}`)).to_pass();
+                expect(produced("attempts", failed, #{ at: "62s" })).to_pass();
+            });"#,
+        );
+    }
+
+    #[test]
+    fn a_failed_expectation_says_where_and_what() {
+        let text = "test(\"a\", || {\n  expect(produced(\"t\", \"x\")).to_be_denied();\n});";
+        let script = Script { file: "p.rhai".into(), text: Arc::from(text) };
+        let outcomes = run(&[script], &Secrets::made_up()).unwrap();
+        let failure = outcomes[0].failure.as_ref().unwrap();
+        assert_eq!((failure.line, failure.message.as_str()), (2, "expected a refusal, but it passed"));
+        for (body, says) in [
+            ("expect(1).to_equal(2);", "expected 2, got 1"),
+            ("expect(produced(\"t\", \"x\")).to_be_lost();", "expected no answer, but it passed"),
+            (
+                "expect(produced(\"t\", \"x\")).to_fail_with(\"NOT_COORDINATOR\");",
+                "the error NOT_COORDINATOR",
+            ),
+            ("expect(5).to_pass();", "wants what produced"),
+            ("produced(\"t\", \"x\", #{ princpal: \"a\" });", "did you mean \"principal\"?"),
+            ("requested(\"group\");", "is a class"),
+            ("on_produce().deny();", "not into a closure"),
+            ("loop {}", "too many operations"),
+        ] {
+            let failed = failures(&format!("test(\"a\", || {{ {body} }});"));
+            assert!(failed[0].1.contains(says), "{body}: {failed:?}");
+        }
+    }
+
+    #[test]
+    fn every_api_can_be_requested() {
+        for api in crate::wire::table::APIS {
+            let name = api.name;
+            let rule = format!("on_request(\"{name}\").delay(\"1s\");");
+            let test = format!(
+                "test(\"a\", || {{ expect(requested(\"{name}\", #{{ topic: \"t\", group: \"g\" }})).to_be_delayed_by(\"1s\", \"1s\"); }});"
+            );
+            passes(&format!("{rule}\n{test}"));
+        }
+    }
+}
