@@ -1,6 +1,7 @@
 //! The door of the room.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct Broker {
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) groups: Arc<Groups>,
     pub(super) fetch_sessions: FetchSessions,
+    /// Taken from the store and not given away yet.
+    producer_ids: Mutex<Range<i64>>,
     /// Topics being created because somebody asked about them.
     auto_creating: Mutex<HashSet<Str>>,
 }
@@ -41,6 +44,7 @@ impl Broker {
             clock,
             catalogue,
             groups,
+            producer_ids: Mutex::new(0..0),
             auto_creating: Mutex::default(),
         }))
     }
@@ -79,6 +83,17 @@ impl Broker {
 
     pub(super) fn auto_creating(&self) -> MutexGuard<'_, HashSet<Str>> {
         self.auto_creating.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A producer id, if one is at hand.
+    pub(super) fn next_producer_id(&self) -> Option<i64> {
+        // Who holds the lock may be waiting for the disk.
+        self.producer_ids.try_lock().ok()?.next()
+    }
+
+    /// May be held over a disk operation: only where blocking is allowed.
+    pub(super) fn producer_ids(&self) -> MutexGuard<'_, Range<i64>> {
+        self.producer_ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn settings(&self) -> Arc<Settings> {

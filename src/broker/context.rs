@@ -43,11 +43,6 @@ impl Reply {
     pub fn later(response: impl Future<Output = Response> + Send + 'static) -> Reply {
         Reply::Later { response: Box::pin(async move { Some(response.await) }), barrier: false }
     }
-
-    /// An answer whose effects are yet to come: later requests of the session wait for it.
-    pub fn barrier(response: impl Future<Output = Response> + Send + 'static) -> Reply {
-        Reply::Later { response: Box::pin(async move { Some(response.await) }), barrier: true }
-    }
 }
 
 impl fmt::Debug for Reply {

@@ -36,6 +36,7 @@ macro_rules! routes {
 }
 
 routes! {
+    // 0 to 2 were removed and are refused: the answer to the advertisement is what old librdkafka looks at.
     Produce 0..=13 => api::produce::handle;
     Fetch 4..=18 => api::fetch::handle;
     ListOffsets 1..=11 => api::list_offsets::handle;
@@ -49,10 +50,21 @@ routes! {
     SyncGroup 0..=5 => groups;
     DescribeGroups 0..=6 => groups;
     ListGroups 0..=5 => groups;
+    SaslHandshake 0..=1 => api::sasl::handshake;
     ApiVersions 0..=5 => api::api_versions::handle;
     CreateTopics 2..=7 => api::create_topics::handle;
+    DeleteTopics 1..=6 => api::delete_topics::handle;
+    DeleteRecords 0..=2 => api::delete_records::handle;
+    InitProducerId 0..=5 => api::init_producer_id::handle;
+    OffsetForLeaderEpoch 2..=4 => api::offset_for_leader_epoch::handle;
+    DescribeConfigs 1..=4 => api::describe_configs::handle;
+    SaslAuthenticate 0..=2 => api::sasl::authenticate;
+    CreatePartitions 0..=3 => api::create_partitions::handle;
     DeleteGroups 0..=3 => groups;
+    IncrementalAlterConfigs 0..=1 => api::incremental_alter_configs::handle;
     OffsetDelete 0..=0 => groups;
+    DescribeCluster 0..=2 => api::describe_cluster::handle;
+    DescribeTopicPartitions 0..=0 => api::describe_topic_partitions::handle;
 }
 
 /// All that is about groups has one door of its own.

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::broker::broker::{Broker, blocking};
+use super::change;
+use crate::broker::broker::Broker;
 use crate::broker::catalogue::NewTopic;
 use crate::broker::config::topic::{TOPIC_CONFIGS, check, describe};
 use crate::broker::topic::check_name;
@@ -15,21 +16,11 @@ use crate::wire::api::create_topics::{
 use crate::wire::{ErrorCode, Str, Uuid};
 
 /// Kafka's limit for one request.
-const MAX_PARTITIONS_PER_REQUEST: i64 = 10_000;
+pub(super) const MAX_PARTITIONS_PER_REQUEST: i64 = 10_000;
 
 pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo, request: Request) -> Reply {
     let broker = Arc::clone(broker);
-    Reply::barrier(async move {
-        let topics: Vec<Str> = request.topics.iter().map(|topic| topic.name.clone()).collect();
-        let topics = match blocking(move || create(&broker, request)).await {
-            Ok(results) => results,
-            Err(error) => {
-                let error = ApiError::new(ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string());
-                topics.into_iter().map(|name| failed(name, error.clone())).collect()
-            }
-        };
-        to.response(Response { topics, ..Default::default() })
-    })
+    change(to, request, move |request| Response { topics: create(&broker, request), ..Default::default() })
 }
 
 fn create(broker: &Broker, request: Request) -> Vec<CreatableTopicResult> {

@@ -2,12 +2,20 @@
 
 pub(super) mod api_versions;
 mod batch;
+pub(super) mod create_partitions;
 pub(super) mod create_topics;
 pub(super) mod delete_groups;
+pub(super) mod delete_records;
+pub(super) mod delete_topics;
+pub(super) mod describe_cluster;
+pub(super) mod describe_configs;
 pub(super) mod describe_groups;
+pub(super) mod describe_topic_partitions;
 pub(super) mod fetch;
 pub(super) mod find_coordinator;
 pub(super) mod heartbeat;
+pub(super) mod incremental_alter_configs;
+pub(super) mod init_producer_id;
 pub(super) mod join_group;
 pub(super) mod leave_group;
 pub(super) mod list_groups;
@@ -16,8 +24,14 @@ pub(super) mod metadata;
 pub(super) mod offset_commit;
 pub(super) mod offset_delete;
 pub(super) mod offset_fetch;
+pub(super) mod offset_for_leader_epoch;
 pub(super) mod produce;
+pub(super) mod sasl;
 pub(super) mod sync_group;
+
+use super::broker::blocking;
+use super::{Reply, ReplyTo};
+use crate::wire::{ErrorCode, RequestBody, ResponseBody};
 
 /// What may be done to a topic, as bits of Kafka's operations: read, write, create, delete, alter, describe, describe and
 /// alter configs. Without an authoriser of its own the broker says: everything.
@@ -26,3 +40,27 @@ const TOPIC_OPERATIONS: i32 = 3576;
 const CLUSTER_OPERATIONS: i32 = 8096;
 /// In place of operations nobody asked about.
 const NOT_ASKED: i32 = i32::MIN;
+
+/// Kafka's types of resources that have configs.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// A change of the catalogue: done where blocking is allowed, and before the session's next request.
+fn change<Q, R>(to: ReplyTo, request: Q, work: impl FnOnce(Q) -> R + Send + 'static) -> Reply
+where
+    Q: Clone + Into<RequestBody> + Send + 'static,
+    R: Into<ResponseBody> + Send + 'static,
+{
+    let response = async move {
+        let asked = request.clone();
+        match blocking(move || work(request)).await {
+            Ok(body) => Some(to.response(body)),
+            Err(error) => {
+                tracing::error!(%error, api = %to.api, "a change of the catalogue did not end");
+                let body = asked.into().answer(to.version, ErrorCode::UNKNOWN_SERVER_ERROR);
+                body.map(|body| to.response(body))
+            }
+        }
+    };
+    Reply::Later { response: Box::pin(response), barrier: true }
+}
