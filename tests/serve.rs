@@ -216,6 +216,13 @@ fn a_folder_that_cannot_be_used_is_named() {
 }
 
 #[test]
+fn a_setting_the_broker_does_not_have_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("tollgate.toml"), "[broker]\n\"log.rol.ms\" = 5\n").unwrap();
+    assert_fails(&run(dir.path(), &[]), 2, "log.rol.ms");
+}
+
+#[test]
 fn users_that_are_added_while_it_runs_are_taken() {
     let dir = tempfile::tempdir().unwrap();
     let add = |name: &str| {

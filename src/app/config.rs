@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::settings::Settings;
 use super::values::{Address, Limit, LogFormat, OptionalPath, Size, Span, Text};
+use crate::broker::config::ServerConfigs;
 use crate::gateway::Limits;
 use crate::security::Mechanism;
 use crate::storage::StorageConfig;
@@ -309,6 +310,12 @@ fn properties(settings: &Settings) -> Result<BTreeMap<String, String>, Failure> 
         let bytes = retention.map_or("-1".to_owned(), |size| size.0.to_string());
         properties.insert("log.retention.bytes".into(), bytes);
     }
+    let mut checked = ServerConfigs::default();
+    for (name, value) in &properties {
+        checked
+            .set_static(name, value)
+            .map_err(|problem| Failure::usage(format!("broker setting `{name}` {problem}")))?;
+    }
     Ok(properties)
 }
 
@@ -396,11 +403,9 @@ mod tests {
         let (told, mut held) = (config(&file).unwrap(), config("").unwrap());
         for (name, value) in &told.broker.properties {
             let default = match name.as_str() {
-                "num.partitions" => "1",
-                "auto.create.topics.enable" => "true",
+                // Kafka's default stands in hours there, and is a week.
                 "log.retention.ms" => "604800000",
-                "log.retention.bytes" => "-1",
-                other => panic!("{other}"),
+                name => crate::broker::config::server::definition(name).unwrap().default.unwrap(),
             };
             assert_eq!(value, default);
         }
@@ -422,6 +427,9 @@ mod tests {
                 "`request_memory` (10MiB) must hold at least one request of `max_frame_bytes` (100MiB)",
             ),
             ("cluster_id = \"\"", "`cluster_id` must be"),
+            ("[broker]\n\"log.rol.ms\" = 5", "broker setting `log.rol.ms` is not a setting of this broker"),
+            ("[broker]\n\"log.roll.ms\" = \"soon\"", "broker setting `log.roll.ms` "),
+            ("[broker]\n\"node.id\" = 7", "broker setting `node.id` cannot be set"),
             ("listener = []", "there is no listener"),
             (
                 "listen = \"h:1\"\n[[listener]]\nname = \"a\"\naddress = \"h:2\"",

@@ -1,5 +1,6 @@
 //! What the admin address shows of the other rooms, in its own shapes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,7 +8,9 @@ use std::time::Duration;
 use crate::admin::collect::{GroupPosition, LagSource, PartitionPosition};
 use crate::admin::{SessionStatus, SessionsPage, SessionsView};
 use crate::broker::Broker;
+use crate::broker::topic::Topic;
 use crate::gateway::registry::{Registry, SessionInfo};
+use crate::wire::Str;
 
 /// The gateway's sessions.
 pub struct Sessions(pub Arc<Registry>);
@@ -44,12 +47,37 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What one scrape looks at, at most. What is beyond is missing from its answer.
+const MAX_GROUPS: usize = 100_000;
+const MAX_OFFSETS: usize = 500_000;
+
 /// The broker's partitions, and how far its groups are.
 pub struct Lag(pub Arc<Broker>);
 
 impl LagSource for Lag {
     fn groups(&self) -> Vec<GroupPosition> {
-        Vec::new()
+        // By topic: many groups read the same few.
+        let mut watermarks: HashMap<Str, Option<Arc<Topic>>> = HashMap::new();
+        let mut positions = Vec::new();
+        for group in self.0.groups().view(MAX_GROUPS, MAX_OFFSETS) {
+            let name: Arc<str> = Arc::from(&*group.group_id);
+            for committed in group.offsets {
+                let topic = watermarks
+                    .entry(committed.topic.clone())
+                    .or_insert_with(|| self.0.catalogue().topic(&committed.topic));
+                let partition = topic.as_ref().and_then(|topic| topic.partition(committed.partition));
+                // A commit for a partition that is gone is behind nothing.
+                let Some(partition) = partition else { continue };
+                positions.push(GroupPosition {
+                    group: name.clone(),
+                    topic: Arc::from(&*committed.topic),
+                    partition: committed.partition,
+                    committed: committed.offset,
+                    high_watermark: partition.log().high_watermark(),
+                });
+            }
+        }
+        positions
     }
 
     fn partitions(&self) -> Vec<PartitionPosition> {

@@ -96,6 +96,10 @@ impl Broker {
         self.producer_ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub fn groups(&self) -> &Arc<Groups> {
+        &self.groups
+    }
+
     pub fn settings(&self) -> Arc<Settings> {
         self.catalogue.settings()
     }
