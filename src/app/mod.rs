@@ -10,6 +10,7 @@ mod embedded;
 pub mod failure;
 mod logging;
 mod password;
+mod policies;
 pub mod ready;
 mod rotate;
 mod serve;

@@ -13,13 +13,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::config::{Config, Listener as ListenerSetting};
 use super::embedded::Embedded;
 use super::failure::Failure;
+use super::policies::{RuleCollector, Shown};
 use super::ready::Ready;
 use super::shutdown::Shutdown;
 use super::values::Address;
 use super::views::{Lag, Sessions};
-use super::{descriptors, users};
+use super::{descriptors, policies, users};
 use crate::admin::collect::LagCollector;
-use crate::admin::{self, AdminHandles, PoliciesStatus, PoliciesView, ProcessCollector};
+use crate::admin::{self, AdminHandles, ProcessCollector};
 use crate::broker::{Broker, BrokerConfig, BrokerError, Clock};
 use crate::gateway::metrics::Metrics;
 use crate::gateway::{Gateway, Listener, ListenerConfig, SaslConfig};
@@ -67,7 +68,11 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
     let broker = open_broker(&config).await?;
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry).map_err(metrics_failed)?;
-    let gateway = Gateway::new(config.limits.clone(), metrics, Arc::new(Embedded(broker.clone())));
+    let (policies, watcher) = policies::open(&config, &broker)?;
+    let rules = RuleCollector::new(policies.clone()).map_err(metrics_failed)?;
+    registry.register(Box::new(rules)).map_err(metrics_failed)?;
+    let upstream = Arc::new(Embedded(broker.clone()));
+    let gateway = Gateway::new(config.limits.clone(), metrics, upstream, policies.clone());
     let lag = LagCollector::new(Arc::new(Lag(broker.clone())), METRIC_SERIES).map_err(metrics_failed)?;
     registry.register(Box::new(lag)).map_err(metrics_failed)?;
     let process = ProcessCollector::new().map_err(metrics_failed)?;
@@ -78,7 +83,7 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
     let admin = admin_listener.map(|listener| {
         let handles = AdminHandles {
             registry,
-            policies: Arc::new(NoPolicies),
+            policies: Arc::new(Shown(policies)),
             sessions: Arc::new(Sessions(gateway.registry.clone())),
             readiness: ready.clone(),
         };
@@ -100,6 +105,11 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
     }
     tracing::info!(folder = %config.data.display(), flush = %config.storage.flush, "data");
     let refresh = authenticator.map(refresh_users);
+    let (watch_stop, watch_stopped) = Shutdown::new();
+    let watching = watcher.map(|watcher| {
+        let mut stopped = watch_stopped.clone();
+        tokio::spawn(watcher.run(async move { stopped.requested().await }))
+    });
     ready.set_ready();
     tracing::info!(after_ms = millis(started.elapsed()), "ready");
 
@@ -108,6 +118,10 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
         ended = serving.join_next() => Some(ended),
     };
     ready.set_draining();
+    drop(watch_stop);
+    if let Some(watching) = watching {
+        let _ = watching.await;
+    }
     gateway.stop();
     while serving.join_next().await.is_some() {}
     if let Some(refresh) = refresh {
@@ -257,13 +271,4 @@ fn metrics_failed(error: prometheus::Error) -> Failure {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// No policies are in force.
-struct NoPolicies;
-
-impl PoliciesView for NoPolicies {
-    fn policies(&self) -> PoliciesStatus {
-        PoliciesStatus::default()
-    }
 }

@@ -4,6 +4,7 @@ use super::{
     auth::SaslConfig, budget::Budget, end::EndCause, limits::Limits, metrics::Metrics, registry::Registry,
     session, upstream::Upstream,
 };
+use crate::policy::generation::Policies;
 use crate::wire::Str;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -19,13 +20,19 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub registry: Arc<Registry>,
     pub upstream: Arc<dyn Upstream>,
+    pub policies: Arc<Policies>,
     pub(super) request_memory: Arc<Budget>,
     pub(super) held: Arc<Budget>,
     stop: watch::Sender<bool>,
 }
 
 impl Gateway {
-    pub fn new(limits: Limits, metrics: Arc<Metrics>, upstream: Arc<dyn Upstream>) -> Arc<Gateway> {
+    pub fn new(
+        limits: Limits,
+        metrics: Arc<Metrics>,
+        upstream: Arc<dyn Upstream>,
+        policies: Arc<Policies>,
+    ) -> Arc<Gateway> {
         Arc::new(Gateway {
             registry: Registry::new(&limits),
             request_memory: Budget::new(limits.request_memory_bytes),
@@ -33,6 +40,7 @@ impl Gateway {
             limits,
             metrics,
             upstream,
+            policies,
             stop: watch::Sender::new(false),
         })
     }

@@ -9,6 +9,12 @@ use super::{
     registry::SessionInfo,
     upstream::{Caller, Submitted},
 };
+use crate::policy::{
+    evaluate::{self, ExchangeContext},
+    generation::Who,
+    plan::{Plan, PlanSlot},
+    verdict::{End, Interest, Lose, Outcome, Verdict},
+};
 use crate::wire::{
     ApiKey, ErrorCode, Payload, Piece, Request, RequestBody, Response, ResponseBody, Str, WireError,
     api::Answer,
@@ -36,8 +42,26 @@ pub(super) struct Exchange {
     /// Memory of the request's frame.
     share: Option<Share>,
     release_at: Option<Instant>,
+    decided: Option<Box<Decided>>,
     /// Nothing is sent for it: an exchange before it was lost.
     silent: bool,
+}
+
+/// What the rules decided about the request, for the response stage.
+struct Decided {
+    plan: Arc<Plan>,
+    who: Arc<Who>,
+    session: u64,
+    /// As the client sent it.
+    original: Request,
+    verdict: Verdict,
+    answers: Vec<Option<Answer>>,
+}
+
+impl Decided {
+    fn cx(&self) -> ExchangeContext<'_> {
+        ExchangeContext { who: &self.who, session: self.session }
+    }
 }
 
 impl Exchange {
@@ -48,6 +72,7 @@ impl Exchange {
             raw: None,
             share: None,
             release_at: None,
+            decided: None,
             silent: false,
         }
     }
@@ -86,29 +111,168 @@ const SILENT: u8 = 2;
 pub(super) struct Pipeline {
     gateway: Arc<Gateway>,
     silence: AtomicU8,
+    speaker: Mutex<Option<Speaker>>,
+}
+
+/// Who spoke last, in the policies' terms, and the plan that holds for them.
+struct Speaker {
+    caller: Arc<Caller>,
+    who: Arc<Who>,
+    slot: PlanSlot,
 }
 
 impl Pipeline {
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Pipeline { gateway, silence: AtomicU8::new(SPEAKING) }
+        Pipeline { gateway, silence: AtomicU8::new(SPEAKING), speaker: Mutex::new(None) }
     }
 
+    /// Asks the rules about a new connection. None: it is welcome. Otherwise how it ends, or what it waits first.
     pub fn connect(
-        _gateway: &Gateway,
-        _listener: &Listener,
-        _info: &SessionInfo,
+        gateway: &Gateway,
+        listener: &Listener,
+        info: &SessionInfo,
     ) -> Option<(Option<Closing>, Option<Duration>)> {
-        None
+        let verdict = {
+            let current = gateway.policies.current();
+            evaluate::on_connect(&current, &listener.name, info.remote.ip(), info.id)?
+        };
+        let end = match verdict.end {
+            _ if verdict.deny => Some(Closing::Close(EndCause::PolicyDisconnect)),
+            Some(End::Disconnect) => Some(Closing::Close(EndCause::PolicyDisconnect)),
+            Some(End::Reset) => Some(Closing::Reset(EndCause::PolicyReset)),
+            None => None,
+        };
+        Some((end, Some(verdict.delay).filter(|d| !d.is_zero())))
+    }
+
+    /// The plan of this principal and client id under the rules in force now.
+    fn plan(&self, caller: &Arc<Caller>) -> (Arc<Plan>, Arc<Who>) {
+        let mut speaker = self.speaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let speaker = match &mut *speaker {
+            Some(known) if Arc::ptr_eq(&known.caller, caller) => known,
+            other => other.insert(Speaker {
+                caller: caller.clone(),
+                who: Arc::new(Who {
+                    principal: (*caller.principal).into(),
+                    client_id: caller.client_id.as_deref().unwrap_or("").into(),
+                    listener: (*caller.listener).into(),
+                    remote_ip: caller.remote,
+                }),
+                slot: PlanSlot::default(),
+            }),
+        };
+        let plan = speaker.slot.plan(&self.gateway.policies, &speaker.who).clone();
+        (plan, speaker.who.clone())
     }
 
     /// The request stage.
-    pub fn request(&self, caller: &Arc<Caller>, request: Request, mut exchange: Exchange) -> Taken {
+    pub fn request(&self, caller: &Arc<Caller>, mut request: Request, mut exchange: Exchange) -> Taken {
         let silence = self.silence.load(Relaxed);
         if silence == SILENT {
             return Taken::Nothing;
         }
         exchange.silent = silence == SILENT_EXECUTING;
+        let (plan, who) = self.plan(caller);
+        let interest = plan.request_interest(request.api());
+        if interest.max(plan.response_interest(request.api())) == Interest::Nothing {
+            return self.submit(caller, request, exchange);
+        }
+        let original = match interest {
+            Interest::Nothing | Interest::Head => None,
+            Interest::Parts | Interest::Records => match request.body() {
+                Ok(_) => Some(request.clone()),
+                Err(error) => return Taken::Malformed(error),
+            },
+        };
+        let cx = ExchangeContext { who: &who, session: caller.session };
+        let verdict = plan.on_request(&cx, &mut request);
+        exchange.release_at = (!verdict.delay.is_zero()).then(|| exchange.started + verdict.delay);
+        match verdict.end {
+            Some(End::Disconnect) => return Taken::End(Closing::Close(EndCause::PolicyDisconnect)),
+            Some(End::Reset) => return Taken::End(Closing::Reset(EndCause::PolicyReset)),
+            None => {}
+        }
+        match verdict.lose {
+            Some(Lose::Request) => {
+                self.silence.store(SILENT, Relaxed);
+                return self.fall_silent(exchange);
+            }
+            Some(Lose::Response) => {
+                self.silence.store(SILENT_EXECUTING, Relaxed);
+                exchange.silent = true;
+            }
+            None => {}
+        }
+        let original = match original {
+            Some(original) => original,
+            None if verdict.is_pass() && verdict.response == Interest::Nothing => {
+                return self.submit(caller, request, exchange);
+            }
+            None => request.clone(),
+        };
+        {
+            let session = caller.session;
+            let decided = Decided { plan, who, session, original, verdict, answers: Vec::new() };
+            self.carry_out(caller, request, exchange, decided)
+        }
+    }
+
+    /// The reader's next requests are dropped; the writer stops after what is owed.
+    fn fall_silent(&self, exchange: Exchange) -> Taken {
+        Taken::Go(Waiting { exchange, answered: Answered::End(Closing::Silence) })
+    }
+
+    /// Answers what was decided here and submits the rest.
+    fn carry_out(
+        &self,
+        caller: &Arc<Caller>,
+        mut request: Request,
+        mut exchange: Exchange,
+        mut decided: Decided,
+    ) -> Taken {
+        if let Some(code) = decided.verdict.whole {
+            return match answer_whole(&mut decided.original, code) {
+                Ok(Some(response)) => self.answered_here(exchange, decided, response),
+                Ok(None) => Taken::End(Closing::Close(EndCause::NoPlaceForError)),
+                Err(error) => Taken::Malformed(error),
+            };
+        }
+        if decided.verdict.parts.iter().any(|p| !p.is_forward()) {
+            decided.answers = decided.verdict.parts.iter().map(answer_of).collect();
+            let keep: Vec<bool> = decided.answers.iter().map(Option::is_none).collect();
+            let none_left = !keep.contains(&true);
+            let body = match request.body_mut() {
+                Ok(body) => body,
+                Err(error) => return Taken::Malformed(error),
+            };
+            if none_left && !body.forward_empty() {
+                return match merged(&mut decided, None) {
+                    Ok(Some(response)) if !expects_none(&decided.original) => {
+                        self.answered_here(exchange, decided, response)
+                    }
+                    Ok(_) => Taken::End(Closing::Close(EndCause::NoPlaceForError)),
+                    Err(error) => Taken::Malformed(error),
+                };
+            }
+            body.keep(&keep);
+        }
+        if request.api() == ApiKey::Fetch
+            && (decided.verdict.sessionless || decided.verdict.response >= Interest::Records)
+            && let Err(taken) = name_every_partition(&mut request, &decided)
+        {
+            return match taken {
+                Ok(response) => self.answered_here(exchange, decided, response),
+                Err(error) => Taken::Malformed(error),
+            };
+        }
+        exchange.decided = Some(Box::new(decided));
         self.submit(caller, request, exchange)
+    }
+
+    fn answered_here(&self, mut exchange: Exchange, decided: Decided, response: Response) -> Taken {
+        // Chaos rules on responses may still meet it; nothing is left to merge.
+        exchange.decided = Some(Box::new(Decided { answers: Vec::new(), ..decided }));
+        Taken::Go(Waiting { exchange, answered: Answered::Now(Some(response)) })
     }
 
     fn submit(&self, caller: &Arc<Caller>, request: Request, mut exchange: Exchange) -> Taken {
@@ -174,6 +338,43 @@ impl Pipeline {
         due: &mut Due<Exchange>,
     ) -> Result<(), Closing> {
         let unsayable = Closing::Close(EndCause::NoPlaceForError);
+        let mut response = response;
+        if let Some(decided) = &mut exchange.decided {
+            let failed = decided.verdict.after_whole.is_some() || !decided.verdict.after.is_empty();
+            if response.is_none() && (failed || decided.answers.iter().any(Option::is_some)) {
+                // An acks=0 produce that went wrong: Kafka closes, so do we.
+                return Err(unsayable);
+            }
+            if let Some(said) = response.take() {
+                let mut said = self.merge(decided, said).map_err(|_| unsayable)?;
+                if decided.verdict.response >= Interest::Records {
+                    exchange.share =
+                        Some(bring_to_memory(&mut said, &self.gateway.held).await.map_err(Closing::Close)?);
+                }
+                if decided.verdict.response > Interest::Nothing {
+                    let verdict = decided.plan.on_response(
+                        &decided.cx(),
+                        &decided.original,
+                        &decided.verdict,
+                        &mut said,
+                    );
+                    if !verdict.delay.is_zero() {
+                        let from = due.release_at.unwrap_or_else(Instant::now);
+                        due.release_at = Some(from + verdict.delay);
+                    }
+                    match verdict.end {
+                        Some(End::Disconnect) => return Err(Closing::Close(EndCause::PolicyDisconnect)),
+                        Some(End::Reset) => return Err(Closing::Reset(EndCause::PolicyReset)),
+                        None => {}
+                    }
+                    if verdict.lose.is_some() {
+                        self.silence.store(SILENT_EXECUTING, Relaxed);
+                        exchange.silent = true;
+                    }
+                }
+                response = Some(said);
+            }
+        }
         let Some(response) = response else { return Ok(()) };
         let api = response.api;
         response.body.errors(&mut |code| self.gateway.metrics.error(api, code));
@@ -183,4 +384,121 @@ impl Pipeline {
         })?;
         Ok(())
     }
+
+    /// Puts the parts answered here, and those that are to fail after their execution, into the upstream's reply.
+    fn merge(&self, decided: &mut Decided, said: Response) -> Result<Response, WireError> {
+        let mut said = said;
+        if decided.answers.iter().any(Option::is_some) {
+            said = merged(decided, Some(said))?.ok_or_else(|| no_place(decided.original.api()))?;
+        }
+        if let Some(code) = decided.verdict.after_whole {
+            said =
+                answer_whole(&mut decided.original, code)?.ok_or_else(|| no_place(decided.original.api()))?;
+        }
+        if !decided.verdict.after.is_empty() {
+            let version = decided.original.version();
+            let parts = decided.original.body()?.parts(version).len();
+            let mut answers = vec![None; parts];
+            for (part, code) in &decided.verdict.after {
+                if let Some(answer) = answers.get_mut(*part) {
+                    *answer = Some(Answer::from(*code));
+                }
+            }
+            if let Some(body) = decided.original.body()?.merge(version, &answers, Some(said.body)) {
+                said = Response::new(&decided.original, body);
+            } else {
+                return Err(no_place(decided.original.api()));
+            }
+        }
+        Ok(said)
+    }
+}
+
+fn no_place(api: ApiKey) -> WireError {
+    WireError {
+        message: api.name().unwrap_or(""),
+        version: -1,
+        field: "error_code",
+        offset: 0,
+        kind: crate::wire::WireErrorKind::UnexpectedNull,
+    }
+}
+
+fn answer_of(outcome: &Outcome) -> Option<Answer> {
+    match outcome {
+        Outcome::Forward => None,
+        Outcome::Answer { code, message, records } => Some(Answer {
+            code: *code,
+            message: message.as_deref().map(Str::from),
+            records: records.iter().map(|(index, why)| (*index, Str::from(why.as_str()))).collect(),
+        }),
+    }
+}
+
+/// The upstream's reply (or none) with the parts answered here in their places.
+fn merged(decided: &mut Decided, said: Option<Response>) -> Result<Option<Response>, WireError> {
+    let version = decided.original.version();
+    let body = decided.original.body()?.merge(version, &decided.answers, said.map(|s| s.body));
+    Ok(body.map(|body| Response::new(&decided.original, body)))
+}
+
+fn answer_whole(request: &mut Request, code: ErrorCode) -> Result<Option<Response>, WireError> {
+    if expects_none(request) {
+        return Ok(None);
+    }
+    request.answer(code)
+}
+
+/// A produce with acks=0 has no response, so no place for an error either.
+fn expects_none(request: &Request) -> bool {
+    matches!(request.decoded(), Ok(RequestBody::Produce(body)) if body.acks == 0)
+}
+
+/// Makes a fetch sessionless, so that every partition it is about is named in it (KIP-227), and asks for portions that can be
+/// held. An error carries the answer that sends the client back to a full fetch, or what was wrong.
+fn name_every_partition(request: &mut Request, decided: &Decided) -> Result<(), Result<Response, WireError>> {
+    let version = request.version();
+    let RequestBody::Fetch(fetch) = request.body_mut().map_err(Err)? else { return Ok(()) };
+    if version >= 7 {
+        if fetch.session_id != 0 && fetch.session_epoch > 0 {
+            let code = ErrorCode::FETCH_SESSION_ID_NOT_FOUND;
+            let mut original = decided.original.clone();
+            return match original.answer(code) {
+                Ok(Some(response)) => Err(Ok(response)),
+                Ok(None) => Err(Err(no_place(ApiKey::Fetch))),
+                Err(error) => Err(Err(error)),
+            };
+        }
+        fetch.session_id = 0;
+        fetch.session_epoch = -1;
+        fetch.forgotten_topics_data.clear();
+    }
+    if decided.verdict.response >= Interest::Records {
+        fetch.max_bytes = fetch.max_bytes.min(INSPECTED_FETCH_BYTES);
+    }
+    Ok(())
+}
+
+/// Reads record data that lies in files, off the async workers, within the budget of held bytes.
+async fn bring_to_memory(response: &mut Response, held: &Arc<Budget>) -> Result<Share, EndCause> {
+    let mut share = Share::new(held);
+    let ResponseBody::Fetch(fetch) = &mut response.body else { return Ok(share) };
+    for partition in fetch.responses.iter_mut().flat_map(|t| &mut t.partitions) {
+        if matches!(partition.records, Payload::Pieces(_)) {
+            let payload = std::mem::take(&mut partition.records);
+            share.grow(payload.len()).await;
+            let bytes = if payload.needs_reading() {
+                tokio::task::spawn_blocking(move || payload.to_bytes())
+                    .await
+                    .map_err(|_| EndCause::StorageRead)?
+            } else {
+                payload.to_bytes()
+            };
+            partition.records = Payload::Bytes(bytes.map_err(|error| {
+                tracing::error!(%error, "a record file could not be read");
+                EndCause::StorageRead
+            })?);
+        }
+    }
+    Ok(share)
 }

@@ -23,3 +23,4 @@ pub mod template;
 pub mod testing;
 pub mod trigger;
 pub mod verdict;
+pub mod watch;

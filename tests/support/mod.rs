@@ -15,6 +15,10 @@ use tokio::{
 use tollgate::gateway::{
     Caller, Gateway, Limits, Listener, ListenerConfig, Submitted, Upstream, metrics::Metrics,
 };
+use tollgate::policy::{
+    generation::{Policies, Settings, Shared},
+    load::Script,
+};
 use tollgate::wire::{
     ApiKey, Piece, Request, RequestBody, Response, ResponseBody, Str,
     api::{api_versions, fetch, heartbeat, produce},
@@ -97,9 +101,18 @@ pub struct Running {
 }
 
 pub async fn start(upstream: Arc<dyn Upstream>, limits: Limits) -> Running {
+    start_with(upstream, limits, &[]).await
+}
+
+/// With policies: file names and their texts.
+pub async fn start_with(upstream: Arc<dyn Upstream>, limits: Limits, scripts: &[(&str, &str)]) -> Running {
+    let scripts: Vec<Script> =
+        scripts.iter().map(|(file, text)| Script { file: file.into(), text: (*text).into() }).collect();
+    let policies = Policies::new(Shared::new(Settings::default()));
+    policies.load(&scripts).unwrap_or_else(|errors| panic!("{errors:?}"));
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry).unwrap();
-    let gateway = Gateway::new(limits, metrics, upstream);
+    let gateway = Gateway::new(limits, metrics, upstream, policies);
     let config = ListenerConfig {
         name: "test".into(),
         address: "127.0.0.1:0".parse().unwrap(),
