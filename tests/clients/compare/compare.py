@@ -3,8 +3,10 @@
 
     compare.py show HOST:PORT [SCENARIO...]
     compare.py diff HOST:PORT HOST:PORT [SCENARIO...]     exit 1 when they differ
+    compare.py record HOST:PORT                           for test_conformance.py: compare.py record ... > kafka-4.4.0.json
 
-Both want a fresh broker. What legitimately varies (ids, ports, times, member ids) is replaced by names first.
+All want a fresh broker. What legitimately varies (ids, ports, times, member ids, the wording of messages, the order of a
+hash map) is replaced by names, or sorted, first.
 """
 
 import difflib
@@ -65,10 +67,13 @@ class Ask:
 
     def stable(self, node, only, key=None):
         if isinstance(node, dict):
-            return {k: self.stable(v, only, k) for k, v in node.items()}
+            if "configSource" in node:
+                return config(node)
+            failed = node.get("errorCode")
+            return {k: self.stable(v, only, k) for k, v in node.items() if k != "throttleTimeMs" and not (failed and k in WORDING)}
         if isinstance(node, list):
             items = [n for n in node if only is None or not isinstance(n, dict) or n.get("name", only) == only]
-            return [self.stable(n, only, key) for n in items]
+            return sorted((self.stable(n, only, key) for n in items), key=identity)
         if key == "port" and str(node) == self.port:
             return "<port>"
         if key == "sessionId" and node:
@@ -82,34 +87,66 @@ class Ask:
         if isinstance(node, str):
             for made_up, name in self.names.items():
                 node = node.replace(made_up, name)
-            node = re.sub(r"timestamp \d{13}|time(stamp)? -?\d+ ms|\[\d{13}, \d{13}\]", "<time>", node)
         return node
 
 
-def transcript(bootstrap: str, wanted: list[str]) -> list[str]:
-    lines = []
+# What an error is called by its code; how it is put is each broker's own.
+WORDING = ("errorMessage", "recordErrors")
+IDENTITY = ("name", "topic", "groupId", "key", "apiKey", "resourceName", "topicId", "index", "partitionIndex", "partition", "memberId", "baseOffset")
+
+
+def config(entry: dict) -> str:
+    """A config entry on one line. Not whether it is read-only: Tollgate says so of what it does not act on."""
+    synonyms = ", ".join(f"{s['name']}={s['value']} by {s['source']}" for s in entry.get("synonyms") or [])
+    return f"{entry['name']}={entry['value']} by {entry['configSource']}, type {entry.get('configType')}, {'secret, ' if entry['isSensitive'] else ''}from [{synonyms}]"
+
+
+def identity(node):
+    """Sorts what is a set on the wire; lists of plain values stay as they came, but for config entries."""
+    return (node,) if isinstance(node, str) and " by " in node else tuple(f"{node.get(key)!s:>12}" for key in IDENTITY) if isinstance(node, dict) else ()
+
+
+def transcripts(bootstrap: str, wanted: list[str] = ()) -> dict[str, dict[str, object]]:
+    """Scenario, label, answer."""
+    told = {}
     with Probe(bootstrap) as probe:
         for scenario in SCENARIOS:
             if wanted and scenario.__name__ not in wanted:
                 continue
             ask = Ask(probe, scenario.__name__)
-            lines.append(f"## {scenario.__name__}")
             try:
                 scenario(ask)
             except Exception as error:  # shown beside the rest: one broken scenario must not hide the others
                 ask.kept.append(("the scenario broke", f"{type(error).__name__}: {error}"))
-            for label, shown in ask.kept:
-                lines.append(f"- {label}\n      {json.dumps(shown, ensure_ascii=False)}")
+            assert len(dict(ask.kept)) == len(ask.kept), f"a label stands twice in {scenario.__name__}"
+            told[scenario.__name__] = dict(ask.kept)
             probe.close()
-    return lines
+    return told
+
+
+def lines(bootstrap: str, wanted: list[str]) -> list[str]:
+    text = []
+    for scenario, answers in transcripts(bootstrap, wanted).items():
+        text.append(f"## {scenario}")
+        for label, answer in answers.items():
+            text += [f"- {label}", f"      {json.dumps(answer, ensure_ascii=False)}"]
+    return text
 
 
 def main(arguments: list[str]) -> int:
     if len(arguments) >= 2 and arguments[0] == "show":
-        print("\n".join(transcript(arguments[1], arguments[2:])))
+        print("\n".join(lines(arguments[1], arguments[2:])))
+        return 0
+    if len(arguments) == 2 and arguments[0] == "record":
+        told = transcripts(arguments[1])
+        del told["later"]
+        print("{")
+        print(",\n".join(f'"{name}": {{\n' + ",\n".join(f"{json.dumps(label)}: {json.dumps(answer)}" for label, answer in answers.items()) + "\n}"
+                         for name, answers in told.items()))
+        print("}")
         return 0
     if len(arguments) >= 3 and arguments[0] == "diff":
-        sides = [[line for entry in transcript(address, arguments[3:]) for line in entry.split("\n")] for address in arguments[1:3]]
+        sides = [lines(address, arguments[3:]) for address in arguments[1:3]]
         difference = list(difflib.unified_diff(*sides, *arguments[1:3], lineterm="", n=1))
         print("\n".join(difference))
         return 1 if difference else 0

@@ -8,30 +8,17 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CLIENTS = Path(os.environ.get("TOLLGATE_CLIENTS_DIR") or HERE.parents[2] / ".clients")
-JARS = CLIENTS / "java" / "broker"
-
-
-def compiled() -> Path:
-    """The folder with Probe's classes, compiled again when its source is newer."""
-    out = CLIENTS / "java" / "probe"
-    source = HERE / "Probe.java"
-    made = out / "Probe.class"
-    if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
-        out.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["javac", "-nowarn", "-Xlint:none", "-cp", f"{JARS}/*", "-d", str(out), str(source)],
-            check=True, stderr=subprocess.DEVNULL,
-        )
-    return out
 
 
 class Probe:
+    """Probe.java must have been compiled: scripts/setup-clients java."""
+
     def __init__(self, bootstrap: str):
         self.bootstrap = bootstrap
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
-             "-cp", f"{compiled()}:{JARS}/*", "Probe", bootstrap],
+            ["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+             "-cp", f"{CLIENTS}/java/classes:{CLIENTS}/java/probe/*", "Probe", bootstrap],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
         )
 
