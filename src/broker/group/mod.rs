@@ -21,6 +21,8 @@ mod reply;
 mod rewrite;
 mod shard;
 mod store;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod view;
 

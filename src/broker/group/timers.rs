@@ -39,6 +39,11 @@ impl Timers {
         }
     }
 
+    #[cfg(test)]
+    pub fn has(&self, key: &TimerKey) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// The earliest deadline.
     pub fn next(&self) -> Option<i64> {
         self.by_time.first().map(|(at, _)| *at)
