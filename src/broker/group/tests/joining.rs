@@ -88,7 +88,8 @@ fn syncs_are_refused_for_their_reasons() {
     let (leader, mut joined) = bench.enter();
     assert_eq!(got(&mut joined).generation_id, 1);
     let error = |bench: &mut Bench, sync: Sync| ErrorCode(got(&mut bench.sync_as(sync)).error_code);
-    let of = |member_id: &Str, generation| Sync { member_id: member_id.clone(), generation, ..Sync::default() };
+    let of =
+        |member_id: &Str, generation| Sync { member_id: member_id.clone(), generation, ..Sync::default() };
     assert_eq!(error(&mut bench, of(&Str::from("who"), 1)), ErrorCode::UNKNOWN_MEMBER_ID);
     assert_eq!(error(&mut bench, of(&leader, 0)), ErrorCode::ILLEGAL_GENERATION);
     let other_type = Sync { protocol_type: Some(Str::from("connect")), ..of(&leader, 1) };
@@ -136,7 +137,8 @@ fn who_rejoins_without_a_change_keeps_its_generation_unless_it_leads() {
     assert_eq!((kept.error_code, kept.generation_id, kept.members.len()), (0, generation, 0));
     assert_eq!(bench.group.state(), State::Stable);
 
-    let mut changed = bench.join(Join { protocols: vec![protocol("range"), protocol("sticky")], ..member(&follower) });
+    let mut changed =
+        bench.join(Join { protocols: vec![protocol("range"), protocol("sticky")], ..member(&follower) });
     assert!(waits(&mut changed));
     assert_eq!(bench.group.state(), State::PreparingRebalance);
     let led = got(&mut bench.join(member(&leader)));
@@ -173,10 +175,9 @@ fn protocols_must_be_common_and_most_votes_win() {
     assert_eq!((chosen.protocol_name, chosen.members.len()), (Some(Str::from("c")), 3));
 
     let mut empty = Bench::new();
-    for wrong in [
-        Join { protocols: Vec::new(), ..newcomer() },
-        Join { protocol_type: Str::default(), ..newcomer() },
-    ] {
+    for wrong in
+        [Join { protocols: Vec::new(), ..newcomer() }, Join { protocol_type: Str::default(), ..newcomer() }]
+    {
         let refused = got(&mut empty.join(wrong));
         assert_eq!(refused.error_code, ErrorCode::INCONSISTENT_GROUP_PROTOCOL.0);
     }

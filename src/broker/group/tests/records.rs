@@ -30,9 +30,14 @@ fn committed() -> CommittedOffset {
 #[test]
 fn offsets_are_written_as_kafka_writes_them() {
     let kafkas = kafkas();
-    let write = |committed: &CommittedOffset| GroupRecord::offset_commit(&Str::from("g1"), &Str::from("orders"), 3, committed);
+    let write = |committed: &CommittedOffset| {
+        GroupRecord::offset_commit(&Str::from("g1"), &Str::from("orders"), 3, committed)
+    };
     let record = write(&committed());
-    assert_eq!((&record.key, record.value.as_ref()), (&kafkas["offset key"], Some(&kafkas["offset value 4"])));
+    assert_eq!(
+        (&record.key, record.value.as_ref()),
+        (&kafkas["offset key"], Some(&kafkas["offset value 4"]))
+    );
     let expiring = CommittedOffset { expire_timestamp: Some(2000), ..committed() };
     assert_eq!(write(&expiring).value.as_ref(), Some(&kafkas["offset value 1"]));
 }
@@ -42,7 +47,8 @@ fn offsets_are_read_in_every_version() {
     let kafkas = kafkas();
     for version in 0..=4 {
         let value = kafkas[&format!("offset value {version}")].clone();
-        let Ok(Replayed::Offset { key, value: Some(value) }) = replay(kafkas["offset key"].clone(), Some(value))
+        let Ok(Replayed::Offset { key, value: Some(value) }) =
+            replay(kafkas["offset key"].clone(), Some(value))
         else {
             panic!("version {version}")
         };
@@ -63,7 +69,8 @@ fn groups_are_read_in_every_version_and_written_as_kafka_writes_them() {
     let now = Now { monotonic: 0, unix: 5 };
     for version in 0..=4 {
         let value = kafkas[&format!("group value {version}")].clone();
-        let Ok(Replayed::Group { key, value: Some(value) }) = replay(kafkas["group key"].clone(), Some(value))
+        let Ok(Replayed::Group { key, value: Some(value) }) =
+            replay(kafkas["group key"].clone(), Some(value))
         else {
             panic!("version {version}")
         };

@@ -80,8 +80,9 @@ fn a_leader_that_does_not_rejoin_loses_the_lead() {
 fn who_waits_to_join_needs_no_heartbeat_but_a_newcomer_is_not_waited_for_for_ever() {
     let mut bench = Bench::new();
     let (leader, follower) = bench.stable_pair();
-    let (newcomer, mut entering) = bench.enter();
-    let mut rejoining = bench.join(Join { rebalance_timeout_ms: 1_000_000, ..member(&follower) });
+    let newcomer = got(&mut bench.join(newcomer())).member_id;
+    let mut entering = bench.join(Join { rebalance_timeout_ms: 1_000_000, ..member(&newcomer) });
+    let mut rejoining = bench.join(member(&follower));
     for _ in 0..34 {
         bench.advance(9_000);
         // The leader holds all up.

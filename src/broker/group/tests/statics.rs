@@ -7,7 +7,8 @@ fn stable_static(bench: &mut Bench) -> (Str, Str) {
     assert_eq!((first.error_code, first.generation_id), (0, 1));
     assert!(first.member_id.starts_with("i1-"));
     let mut second = bench.join(static_member("i2"));
-    let joined = got(&mut bench.join(Join { instance_id: Some(Str::from("i1")), ..member(&first.member_id) }));
+    let joined =
+        got(&mut bench.join(Join { instance_id: Some(Str::from("i1")), ..member(&first.member_id) }));
     let second = got(&mut second).member_id;
     assert_eq!((joined.generation_id, joined.members.len()), (2, 2));
     bench.sync(&first.member_id, 2, &[(&first.member_id, b"1"), (&second, b"2")]);

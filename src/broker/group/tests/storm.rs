@@ -12,14 +12,29 @@ const STATICS: usize = 2;
 #[derive(Debug, Clone)]
 enum Op {
     /// `other`: with another list of protocols than last time.
-    Join { client: usize, other: bool },
-    Sync { client: usize },
-    Heartbeat { client: usize },
-    Commit { client: usize },
-    Leave { client: usize },
+    Join {
+        client: usize,
+        other: bool,
+    },
+    Sync {
+        client: usize,
+    },
+    Heartbeat {
+        client: usize,
+    },
+    Commit {
+        client: usize,
+    },
+    Leave {
+        client: usize,
+    },
     /// Forgets its id; a static member will take its place again.
-    Restart { client: usize },
-    Wait { ms: i64 },
+    Restart {
+        client: usize,
+    },
+    Wait {
+        ms: i64,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -136,7 +151,8 @@ impl Storm {
                 let answer = delivery.response;
                 match ErrorCode(answer.error_code) {
                     ErrorCode::NONE => {
-                        let told = self.told.entry(answer.generation_id).or_insert(answer.protocol_name.clone());
+                        let told =
+                            self.told.entry(answer.generation_id).or_insert(answer.protocol_name.clone());
                         assert_eq!(*told, answer.protocol_name, "two protocols in a generation");
                         let leads = answer.leader == answer.member_id;
                         assert!(leads || answer.members.is_empty());
@@ -186,7 +202,11 @@ impl Storm {
             assert!(timed(&TimerKey::Session(id.clone())) && !group.members.contains_key(id));
         }
         for m in &members {
-            assert!(m.has_satisfied_heartbeat() || timed(&TimerKey::Session(m.id.clone())), "{} lives for ever", m.id);
+            assert!(
+                m.has_satisfied_heartbeat() || timed(&TimerKey::Session(m.id.clone())),
+                "{} lives for ever",
+                m.id
+            );
             assert!(m.awaiting_join.is_none() || group.state() == State::PreparingRebalance);
             assert!(m.awaiting_sync.is_none() || group.state() == State::CompletingRebalance);
         }
