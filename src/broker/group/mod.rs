@@ -11,11 +11,14 @@
 
 pub mod config;
 mod coordinator;
+#[allow(clippy::module_inception)]
 mod group;
 mod join;
 mod member;
 mod offsets;
 mod rebalance;
+// A field that one version alone has is a range of one.
+#[allow(clippy::double_comparisons)]
 mod record;
 mod reply;
 mod rewrite;

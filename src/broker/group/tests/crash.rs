@@ -218,7 +218,7 @@ fn nothing_acknowledged_is_lost_at_any_operation() {
                 0..=4 => {
                     for partition in 0..2 {
                         will_be(&format!("{group}/{partition}"), Some(n as i64));
-                        let _ = node.commit(group, partition, n as i64);
+                        drop(node.commit(group, partition, n as i64));
                     }
                 }
                 5 | 7 => {
@@ -308,7 +308,7 @@ fn a_rewrite_in_the_middle_of_a_rebalance_keeps_what_was_written() {
         .unwrap();
     assert!(waits(&mut joining));
     for n in 0..40 {
-        let _ = node.commit("other", 0, n);
+        drop(node.commit("other", 0, n));
         node.storage.drive();
     }
     node.rewrite_now();
@@ -323,7 +323,7 @@ fn a_rewrite_in_the_middle_of_a_rebalance_keeps_what_was_written() {
 fn offsets_of_another_life_of_a_topic_are_not_taken_over() {
     let files = SimFiles::new();
     let node = Node::open(files.clone());
-    let _ = node.commit("g", 0, 5);
+    drop(node.commit("g", 0, 5));
     node.storage.drive();
     files.crash(Crash::Power { seed: 1 });
     let storage_config = StorageConfig { committers: 0, ..StorageConfig::default() };
@@ -344,7 +344,7 @@ fn offsets_of_another_life_of_a_topic_are_not_taken_over() {
 fn records_nobody_can_read_are_passed_over() {
     let files = SimFiles::new();
     let node = Node::open(files.clone());
-    let _ = node.commit("g", 0, 5);
+    drop(node.commit("g", 0, 5));
     let odd = |key: &'static [u8], value: &'static [u8]| GroupRecord {
         key: Bytes::from_static(key),
         value: Some(Bytes::from_static(value)),
@@ -356,7 +356,7 @@ fn records_nobody_can_read_are_passed_over() {
         odd(&[0, 3, 0, 1, b'g'], &[0, 0, 0]),
     ];
     node.shard.lock().journal.append(&records, NOW.unix).unwrap().ticket.is_committed();
-    let _ = node.commit("g", 1, 6);
+    drop(node.commit("g", 1, 6));
     node.storage.drive();
     let state = node.state();
     files.crash(Crash::Power { seed: 1 });
