@@ -21,6 +21,8 @@ pub struct Lines {
     dropped: AtomicU64,
     /// Dropped and not yet told in the file.
     untold: AtomicU64,
+    #[cfg(test)]
+    memory: Option<std::sync::Mutex<Vec<serde_json::Value>>>,
 }
 
 /// One injection, as FAULTS says.
@@ -93,7 +95,21 @@ impl Lines {
             written: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             untold: AtomicU64::new(0),
+            #[cfg(test)]
+            memory: None,
         }
+    }
+
+    /// Lines that a test reads at once.
+    #[cfg(test)]
+    pub fn memory() -> Self {
+        Self { memory: Some(std::sync::Mutex::default()), ..Self::none() }
+    }
+
+    /// What was put since the last look.
+    #[cfg(test)]
+    pub fn taken(&self) -> Vec<serde_json::Value> {
+        self.memory.as_ref().map(|m| std::mem::take(&mut *m.lock().unwrap())).unwrap_or_default()
     }
 
     /// Lines appended to a file.
@@ -110,11 +126,19 @@ impl Lines {
     }
 
     pub fn is_on(&self) -> bool {
+        #[cfg(test)]
+        if self.memory.is_some() {
+            return true;
+        }
         self.queue.is_some()
     }
 
     /// Puts a line into the queue. Never waits.
     pub fn put(&self, line: &impl Serialize) {
+        #[cfg(test)]
+        if let Some(memory) = &self.memory {
+            memory.lock().unwrap().push(serde_json::to_value(line).unwrap());
+        }
         let Some(queue) = &self.queue else { return };
         let untold = self.untold.swap(0, Ordering::Relaxed);
         if untold > 0 && !Self::send(queue, &Missing { time: now(), dropped_lines: untold }) {

@@ -1,4 +1,22 @@
-//! What the scripts say.
+//! What the scripts say: which exchanges are let through, changed, refused or harmed.
+//!
+//! A policy is a Rhai script. Run once when it is loaded (`script`), it builds rules of plain Rust data (`rule`,
+//! `selector`, `trigger`, `action`, `fault`); a set of policies in force is a generation (`generation`), which
+//! gives each client the rules that can concern it (`plan`). `evaluate` applies them to a request and to its
+//! response and gives a `verdict`, which the gateway carries out:
+//!
+//! ```text
+//! *.rhai -> load (watch) -> script -> rules -> generation -> plan (of one client) -> evaluate -> verdict
+//!                                                      ^                        |
+//!                               identity, random, state (what outlives a generation), journal, audit
+//! ```
+//!
+//! Security rules come strictly before chaos, in both directions, and fail closed; chaos rules fail open. A draw
+//! is a hash of (seed, rule, event, attempt), never of a global generator: see `identity` and `random`.
+//!
+//! The room knows `wire` and `security`. It must not know sockets, sessions beyond [`generation::Who`], or where
+//! requests go: what it needs of the upstream it asks through [`names::TopicIds`].
+
 pub mod access;
 pub mod action;
 pub mod clock;
@@ -24,3 +42,9 @@ pub mod testing;
 pub mod trigger;
 pub mod verdict;
 pub mod watch;
+
+pub use error::LoadError;
+pub use evaluate::{ExchangeContext, on_connect};
+pub use generation::{Generation, Policies, Settings, Shared, Who};
+pub use plan::{Plan, PlanSlot};
+pub use verdict::{ConnectVerdict, End, Interest, Lose, Outcome, ResponseVerdict, Verdict};

@@ -1,0 +1,233 @@
+use super::*;
+use crate::policy::verdict::Interest;
+use crate::wire::ApiKey;
+use crate::wire::api::*;
+
+const RULES: &str = r#"
+    default_deny();
+    on_access("Write").topic("orders").principal("User:w").allow();
+    on_access("Read").topic("orders").group("g").principal("User:r").allow();
+    on_access("Create").topic("new-*").principal("User:w").allow();
+    on_access("Create", "Describe").cluster().principal("User:admin").allow();
+    on_access("AlterConfigs").topic("orders").principal("User:admin").allow();
+    on_access("IdempotentWrite").cluster().principal("User:i").allow();
+    on_access("Write").transactional_id("tx-*").principal("User:w").allow();
+    on_access("*").topic("*").principal("User:all").allow();
+    on_access("Write").topic("secret").deny();
+"#;
+
+fn whole(world: &World, principal: &str, version: i16, body: impl Into<RequestBody>) -> Option<ErrorCode> {
+    world.ask(&who(principal), &mut request(version, body)).whole
+}
+
+fn parts(
+    world: &World,
+    principal: &str,
+    version: i16,
+    body: impl Into<RequestBody>,
+) -> Vec<Option<ErrorCode>> {
+    codes(&world.ask(&who(principal), &mut request(version, body)))
+}
+
+fn metadata(topics: &[&str], create: bool) -> metadata::Request {
+    let topics = topics
+        .iter()
+        .map(|name| metadata::MetadataRequestTopic { name: Some((*name).into()), ..Default::default() });
+    metadata::Request {
+        topics: Some(topics.collect()),
+        allow_auto_topic_creation: create,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn operations_and_resources_decide() {
+    let world = one(RULES);
+    let denied = Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    let produce = |principal| codes(&world.produce(&who(principal), &[("orders", "v"), ("other", "v")]));
+    assert_eq!(produce("User:w"), [None, denied]);
+    assert_eq!(produce("User:r"), [denied, denied]);
+    assert_eq!(produce("User:all"), []);
+    assert_eq!(codes(&world.produce(&who("User:all"), &[("secret", "v")])), [denied], "any deny wins");
+    let fetch = |principal| codes(&world.ask(&who(principal), &mut fetching(&["orders", "other"], 0)));
+    assert_eq!(fetch("User:r"), [None, denied]);
+    assert_eq!(fetch("User:w"), [denied, denied]);
+
+    let group_denied = Some(ErrorCode::GROUP_AUTHORIZATION_FAILED);
+    let join = |principal, group: &str| {
+        whole(&world, principal, 9, join_group::Request { group_id: group.into(), ..Default::default() })
+    };
+    assert_eq!(
+        (join("User:r", "g"), join("User:r", "h"), join("User:w", "g")),
+        (None, group_denied, group_denied)
+    );
+}
+
+#[test]
+fn who_may_read_or_write_may_describe() {
+    let world = one(RULES);
+    let describe = |principal| parts(&world, principal, 12, metadata(&["orders"], false));
+    assert_eq!((describe("User:w"), describe("User:r")), (vec![], vec![]));
+    assert_eq!(describe("User:eve"), [Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED)]);
+    let configs = |principal| {
+        let resource = describe_configs::DescribeConfigsResource {
+            resource_type: 2,
+            resource_name: "orders".into(),
+            ..Default::default()
+        };
+        parts(
+            &world,
+            principal,
+            4,
+            describe_configs::Request { resources: vec![resource], ..Default::default() },
+        )
+    };
+    assert_eq!(configs("User:admin"), [], "AlterConfigs implies DescribeConfigs");
+    assert_eq!(configs("User:w"), [Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED)]);
+    let brokers = describe_configs::DescribeConfigsResource {
+        resource_type: 4,
+        resource_name: "1".into(),
+        ..Default::default()
+    };
+    let body = describe_configs::Request { resources: vec![brokers], ..Default::default() };
+    assert_eq!(parts(&world, "User:w", 4, body), [Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED)]);
+}
+
+#[test]
+fn topics_are_created_by_right_on_the_topic_or_the_cluster() {
+    let world = one(RULES);
+    let create = |principal, names: &[&str]| {
+        let topics = names
+            .iter()
+            .map(|name| create_topics::CreatableTopic { name: (*name).into(), ..Default::default() });
+        parts(&world, principal, 7, create_topics::Request { topics: topics.collect(), ..Default::default() })
+    };
+    let denied = Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    assert_eq!(create("User:w", &["new-1", "old"]), [None, denied]);
+    assert_eq!(create("User:admin", &["new-1", "old"]), []);
+    assert_eq!(create("User:r", &["new-1"]), [denied]);
+}
+
+#[test]
+fn metadata_does_not_create_for_those_who_may_not() {
+    let world = one(RULES);
+    world.topics.put(1, "orders");
+    let asked = |principal, topics: &[&str]| {
+        let mut request = request(12, metadata(topics, true));
+        let verdict = world.ask(&who(principal), &mut request);
+        let RequestBody::Metadata(body) = request.body().unwrap() else { panic!() };
+        (verdict.edited, body.allow_auto_topic_creation)
+    };
+    assert_eq!(asked("User:w", &["orders"]), (false, true), "it exists");
+    assert_eq!(asked("User:all", &["unheard"]), (false, true), "may create");
+    let world = one(r#"default_deny(); on_access("Describe").topic("*").principal("User:d").allow();"#);
+    let mut request = request(12, metadata(&["unheard"], true));
+    let verdict = world.ask(&who("User:d"), &mut request);
+    let RequestBody::Metadata(body) = request.body().unwrap() else { panic!() };
+    assert!(verdict.edited && verdict.parts.is_empty() && !body.allow_auto_topic_creation);
+    // versions that cannot say so are refused what is missing
+    assert_eq!(
+        parts(&world, "User:d", 1, metadata(&["unheard"], true)),
+        [Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED)]
+    );
+}
+
+#[test]
+fn listings_leave_out_what_may_not_be_described() {
+    let world = one(RULES);
+    let listed = |principal, request: &mut Request, mut response: Response| {
+        let user = who(principal);
+        let verdict = world.ask(&user, request);
+        assert_eq!(verdict.response, Interest::Parts);
+        let plan = world.generation().plan(&user);
+        plan.on_response(&ExchangeContext { who: &user, session: 1 }, request, &verdict, &mut response);
+        response
+    };
+    let mut all = request(12, metadata::Request { topics: None, ..Default::default() });
+    let topic =
+        |name: &str| metadata::MetadataResponseTopic { name: Some(name.into()), ..Default::default() };
+    let body = metadata::Response { topics: vec![topic("orders"), topic("other")], ..Default::default() };
+    let response = Response::new(&all, body.into());
+    let ResponseBody::Metadata(seen) = listed("User:r", &mut all, response.clone()).body else { panic!() };
+    assert_eq!(seen.topics.len(), 1);
+    assert_eq!(seen.topics[0].name, Some("orders".into()));
+    let ResponseBody::Metadata(seen) = listed("User:all", &mut all, response).body else { panic!() };
+    assert_eq!(seen.topics.len(), 2);
+
+    let mut list = request(5, list_groups::Request::default());
+    let group = |id: &str| list_groups::ListedGroup { group_id: id.into(), ..Default::default() };
+    let body = list_groups::Response { groups: vec![group("g"), group("h")], ..Default::default() };
+    let response = Response::new(&list, body.into());
+    for (principal, groups) in [("User:r", 1), ("User:w", 0), ("User:admin", 2)] {
+        let ResponseBody::ListGroups(seen) = listed(principal, &mut list, response.clone()).body else {
+            panic!()
+        };
+        assert_eq!(seen.groups.len(), groups, "{principal}");
+    }
+}
+
+#[test]
+fn a_producer_id_asks_for_one_of_two_rights() {
+    let world = one(RULES);
+    let init = |principal, id: Option<&str>| {
+        let body = init_producer_id::Request { transactional_id: id.map(Str::from), ..Default::default() };
+        whole(&world, principal, 4, body)
+    };
+    assert_eq!(init("User:w", None), None, "Write on any topic");
+    assert_eq!(init("User:i", None), None, "IdempotentWrite on the cluster");
+    assert_eq!(init("User:r", None), Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
+    assert_eq!(init("User:w", Some("tx-1")), None);
+    assert_eq!(init("User:i", Some("tx-1")), Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
+}
+
+#[test]
+fn every_api_with_a_right_is_refused_to_a_stranger() {
+    let world = one("default_deny();");
+    let plan = world.generation().plan(&who("User:eve"));
+    let free =
+        [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate, ApiKey::DescribeCluster];
+    for api in crate::wire::table::APIS {
+        let looked_at = plan.request_interest(api.key).max(plan.response_interest(api.key));
+        assert_eq!(looked_at == Interest::Nothing, free.contains(&api.key), "{}", api.name);
+    }
+}
+
+#[test]
+fn rules_without_a_default_refuse_only_what_they_deny() {
+    let world = one(r#"on_access("Write").topic("t").principal("User:x").deny();"#);
+    let denied = Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    assert_eq!(codes(&world.produce(&who("User:x"), &[("t", "v"), ("u", "v")])), [denied, None]);
+    assert_eq!(codes(&world.produce(&who("User:y"), &[("t", "v")])), []);
+    assert_eq!(parts(&world, "User:x", 12, metadata(&["t"], false)), [], "deny of Write is not of Describe");
+    let allow = one(r#"on_access("Write").topic("t").principal("User:x").allow();"#);
+    let plan = allow.generation().plan(&who("User:y"));
+    assert_eq!(plan.request_interest(ApiKey::Produce), Interest::Nothing, "allows alone refuse nothing");
+}
+
+#[test]
+fn conditions_are_asked_every_time_and_fail_closed() {
+    let world = one(r#"default_deny();
+        on_access("Write").topic("t").when(|cx| cx.client_id == "good").allow();
+        on_access("Write").topic("u").when(|cx| cx.principal.nonsense()).allow();
+        on_access("Write").topic("v").allow();
+        on_access("Write").topic("v").when(|cx| cx.principal.nonsense()).deny();"#);
+    let denied = Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    let ask = |client_id, topic| codes(&world.produce(&client("User:x", client_id), &[(topic, "v")]));
+    assert_eq!((ask("good", "t"), ask("bad", "t"), ask("good", "t")), (vec![], vec![denied], vec![]));
+    assert_eq!(ask("good", "u"), [denied], "an allow that fails does not allow");
+    assert_eq!(ask("good", "v"), [denied], "a deny that fails denies");
+}
+
+#[test]
+fn refusals_are_written_down_by_rule_or_default() {
+    let world = one(RULES);
+    world.produce(&who("User:all"), &[("secret", "v")]);
+    world.produce(&who("User:eve"), &[("t", "v")]);
+    let lines = world.audit();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0]["rule"].as_str().unwrap().starts_with("on_access(Write)"));
+    assert_eq!(
+        (lines[1]["rule"].as_str(), lines[1]["reason"].as_str()),
+        (Some("default_deny()"), Some("Write"))
+    );
+}

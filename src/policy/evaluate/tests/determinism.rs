@@ -1,0 +1,205 @@
+//! From the same start, one client instance per subject, the same batch boundaries: the same injections,
+//! whatever else runs and however threads interleave.
+
+use super::*;
+use std::collections::BTreeSet;
+
+const CHAOS: &str = r#"policy("chaos"); seed(42);
+    on_produce("t*").chance(0.2).fail("NOT_LEADER_OR_FOLLOWER").named("fail");
+    on_produce("t*").every(7).lose_response().named("lose");
+    on_produce("t*").chance(0.5).delay(normal("200ms", "50ms")).named("slow");
+    on_fetch("t*").chance(0.3).fail("UNKNOWN_SERVER_ERROR").named("fetch");
+    on_request("Heartbeat").chance(0.3).fail("REBALANCE_IN_PROGRESS").named("rebalance");"#;
+
+/// What was injected, without time and ids.
+fn injections(world: &World) -> BTreeSet<String> {
+    let fields = ["rule", "subject", "n", "attempt", "fault", "parameter"];
+    let shown = |line: &serde_json::Value| fields.map(|f| line[f].to_string()).join(" ");
+    let all: Vec<String> = world.journal().iter().map(shown).collect();
+    let set: BTreeSet<String> = all.iter().cloned().collect();
+    assert_eq!(set.len(), all.len(), "an injection is told once");
+    set
+}
+
+/// What one client does: produces (again, when it fails), fetches, heartbeats.
+struct Client {
+    who: Who,
+    topic: String,
+    sent: i64,
+    offset: i64,
+    retries: usize,
+}
+
+impl Client {
+    fn new(n: usize) -> Self {
+        Self {
+            who: client(&format!("User:{n}"), "c"),
+            topic: format!("t{n}"),
+            sent: 0,
+            offset: 0,
+            retries: 0,
+        }
+    }
+
+    fn step(&mut self, world: &World) {
+        let verdict = world.ask(&self.who, &mut producing(&[(&self.topic, "v")], self.sent));
+        let failed = !verdict.parts.is_empty() || verdict.lose.is_some();
+        if failed && self.retries < 10 {
+            self.retries += 1;
+        } else {
+            (self.sent, self.retries) = (self.sent + 1, 0);
+        }
+        let fetched = world.fetch_from(&self.who, &[(&self.topic, "v")], self.offset);
+        self.offset += i64::from(fetched.code(0) == ErrorCode::NONE);
+        let heartbeat = crate::wire::api::heartbeat::Request { group_id: "g".into(), ..Default::default() };
+        world.ask(&self.who, &mut request(4, heartbeat));
+    }
+}
+
+const STEPS: usize = 60;
+const CLIENTS: usize = 4;
+
+/// One after the other, in one thread.
+fn plain() -> BTreeSet<String> {
+    let world = world(&[("chaos", CHAOS)]);
+    for n in 0..CLIENTS {
+        let mut client = Client::new(n);
+        (0..STEPS).for_each(|_| client.step(&world));
+    }
+    injections(&world)
+}
+
+#[test]
+fn there_is_something_to_compare() {
+    let first = plain();
+    assert_eq!(first, plain());
+    for rule in ["fail", "lose", "slow", "fetch", "rebalance"] {
+        let n = first.iter().filter(|line| line.starts_with(&format!("\"{rule}\" "))).count();
+        assert!(n > 5, "{rule} fired {n} times");
+    }
+}
+
+#[test]
+fn interleavings_move_nothing() {
+    let world = world(&[("chaos", CHAOS)]);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(Client::new).collect();
+    for step in 0..STEPS {
+        // each round in another order
+        clients.rotate_left(step % CLIENTS);
+        clients.iter_mut().for_each(|client| client.step(&world));
+    }
+    assert_eq!(injections(&world), plain());
+}
+
+#[test]
+fn threads_move_nothing() {
+    let world = world(&[("chaos", CHAOS)]);
+    std::thread::scope(|scope| {
+        for n in 0..CLIENTS {
+            let world = &world;
+            scope.spawn(move || {
+                let mut client = Client::new(n);
+                (0..STEPS).for_each(|_| client.step(world));
+            });
+        }
+    });
+    assert_eq!(injections(&world), plain());
+}
+
+#[test]
+fn unrelated_load_moves_nothing() {
+    let world = world(&[("chaos", CHAOS)]);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(Client::new).collect();
+    let strangers: Vec<Client> = (100..103).map(Client::new).collect();
+    for step in 0..STEPS {
+        for client in &mut clients {
+            client.step(&world);
+            let stranger = &strangers[step % strangers.len()];
+            world.ask(&stranger.who, &mut producing(&[("t-stranger", "v"), ("other", "v")], step as i64));
+            world.produce(&client.who, &[("unrelated", "v")]);
+        }
+    }
+    let mut seen = injections(&world);
+    seen.retain(|line| !line.contains("stranger"));
+    assert_eq!(seen, plain());
+}
+
+#[test]
+fn reloads_of_unrelated_files_move_nothing() {
+    let world = world(&[("chaos", CHAOS)]);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(Client::new).collect();
+    for step in 0..STEPS {
+        let other = format!("// {step}\non_produce(\"elsewhere-{step}\").deny();");
+        let more = format!("seed({step}); on_produce(\"u\").chance(0.5).delay(\"1s\");");
+        match step % 3 {
+            0 => world.load(&[("a", &other), ("chaos", CHAOS)]),
+            1 => world.load(&[("chaos", CHAOS), ("z", &more)]),
+            _ => world.load(&[("chaos", &format!("{CHAOS}\n// {step}"))]),
+        }
+        clients.iter_mut().for_each(|client| client.step(&world));
+    }
+    assert_eq!(injections(&world), plain());
+}
+
+#[test]
+fn security_rules_beside_move_nothing() {
+    let world = world(&[
+        ("chaos", CHAOS),
+        (
+            "guard",
+            r#"on_produce("t*").chance(0.5).audit(); on_fetch("t*").mask("$.a", "all").on_unparsable("pass");"#,
+        ),
+    ]);
+    for n in 0..CLIENTS {
+        let mut client = Client::new(n);
+        (0..STEPS).for_each(|_| client.step(&world));
+    }
+    assert_eq!(injections(&world), plain());
+}
+
+#[test]
+fn a_reconnect_goes_on_counting() {
+    // a session leaves nothing behind that counts: the same subject goes on where it was
+    let world = world(&[("chaos", CHAOS)]);
+    for n in 0..CLIENTS {
+        let mut client = Client::new(n);
+        for step in 0..STEPS {
+            if step % 10 == 0 {
+                let who = client.who.clone();
+                client.who =
+                    Who { principal: (&*who.principal).into(), client_id: (&*who.client_id).into(), ..who };
+            }
+            client.step(&world);
+        }
+    }
+    assert_eq!(injections(&world), plain());
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    let world = world(&[("chaos", &CHAOS.replace("seed(42)", "seed(43)"))]);
+    for n in 0..CLIENTS {
+        let mut client = Client::new(n);
+        (0..STEPS).for_each(|_| client.step(&world));
+    }
+    assert_ne!(injections(&world), plain());
+}
+
+#[test]
+fn a_rule_that_comes_back_starts_again_and_its_neighbours_do_not() {
+    let both = r#"on_produce("t").nth(3).fail("UNKNOWN_SERVER_ERROR").named("a");
+                  on_produce("t").nth(5).fail("UNKNOWN_SERVER_ERROR").named("b");"#;
+    let only_b = r#"on_produce("t").nth(5).fail("UNKNOWN_SERVER_ERROR").named("b");"#;
+    let world = one(both);
+    let mut count = 0;
+    let mut failed = || {
+        count += 1;
+        !world.ask(&who("User:x"), &mut producing(&[("t", "v")], count)).parts.is_empty()
+    };
+    assert_eq!([failed(), failed()], [false, false]);
+    world.load(&[("p", only_b)]);
+    assert_eq!([failed(), failed()], [false, false]);
+    world.load(&[("p", both)]);
+    assert!(failed(), "b has counted on: this is its fifth");
+    assert_eq!([failed(), failed()], [false, true], "a began anew: this is its third");
+}
