@@ -11,6 +11,7 @@ pub mod failure;
 mod logging;
 mod password;
 mod policies;
+mod policy_tools;
 pub mod ready;
 mod rotate;
 mod serve;
@@ -40,7 +41,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let started = Instant::now();
     let result = Environment::read().and_then(|environment| match cli.command {
         Command::Serve(serve) => self::serve(*serve, environment, started),
-        Command::Policy(_) => Err(Failure::cannot("the policy tools are not joined yet")),
+        Command::Policy(command) => policy_tools::run(&command, &mut std::io::stdout()),
         Command::User(command) => user(&command, environment),
         Command::Version => print(concat!("tollgate ", env!("CARGO_PKG_VERSION"))),
     });
@@ -65,7 +66,8 @@ fn serve(serve: Serve, environment: Environment, started: Instant) -> Result<(),
         for warning in warnings.iter().chain(&config.warnings()) {
             print(&format!("warning: {warning}"))?;
         }
-        return print("settings are valid");
+        let policies = policies::check(&config)?;
+        return print(&format!("settings are valid, and so are {policies} policies"));
     }
     logging::start(&config.log, environment.no_color)?;
     for warning in warnings.iter().chain(&config.warnings()) {

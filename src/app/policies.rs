@@ -63,6 +63,18 @@ pub fn open(config: &Config, broker: &Arc<Broker>) -> Result<(Arc<Policies>, Opt
     Ok((policies, Some(watcher)))
 }
 
+/// Whether the policies could be taken into force; how many there are.
+pub fn check(config: &Config) -> Result<usize, Failure> {
+    let folder = &config.policies.folder;
+    if !folder.exists() && !config.policies.named {
+        return Ok(0);
+    }
+    let scripts = read(folder)?;
+    let policies = Policies::new(Shared::new(Settings::default()));
+    policies.load(&scripts).map_err(|errors| Failure::usage(load::join(&errors)))?;
+    Ok(scripts.len())
+}
+
 fn read(folder: &Path) -> Result<Vec<Script>, Failure> {
     load::read_folder(folder).map_err(|e| Failure::usage(e.to_string()))
 }

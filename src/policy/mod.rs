@@ -39,6 +39,7 @@ pub mod selector;
 pub mod state;
 pub mod template;
 pub mod testing;
+pub mod tools;
 pub mod trigger;
 pub mod verdict;
 pub mod watch;
