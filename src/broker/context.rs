@@ -73,6 +73,7 @@ impl ReplyTo {
             api: self.api,
             version: self.version,
             correlation_id: self.correlation_id,
+            header_tags: Default::default(),
             body: body.into(),
         }
     }

@@ -88,5 +88,11 @@ pub(super) fn api_versions_fallback(correlation_id: i32) -> Response {
     let api_keys = api_versions().into_iter().filter(|api| api.api_key == ApiKey::ApiVersions.0).collect();
     let body =
         ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION.0, api_keys, ..Default::default() };
-    Response { api: ApiKey::ApiVersions, version: 0, correlation_id, body: body.into() }
+    Response {
+        api: ApiKey::ApiVersions,
+        version: 0,
+        correlation_id,
+        header_tags: Default::default(),
+        body: body.into(),
+    }
 }

@@ -31,7 +31,7 @@ pub enum WireErrorKind {
     NotUtf8,
     #[error("{0} bytes follow the end of the message")]
     TrailingBytes(usize),
-    #[error("decoded size is over its limit")]
+    #[error("size is over its limit")]
     TooLarge,
     #[error("tag {0} stands twice or out of order")]
     TagOrder(u32),

@@ -65,19 +65,31 @@ pub fn response_is_flexible(info: &ApiInfo, version: i16) -> bool {
     info.is_flexible(version) && info.key != ApiKey::ApiVersions
 }
 
-pub fn write_response_header(writer: &mut Writer, info: &ApiInfo, version: i16, correlation_id: i32) {
+/// `tags` are those of a response from elsewhere; our own has none.
+pub fn write_response_header(
+    writer: &mut Writer,
+    info: &ApiInfo,
+    version: i16,
+    correlation_id: i32,
+    tags: &Tags,
+) {
     writer.i32(correlation_id);
     if response_is_flexible(info, version) {
-        writer.i8(0);
+        write_tags(writer, Vec::new(), tags);
     }
 }
 
-/// Reads a response's header and gives its correlation id.
-pub fn read_response_header(reader: &mut Reader, info: &ApiInfo, version: i16) -> Result<i32, WireError> {
+/// Reads a response's header: its correlation id and tags.
+pub fn read_response_header(
+    reader: &mut Reader,
+    info: &ApiInfo,
+    version: i16,
+) -> Result<(i32, Tags), WireError> {
     reader.field = "ResponseHeader";
     let correlation_id = reader.i32()?;
+    let mut tags = Tags::default();
     if response_is_flexible(info, version) {
-        read_tags(reader, |_, _| Ok(false))?;
+        tags = read_tags(reader, |_, _| Ok(false))?;
     }
-    Ok(correlation_id)
+    Ok((correlation_id, tags))
 }

@@ -3,11 +3,11 @@
 use super::{
     error::{WireError, WireErrorKind},
     error_code::ErrorCode,
-    header::{Client, Head, write_response_header},
+    header::{Client, Head, read_response_header, write_response_header},
     payload::Piece,
     read::Reader,
     table::{ApiInfo, ApiKey, RequestBody, ResponseBody},
-    types::Str,
+    types::{Str, Tags},
     write::Writer,
 };
 use bytes::Bytes;
@@ -144,6 +144,8 @@ pub struct Response {
     pub api: ApiKey,
     pub version: i16,
     pub correlation_id: i32,
+    /// Tagged fields of the header, kept for a rewrite.
+    pub header_tags: Tags,
     pub body: ResponseBody,
 }
 
@@ -154,6 +156,7 @@ impl Response {
             api: request.api(),
             version: request.version(),
             correlation_id: request.correlation_id(),
+            header_tags: Tags::default(),
             body,
         }
     }
@@ -163,9 +166,9 @@ impl Response {
         let mut reader = Reader::new(frame);
         let unknown = || WireError::new("", 0, WireErrorKind::UnknownApi(api.0));
         let info = api.info().ok_or_else(unknown)?;
-        let correlation_id = super::header::read_response_header(&mut reader, info, version)?;
+        let (correlation_id, header_tags) = read_response_header(&mut reader, info, version)?;
         let body = ResponseBody::read(api, version, &mut reader)?;
-        Ok(Response { api, version, correlation_id, body })
+        Ok(Response { api, version, correlation_id, header_tags, body })
     }
 
     /// The frame with its length prefix, large payloads as pieces of their own.
@@ -173,7 +176,7 @@ impl Response {
         let mut writer = Writer::frame();
         let unknown = || WireError::new("", 0, WireErrorKind::UnknownApi(self.api.0));
         let info = self.api.info().ok_or_else(unknown)?;
-        write_response_header(&mut writer, info, self.version, self.correlation_id);
+        write_response_header(&mut writer, info, self.version, self.correlation_id, &self.header_tags);
         self.body.write(self.version, &mut writer)?;
         Ok(writer.finish_frame())
     }

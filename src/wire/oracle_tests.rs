@@ -1,8 +1,16 @@
 //! Random messages of every api, version and direction against the `kafka-protocol` crate: what we write it reads and writes
 //! back alike; what either accepts of damaged bytes the other understands alike; and both mean the same by defaults.
 //! What that crate does not reach is listed here and covered by the frames of Kafka's own classes (`tests/wire_frames.rs`).
+//!
+//! That Kafka's classes read what we write needs Java and its jars, so it is a command to type:
+//!
+//! ```text
+//! cargo test --lib wire::oracle_tests::write_samples -- --ignored --nocapture     # says which file it wrote
+//! java -cp $CP tests/data/frames/Frames.java read < FILE
+//! ```
 
 use super::{
+    message::{Request, Response},
     read::Reader,
     sample::Draw,
     table::{APIS, ApiInfo, ApiKey, RequestBody, ResponseBody},
@@ -67,6 +75,21 @@ impl Body {
             Body::Response(body) => body.write(version, &mut writer).unwrap(),
         }
         super::Payload::Pieces(writer.finish()).to_bytes().unwrap()
+    }
+
+    /// With its header, without the length prefix.
+    fn frame(&self, version: i16) -> Bytes {
+        let pieces = match self.clone() {
+            Body::Request(body) => {
+                let client_id = Some(super::Str::from_static("sample"));
+                Request::new(version, 7, client_id, body).unwrap().encode()
+            }
+            Body::Response(body) => {
+                let header_tags = Default::default();
+                Response { api: body.api(), version, correlation_id: 7, header_tags, body }.encode()
+            }
+        };
+        super::Payload::Pieces(pieces.unwrap()).to_bytes().unwrap().slice(4..)
     }
 }
 
@@ -180,6 +203,25 @@ fn every_version_has_an_oracle() {
         let reached = has_oracle(info.key, version, side);
         assert!(reached != listed, "{} {version} {side:?}: reached {reached}, listed {listed}", info.name);
     });
+}
+
+#[test]
+#[ignore = "for Java to read"]
+fn write_samples() {
+    let mut text = String::new();
+    each(|info, version, side, seed| {
+        for n in 0..20 {
+            let mut draw = Draw::new(seed.wrapping_mul(31).wrapping_add(n));
+            let body = Body::sample(info.key, version, side, &mut draw);
+            let frame = body.frame(version);
+            let hex: String = frame.iter().map(|b| format!("{b:02x}")).collect();
+            let side = format!("{side:?}").to_lowercase();
+            text += &format!("{} {version} {side} sample-{n} {hex}\n", info.key.0);
+        }
+    });
+    let path = std::env::temp_dir().join("tollgate-samples.txt");
+    std::fs::write(&path, text).unwrap();
+    println!("{}", path.display());
 }
 
 #[test]

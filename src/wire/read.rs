@@ -10,6 +10,9 @@ const FLOOR: usize = 64 * 1024;
 /// Decoded bytes allowed for one byte of input. The largest honest ratio is an array of empty strings (32).
 const RATIO: usize = 40;
 
+/// Memory reserved for an array before its elements were seen.
+const AT_ONCE: usize = 4096;
+
 /// Reads values from the front of a frame; knows which field it is at, for errors.
 pub struct Reader {
     data: Bytes,
@@ -146,6 +149,48 @@ impl Reader {
             }
             n => Ok(Some(n as usize)),
         }
+    }
+
+    /// `N` bytes of their own.
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        match self.data.get(self.at..).and_then(|left| left.first_chunk::<N>()) {
+            Some(array) => {
+                self.at += N;
+                Ok(*array)
+            }
+            None => Err(self.fail(WireErrorKind::Truncated { wanted: N, left: self.left() })),
+        }
+    }
+
+    /// Makes room in `items` for one more of `count`. Room for few is reserved on the count's word; more only as elements
+    /// arrive, and never past `count`.
+    #[inline]
+    pub(crate) fn grow<T>(&mut self, items: &mut Vec<T>, count: usize) -> Result<(), WireError> {
+        match items.len() < items.capacity() {
+            true => Ok(()),
+            false => {
+                self.reserve(items, (AT_ONCE / std::mem::size_of::<T>().max(1)).max(1).min(count), count)
+            }
+        }
+    }
+
+    /// As `grow`, for a list that mostly holds one.
+    pub(crate) fn grow_slowly<T>(&mut self, items: &mut Vec<T>) -> Result<(), WireError> {
+        match items.len() < items.capacity() {
+            true => Ok(()),
+            false => self.reserve(items, 1, usize::MAX),
+        }
+    }
+
+    fn reserve<T>(&mut self, items: &mut Vec<T>, first: usize, most: usize) -> Result<(), WireError> {
+        let size = std::mem::size_of::<T>();
+        let old = items.capacity();
+        let new = old.saturating_mul(2).max(first).min(most);
+        // While the elements are moved both old and new memory exist.
+        self.spend(new.saturating_mul(size))?;
+        items.reserve_exact(new.saturating_sub(items.len()));
+        self.budget += old.saturating_mul(size);
+        Ok(())
     }
 
     /// Takes `size` bytes of decoded memory from the budget.

@@ -126,9 +126,7 @@ impl Wire for bool {
 
 impl Wire for Uuid {
     fn read(reader: &mut Reader, _: Cx) -> Result<Self, WireError> {
-        let mut id = [0; 16];
-        id.copy_from_slice(&reader.bytes(16)?);
-        Ok(Uuid(id))
+        Ok(Uuid(reader.array()?))
     }
     fn write(&self, writer: &mut Writer, _: Cx) {
         writer.slice(&self.0)
@@ -189,13 +187,9 @@ impl Wire for Payload {
 impl<T: Wire> Nullable for Vec<T> {
     fn read_nullable(reader: &mut Reader, cx: Cx) -> Result<Option<Self>, WireError> {
         let Some(count) = reader.length(cx.flexible, 4)? else { return Ok(None) };
-        // A count is only a claim: reserve little, pay for each element as it arrives.
-        let mut items = Vec::with_capacity(count.min(16));
-        reader.spend(items.capacity() * std::mem::size_of::<T>())?;
+        let mut items = Vec::new();
         for _ in 0..count {
-            if items.len() == items.capacity() {
-                reader.spend(items.capacity() * std::mem::size_of::<T>())?;
-            }
+            reader.grow(&mut items, count)?;
             items.push(T::read(reader, cx)?);
         }
         Ok(Some(items))
@@ -226,7 +220,7 @@ pub(crate) fn read_tags(
     reader: &mut Reader,
     mut known: impl FnMut(u32, &mut Reader) -> Result<bool, WireError>,
 ) -> Result<Tags, WireError> {
-    let mut unknown = Tags::default();
+    let mut unknown = Vec::new();
     let mut last = None;
     for _ in 0..reader.uvarint()? {
         let tag = reader.uvarint()?;
@@ -237,13 +231,16 @@ pub(crate) fn read_tags(
         let size = reader.uvarint()? as usize;
         let mut inner = reader.enter(size)?;
         if !known(tag, &mut inner)? {
-            reader.spend(64)?;
+            inner.grow_slowly(&mut unknown)?;
             let len = inner.left();
-            unknown.push(tag, inner.bytes(len)?);
+            unknown.push((tag, inner.bytes(len)?));
         }
         reader.leave(inner)?;
     }
-    Ok(unknown)
+    if !unknown.is_empty() {
+        reader.spend(std::mem::size_of_val(&unknown))?;
+    }
+    Ok(Tags::from(unknown))
 }
 
 /// Writes a tagged-fields section in tag order.

@@ -224,13 +224,13 @@ macro_rules! apis {
                     _ => Err(reader.fail(WireErrorKind::UnknownApi(key.0))),
                 };
                 body.and_then(|body| reader.finish().map(|()| body))
-                    .map_err(|e| e.within(concat_name(key, true), version))
+                    .map_err(|e| e.within(message_name(key, true), version))
             }
 
             pub fn write(&self, version: i16, writer: &mut Writer) -> Result<(), WireError> {
                 let cx = known(self.api(), version)?.cx(version)?;
                 match self { $(RequestBody::$name(body) => body.write(writer, cx),)* }
-                Ok(())
+                writable(self.api(), version, true, writer)
             }
 
             /// A random body of a version this crate reads.
@@ -270,15 +270,20 @@ macro_rules! apis {
                 })* }
             }
 
-            /// Puts `answers` (one a part of this, the original request) into the upstream's reply.
+            /// Puts `answers` (one a part of this, the original request) into the upstream's reply; without answers it is
+            /// left as it came.
             pub fn merge(
                 &self,
                 version: i16,
                 answers: &[Option<Answer>],
                 upstream: Option<ResponseBody>,
             ) -> Option<ResponseBody> {
+                let untouched = !answers.iter().any(Option::is_some);
                 match self { $(RequestBody::$name(body) => {
                     let upstream = match upstream {
+                        Some(ResponseBody::$name(response)) if untouched => {
+                            return Some(ResponseBody::$name(response));
+                        }
                         Some(ResponseBody::$name(response)) => Some(*response),
                         _ => None,
                     };
@@ -300,13 +305,13 @@ macro_rules! apis {
                     _ => Err(reader.fail(WireErrorKind::UnknownApi(key.0))),
                 };
                 body.and_then(|body| reader.finish().map(|()| body))
-                    .map_err(|e| e.within(concat_name(key, false), version))
+                    .map_err(|e| e.within(message_name(key, false), version))
             }
 
             pub fn write(&self, version: i16, writer: &mut Writer) -> Result<(), WireError> {
                 let cx = known(self.api(), version)?.cx(version)?;
                 match self { $(ResponseBody::$name(body) => body.write(writer, cx),)* }
-                Ok(())
+                writable(self.api(), version, false, writer)
             }
 
             /// A random body of a version this crate reads.
@@ -332,7 +337,7 @@ macro_rules! apis {
             }
         }
 
-        fn concat_name(key: ApiKey, request: bool) -> &'static str {
+        fn message_name(key: ApiKey, request: bool) -> &'static str {
             match (key.0, request) {
                 $(($key, true) => concat!(stringify!($name), "Request"),
                   ($key, false) => concat!(stringify!($name), "Response"),)*
@@ -340,6 +345,15 @@ macro_rules! apis {
             }
         }
     };
+}
+
+/// An error for a text or list that is longer than its length field can say.
+fn writable(key: ApiKey, version: i16, request: bool, writer: &Writer) -> Result<(), WireError> {
+    if writer.overflowed() {
+        let error = WireError::new("", writer.len(), WireErrorKind::TooLarge);
+        return Err(error.within(message_name(key, request), version));
+    }
+    Ok(())
 }
 
 fn known(key: ApiKey, version: i16) -> Result<&'static ApiInfo, WireError> {

@@ -175,6 +175,12 @@ impl Tags {
     }
 }
 
+impl From<Vec<(u32, Bytes)>> for Tags {
+    fn from(tags: Vec<(u32, Bytes)>) -> Self {
+        Tags((!tags.is_empty()).then(|| Box::new(tags)))
+    }
+}
+
 impl fmt::Debug for Tags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.as_slice().iter().map(|(tag, data)| (tag, data.len()))).finish()

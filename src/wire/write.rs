@@ -10,9 +10,13 @@ const SHARE_FROM: usize = 1024;
 #[derive(Default)]
 pub struct Writer {
     buf: BytesMut,
+    /// What was in `buf` before the first shared piece; kept writable for the length prefix.
+    front: BytesMut,
     pieces: Vec<Piece>,
-    /// Bytes in `pieces`.
-    shared: usize,
+    /// Bytes in `front` and `pieces`.
+    done: usize,
+    /// A text or list is longer than its length field can say.
+    overflow: bool,
 }
 
 impl Writer {
@@ -22,11 +26,16 @@ impl Writer {
 
     /// Bytes written so far.
     pub fn len(&self) -> usize {
-        self.shared + self.buf.len()
+        self.done + self.buf.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// True when something did not fit its length field: what was written must not be sent.
+    pub fn overflowed(&self) -> bool {
+        self.overflow || i32::try_from(self.len()).is_err()
     }
 
     pub fn i8(&mut self, v: i8) {
@@ -84,20 +93,25 @@ impl Writer {
     }
 
     fn share(&mut self, piece: Piece) {
-        if !self.buf.is_empty() {
-            let head = self.buf.split().freeze();
-            self.shared += head.len();
-            self.pieces.push(Piece::Bytes(head));
+        let own = self.buf.split();
+        self.done += own.len() + piece.len();
+        if self.pieces.is_empty() {
+            self.front = own;
+        } else if !own.is_empty() {
+            self.pieces.push(Piece::Bytes(own.freeze()));
         }
-        self.shared += piece.len();
         self.pieces.push(piece);
     }
 
     /// A length as `Reader::length` reads it; None is null.
     pub(crate) fn length(&mut self, len: Option<usize>, flexible: bool, wide: u8) {
-        // Lengths come from data in memory, which a frame's size cap keeps far below these limits.
+        let max = if wide == 2 && !flexible { i16::MAX as usize } else { i32::MAX as usize - 1 };
+        if len.is_some_and(|len| len > max) {
+            self.overflow = true;
+            return;
+        }
         match len {
-            Some(n) if flexible => self.uvarint((n as u32).saturating_add(1)),
+            Some(n) if flexible => self.uvarint(n as u32 + 1),
             None if flexible => self.uvarint(0),
             Some(n) if wide == 2 => self.i16(n as i16),
             None if wide == 2 => self.i16(-1),
@@ -108,6 +122,8 @@ impl Writer {
 
     /// Appends what another writer collected.
     pub(crate) fn append(&mut self, other: Writer) {
+        self.overflow |= other.overflow;
+        self.buf.put_slice(&other.front);
         for piece in other.pieces {
             match piece {
                 Piece::Bytes(bytes) => self.bytes(&bytes),
@@ -117,42 +133,33 @@ impl Writer {
         self.buf.put_slice(&other.buf);
     }
 
-    /// The frame without its length prefix.
-    pub fn finish(mut self) -> Vec<Piece> {
-        if !self.buf.is_empty() {
-            self.pieces.push(Piece::Bytes(self.buf.freeze()));
-        }
-        self.pieces
-    }
-
-    /// Starts a frame whose four-byte length prefix `finish_frame` fills in.
+    /// Starts a frame, whose four-byte length prefix `finish_frame` fills in.
     pub fn frame() -> Self {
         let mut writer = Writer::new();
         writer.i32(0);
         writer
     }
 
-    /// The frame with its length prefix.
-    pub fn finish_frame(self) -> Vec<Piece> {
+    /// The frame with its length prefix. Only for a writer that began as one.
+    pub fn finish_frame(mut self) -> Vec<Piece> {
         let len = self.len().saturating_sub(4) as i32;
-        let mut pieces = self.pieces;
-        let mut buf = self.buf;
-        // The prefix is at the front of the first stretch of small values, which may already be shared.
-        match pieces.first_mut() {
-            None => buf[..4].copy_from_slice(&len.to_be_bytes()),
-            Some(Piece::Bytes(head)) => {
-                let mut patched = match std::mem::take(head).try_into_mut() {
-                    Ok(own) => own,
-                    Err(shared) => BytesMut::from(&shared[..]),
-                };
-                patched[..4].copy_from_slice(&len.to_be_bytes());
-                *head = patched.freeze();
-            }
-            Some(Piece::Source(_)) => {}
+        let front = if self.pieces.is_empty() { &mut self.buf } else { &mut self.front };
+        if let Some(prefix) = front.first_chunk_mut::<4>() {
+            *prefix = len.to_be_bytes();
         }
-        if !buf.is_empty() {
-            pieces.push(Piece::Bytes(buf.freeze()));
+        self.finish()
+    }
+
+    /// What was written.
+    pub fn finish(self) -> Vec<Piece> {
+        let own = |bytes: BytesMut| (!bytes.is_empty()).then(|| Piece::Bytes(bytes.freeze()));
+        if self.pieces.is_empty() {
+            return own(self.buf).into_iter().collect();
         }
+        let mut pieces = Vec::with_capacity(self.pieces.len() + 2);
+        pieces.extend(own(self.front));
+        pieces.extend(self.pieces);
+        pieces.extend(own(self.buf));
         pieces
     }
 }
@@ -174,5 +181,18 @@ mod tests {
         assert_eq!(shared.as_ptr(), big.as_ptr());
         let Piece::Bytes(head) = &pieces[0] else { panic!("no head") };
         assert_eq!(&head[..], [0, 0, 0x27, 0x13, 0, 1]);
+    }
+
+    #[test]
+    fn what_does_not_fit_its_length_is_noticed() {
+        let mut writer = Writer::new();
+        writer.length(Some(32_767), false, 2);
+        writer.length(Some(40_000), true, 2);
+        assert!(!writer.overflowed());
+        writer.length(Some(32_768), false, 2);
+        assert!(writer.overflowed());
+        let mut outer = Writer::new();
+        outer.append(writer);
+        assert!(outer.overflowed());
     }
 }

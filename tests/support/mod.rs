@@ -51,7 +51,14 @@ impl<F: Fn(&Caller, Request) -> Submitted + Send + Sync> Upstream for Scripted<F
 
     fn unknown_api_versions(&self, _: &Arc<Caller>, correlation_id: i32) -> Response {
         let body = api_versions::ApiVersionsResponse { error_code: 35, ..Default::default() };
-        Response { api: ApiKey::ApiVersions, version: 0, correlation_id, body: ResponseBody::from(body) }
+        let header_tags = Default::default();
+        Response {
+            api: ApiKey::ApiVersions,
+            version: 0,
+            correlation_id,
+            header_tags,
+            body: ResponseBody::from(body),
+        }
     }
 }
 

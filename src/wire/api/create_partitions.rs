@@ -59,7 +59,7 @@ impl Exchange for CreatePartitionsRequest {
         upstream: Option<CreatePartitionsResponse>,
     ) -> Option<CreatePartitionsResponse> {
         let mut response = upstream.unwrap_or_default();
-        let said = std::mem::take(&mut response.results).into_iter().map(|t| (t.name.clone(), t)).collect();
+        let said = std::mem::take(&mut response.results).into_iter().map(|t| (t.name.clone(), t));
         let requested = self.topics.iter().map(|t| t.name.clone());
         response.results =
             merge_flat(requested, answers, said, true, |key, answer| CreatePartitionsTopicResult {

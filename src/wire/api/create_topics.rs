@@ -80,12 +80,13 @@ impl Exchange for CreateTopicsRequest {
         upstream: Option<CreateTopicsResponse>,
     ) -> Option<CreateTopicsResponse> {
         let mut response = upstream.unwrap_or_default();
-        let said = std::mem::take(&mut response.topics).into_iter().map(|t| (t.name.clone(), t)).collect();
+        let said = std::mem::take(&mut response.topics).into_iter().map(|t| (t.name.clone(), t));
         let requested = self.topics.iter().map(|t| t.name.clone());
         response.topics = merge_flat(requested, answers, said, true, |key, answer| CreatableTopicResult {
             name: key.clone(),
             error_code: answer.code.0,
             error_message: answer.message.clone(),
+            configs: Some(Vec::new()),
             ..Default::default()
         });
         Some(response)

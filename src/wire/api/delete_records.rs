@@ -1,6 +1,6 @@
 //! DeleteRecords (key 21). 2: flexible.
 
-use super::{Answer, Exchange, Key, Part, all, keep_nested, merge_nested};
+use super::{Answer, Exchange, Key, Part, Topic, all, keep_nested, merge_nested};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::schema::schema;
 use crate::wire::types::{Str, Uuid};
@@ -71,23 +71,27 @@ impl Exchange for DeleteRecordsRequest {
         upstream: Option<DeleteRecordsResponse>,
     ) -> Option<DeleteRecordsResponse> {
         let mut response = upstream.unwrap_or_default();
-        let said = std::mem::take(&mut response.topics).into_iter().flat_map(|t| {
-            let (name, id) = (t.name.clone(), Uuid::ZERO);
-            t.partitions.into_iter().map(move |p| ((name.clone(), id, p.partition_index), p))
+        let said = std::mem::take(&mut response.topics).into_iter().map(|t| Topic {
+            name: t.name,
+            id: Uuid::ZERO,
+            partitions: t.partitions,
+            unknown_tags: t.unknown_tags,
         });
-        let merged =
-            merge_nested(self.keys(), answers, said, true, |key, answer| DeleteRecordsPartitionResult {
+        let index = |p: &DeleteRecordsPartitionResult| p.partition_index;
+        let merged = merge_nested(self.keys(), answers, said, true, index, |key, answer| {
+            DeleteRecordsPartitionResult {
                 partition_index: key.2,
                 error_code: answer.code.0,
                 low_watermark: -1,
                 ..Default::default()
-            });
+            }
+        });
         response.topics = merged
             .into_iter()
-            .map(|(name, _, partitions)| DeleteRecordsTopicResult {
-                name: name,
-                partitions: partitions,
-                ..Default::default()
+            .map(|t| DeleteRecordsTopicResult {
+                name: t.name,
+                partitions: t.partitions,
+                unknown_tags: t.unknown_tags,
             })
             .collect();
         Some(response)

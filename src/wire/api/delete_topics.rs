@@ -1,6 +1,6 @@
 //! DeleteTopics (key 20). 5: error messages. 6: topics by name or by id (KIP-516).
 
-use super::{Answer, Exchange, Part, all, keep_flat, merge_flat};
+use super::{Answer, Asked, Exchange, NameOrId, Part, all, keep_flat, merge_flat};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::schema::schema;
 use crate::wire::types::{Str, Uuid};
@@ -31,13 +31,15 @@ schema! {
 }
 
 impl DeleteTopicsRequest {
-    /// Name (empty when only the id is given) and id, in request order. Up to version 5 there are only names.
-    fn keys(&self, version: i16) -> Vec<(Str, Uuid)> {
-        if version >= 6 {
-            self.topics.iter().map(|t| (t.name.clone().unwrap_or_default(), t.topic_id)).collect()
-        } else {
-            self.topic_names.iter().map(|name| (name.clone(), Uuid::ZERO)).collect()
-        }
+    /// In request order. Up to version 5 there are only names.
+    fn keys(&self, version: i16) -> impl Iterator<Item = NameOrId> + '_ {
+        let (states, names) = match version >= 6 {
+            true => (self.topics.as_slice(), [].as_slice()),
+            false => ([].as_slice(), self.topic_names.as_slice()),
+        };
+        let states =
+            states.iter().map(|t| NameOrId { name: t.name.clone().unwrap_or_default(), id: t.topic_id });
+        states.chain(names.iter().map(|name| NameOrId { name: name.clone(), id: Uuid::ZERO }))
     }
 }
 
@@ -48,7 +50,7 @@ impl Exchange for DeleteTopicsRequest {
     type Response = DeleteTopicsResponse;
 
     fn parts(&self, version: i16) -> Vec<Part> {
-        self.keys(version).iter().map(|(name, id)| Part::topic(name, *id)).collect()
+        self.keys(version).map(|t| Part::topic(&t.name, t.id)).collect()
     }
 
     fn keep(&mut self, keep: &[bool]) {
@@ -57,7 +59,7 @@ impl Exchange for DeleteTopicsRequest {
     }
 
     fn answer(&self, version: i16, code: ErrorCode) -> Option<DeleteTopicsResponse> {
-        self.merge(version, &all(self.keys(version).len(), code), None)
+        self.merge(version, &all(self.keys(version).count(), code), None)
     }
 
     fn merge(
@@ -67,20 +69,15 @@ impl Exchange for DeleteTopicsRequest {
         upstream: Option<DeleteTopicsResponse>,
     ) -> Option<DeleteTopicsResponse> {
         let mut response = upstream.unwrap_or_default();
-        // The reply gives name and id whatever the request named the topic by.
-        let by_id = |id: &Uuid| self.topics.iter().any(|t| t.topic_id == *id && !id.is_zero());
+        let mut asked = Asked::new(self.keys(version));
         let said = std::mem::take(&mut response.responses)
             .into_iter()
-            .map(|r| match by_id(&r.topic_id) {
-                true => ((Str::default(), r.topic_id), r),
-                false => ((r.name.clone().unwrap_or_default(), Uuid::ZERO), r),
-            })
-            .collect();
-        let requested = self.keys(version).into_iter();
+            .map(move |r| (asked.resolve(r.name.as_ref(), r.topic_id), r));
+        let requested = self.keys(version);
         response.responses =
-            merge_flat(requested, answers, said, true, |(name, id), answer| DeletableTopicResult {
-                name: (!name.is_empty()).then(|| name.clone()),
-                topic_id: *id,
+            merge_flat(requested, answers, said, true, |topic, answer| DeletableTopicResult {
+                name: (!topic.name.is_empty()).then(|| topic.name.clone()),
+                topic_id: topic.id,
                 error_code: answer.code.0,
                 error_message: answer.message.clone(),
                 ..Default::default()

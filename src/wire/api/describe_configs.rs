@@ -76,8 +76,7 @@ impl Exchange for DescribeConfigsRequest {
         let mut response = upstream.unwrap_or_default();
         let said = std::mem::take(&mut response.results)
             .into_iter()
-            .map(|t| ((t.resource_type, t.resource_name.clone()), t))
-            .collect();
+            .map(|t| ((t.resource_type, t.resource_name.clone()), t));
         let requested = self.resources.iter().map(|t| (t.resource_type, t.resource_name.clone()));
         response.results = merge_flat(requested, answers, said, true, |key, answer| DescribeConfigsResult {
             resource_type: key.0,

@@ -75,7 +75,11 @@ impl Exchange for DescribeTopicPartitionsRequest {
     }
 
     fn answer(&self, version: i16, code: ErrorCode) -> Option<DescribeTopicPartitionsResponse> {
-        self.merge(version, &all(self.topics.len(), code), None)
+        // Asking for all topics leaves no element to carry an error.
+        match self.topics.len() {
+            0 => None,
+            n => self.merge(version, &all(n, code), None),
+        }
     }
 
     fn merge(
@@ -85,10 +89,8 @@ impl Exchange for DescribeTopicPartitionsRequest {
         upstream: Option<DescribeTopicPartitionsResponse>,
     ) -> Option<DescribeTopicPartitionsResponse> {
         let mut response = upstream.unwrap_or_default();
-        let said = std::mem::take(&mut response.topics)
-            .into_iter()
-            .map(|t| (t.name.clone().unwrap_or_default(), t))
-            .collect();
+        let said =
+            std::mem::take(&mut response.topics).into_iter().map(|t| (t.name.clone().unwrap_or_default(), t));
         let requested = self.topics.iter().map(|t| t.name.clone());
         response.topics =
             merge_flat(requested, answers, said, true, |key, answer| DescribeTopicPartitionsResponseTopic {

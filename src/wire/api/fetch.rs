@@ -1,7 +1,7 @@
 //! Fetch (key 1). 7: fetch sessions (KIP-227). 12: flexible, diverging epochs. 13: topics by id. 15: the replica id became a
 //! tag (KIP-903). 16: endpoints of new leaders (KIP-951). 17: directory ids. 18: the follower's high watermark (KIP-1166).
 
-use super::{Answer, Exchange, Key, Part, all, keep_nested, merge_nested};
+use super::{Answer, Exchange, Key, Part, Topic, all, keep_nested, merge_nested};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::payload::Payload;
 use crate::wire::schema::schema;
@@ -131,10 +131,10 @@ impl Exchange for FetchRequest {
     }
 
     fn answer(&self, version: i16, code: ErrorCode) -> Option<FetchResponse> {
-        if version >= 7 {
-            return Some(FetchResponse { error_code: code.0, ..Default::default() });
-        }
-        self.merge(version, &all(self.keys().count(), code), None)
+        // From version 7 on the error of the whole is enough; up to version 12 Kafka gives it to the partitions as well.
+        let parts = if version < 13 { all(self.keys().count(), code) } else { Vec::new() };
+        let response = self.merge(version, &parts, None)?;
+        Some(FetchResponse { error_code: code.0, session_id: self.session_id, ..response })
     }
 
     fn merge(
@@ -144,24 +144,29 @@ impl Exchange for FetchRequest {
         upstream: Option<FetchResponse>,
     ) -> Option<FetchResponse> {
         let mut response = upstream.unwrap_or_default();
-        let said = std::mem::take(&mut response.responses).into_iter().flat_map(|t| {
-            let (name, id) = (t.topic.clone(), t.topic_id);
-            t.partitions.into_iter().map(move |p| ((name.clone(), id, p.partition_index), p))
+        let said = std::mem::take(&mut response.responses).into_iter().map(|t| Topic {
+            name: t.topic,
+            id: t.topic_id,
+            partitions: t.partitions,
+            unknown_tags: t.unknown_tags,
         });
-        let merged = merge_nested(self.keys(), answers, said, true, |key, answer| FetchPartitionData {
-            partition_index: key.2,
-            error_code: answer.code.0,
-            high_watermark: -1,
-            records: Payload::Bytes(Bytes::new()),
-            ..Default::default()
-        });
+        let index = |p: &FetchPartitionData| p.partition_index;
+        let merged =
+            merge_nested(self.keys(), answers, said, true, index, |key, answer| FetchPartitionData {
+                partition_index: key.2,
+                error_code: answer.code.0,
+                high_watermark: -1,
+                aborted_transactions: Some(Vec::new()),
+                records: Payload::Bytes(Bytes::new()),
+                ..Default::default()
+            });
         response.responses = merged
             .into_iter()
-            .map(|(name, topic_id, partitions)| FetchableTopicResponse {
-                topic: name,
-                topic_id: topic_id,
-                partitions: partitions,
-                ..Default::default()
+            .map(|t| FetchableTopicResponse {
+                topic: t.name,
+                topic_id: t.id,
+                partitions: t.partitions,
+                unknown_tags: t.unknown_tags,
             })
             .collect();
         Some(response)

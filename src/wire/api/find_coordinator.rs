@@ -81,8 +81,7 @@ impl Exchange for FindCoordinatorRequest {
             }
             return Some(response);
         }
-        let said =
-            std::mem::take(&mut response.coordinators).into_iter().map(|c| (c.key.clone(), c)).collect();
+        let said = std::mem::take(&mut response.coordinators).into_iter().map(|c| (c.key.clone(), c));
         let requested = self.coordinator_keys.iter().cloned();
         response.coordinators = merge_flat(requested, answers, said, true, |key, answer| Coordinator {
             key: key.clone(),

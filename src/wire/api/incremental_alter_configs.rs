@@ -63,8 +63,7 @@ impl Exchange for IncrementalAlterConfigsRequest {
         let mut response = upstream.unwrap_or_default();
         let said = std::mem::take(&mut response.responses)
             .into_iter()
-            .map(|t| ((t.resource_type, t.resource_name.clone()), t))
-            .collect();
+            .map(|t| ((t.resource_type, t.resource_name.clone()), t));
         let requested = self.resources.iter().map(|t| (t.resource_type, t.resource_name.clone()));
         response.responses =
             merge_flat(requested, answers, said, true, |key, answer| AlterConfigsResourceResponse {

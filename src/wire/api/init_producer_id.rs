@@ -40,6 +40,6 @@ impl Exchange for InitProducerIdRequest {
     }
 
     fn answer(&self, _version: i16, code: ErrorCode) -> Option<InitProducerIdResponse> {
-        Some(InitProducerIdResponse { error_code: code.0, ..Default::default() })
+        Some(InitProducerIdResponse { error_code: code.0, producer_epoch: -1, ..Default::default() })
     }
 }

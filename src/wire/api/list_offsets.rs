@@ -1,7 +1,7 @@
 //! ListOffsets (key 2). 2: isolation level. 4: leader epoch. 7: max timestamp (-3). 8: local log start (-4). 9: tiered (-5).
 //! 10: time-out. 11: earliest pending upload (-6).
 
-use super::{Answer, Exchange, Key, Part, all, keep_nested, merge_nested};
+use super::{Answer, Exchange, Key, Part, Topic, all, keep_nested, merge_nested};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::schema::schema;
 use crate::wire::types::{Str, Uuid};
@@ -77,22 +77,26 @@ impl Exchange for ListOffsetsRequest {
         upstream: Option<ListOffsetsResponse>,
     ) -> Option<ListOffsetsResponse> {
         let mut response = upstream.unwrap_or_default();
-        let said = std::mem::take(&mut response.topics).into_iter().flat_map(|t| {
-            let (name, id) = (t.name.clone(), Uuid::ZERO);
-            t.partitions.into_iter().map(move |p| ((name.clone(), id, p.partition_index), p))
+        let said = std::mem::take(&mut response.topics).into_iter().map(|t| Topic {
+            name: t.name,
+            id: Uuid::ZERO,
+            partitions: t.partitions,
+            unknown_tags: t.unknown_tags,
         });
-        let merged =
-            merge_nested(self.keys(), answers, said, true, |key, answer| ListOffsetsPartitionResponse {
+        let index = |p: &ListOffsetsPartitionResponse| p.partition_index;
+        let merged = merge_nested(self.keys(), answers, said, true, index, |key, answer| {
+            ListOffsetsPartitionResponse {
                 partition_index: key.2,
                 error_code: answer.code.0,
                 ..Default::default()
-            });
+            }
+        });
         response.topics = merged
             .into_iter()
-            .map(|(name, _, partitions)| ListOffsetsTopicResponse {
-                name: name,
-                partitions: partitions,
-                ..Default::default()
+            .map(|t| ListOffsetsTopicResponse {
+                name: t.name,
+                partitions: t.partitions,
+                unknown_tags: t.unknown_tags,
             })
             .collect();
         Some(response)

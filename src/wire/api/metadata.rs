@@ -1,7 +1,7 @@
 //! Metadata (key 3). 1: null asks for all topics, an empty list for none (in 0 an empty list asks for all). 4: auto-creation
 //! only where wanted. 10 and 12: topics by id (KIP-516). 13: an error for the whole (KIP-1102).
 
-use super::{Answer, Exchange, Part, all, keep_flat, merge_flat};
+use super::{Answer, Asked, Exchange, NameOrId, Part, all, keep_flat, merge_flat};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::schema::schema;
 use crate::wire::types::{Str, Uuid};
@@ -57,9 +57,10 @@ schema! {
 }
 
 impl MetadataRequest {
-    /// Name (empty when only the id is given) and id of the topics asked for by name; none when all are asked for.
-    fn keys(&self) -> impl Iterator<Item = (Str, Uuid)> + '_ {
-        self.topics.iter().flatten().map(|t| (t.name.clone().unwrap_or_default(), t.topic_id))
+    /// The topics asked for one by one; none when all are.
+    fn keys(&self) -> impl Iterator<Item = NameOrId> + '_ {
+        let topics = self.topics.iter().flatten();
+        topics.map(|t| NameOrId { name: t.name.clone().unwrap_or_default(), id: t.topic_id })
     }
 }
 
@@ -72,7 +73,7 @@ impl Exchange for MetadataRequest {
     const FORWARD_EMPTY: bool = true;
 
     fn parts(&self, _version: i16) -> Vec<Part> {
-        self.keys().map(|(name, id)| Part::topic(&name, id)).collect()
+        self.keys().map(|t| Part::topic(&t.name, t.id)).collect()
     }
 
     fn keep(&mut self, keep: &[bool]) {
@@ -82,12 +83,12 @@ impl Exchange for MetadataRequest {
     }
 
     fn answer(&self, version: i16, code: ErrorCode) -> Option<MetadataResponse> {
-        let topics = self.keys().count();
-        if topics == 0 {
+        if self.keys().next().is_none() && version < 13 {
             // Asking for all topics leaves no element to carry an error before there was one for the whole.
-            return (version >= 13).then(|| MetadataResponse { error_code: code.0, ..Default::default() });
+            return None;
         }
-        self.merge(version, &all(topics, code), None)
+        let response = self.merge(version, &all(self.keys().count(), code), None)?;
+        Some(MetadataResponse { error_code: code.0, ..response })
     }
 
     fn merge(
@@ -97,22 +98,17 @@ impl Exchange for MetadataRequest {
         upstream: Option<MetadataResponse>,
     ) -> Option<MetadataResponse> {
         let mut response = upstream.unwrap_or_default();
-        let by_id = |id: &Uuid| self.keys().any(|(name, asked)| name.is_empty() && asked == *id);
+        let mut asked = Asked::new(self.keys());
         let said = std::mem::take(&mut response.topics)
             .into_iter()
-            .map(|t| match by_id(&t.topic_id) {
-                true => ((Str::default(), t.topic_id), t),
-                false => ((t.name.clone().unwrap_or_default(), Uuid::ZERO), t),
-            })
-            .collect();
-        let requested =
-            self.keys().map(|(name, id)| if name.is_empty() { (name, id) } else { (name, Uuid::ZERO) });
+            .map(move |t| (asked.resolve(t.name.as_ref(), t.topic_id), t));
+        let requested = self.keys();
         // Version 0 has no way to ask for no topic: an emptied list means all of them, which nobody asked for.
         let everything = self.topics.is_none() || (version == 0 && self.keys().next().is_none());
         response.topics =
-            merge_flat(requested, answers, said, everything, |(name, id), answer| MetadataResponseTopic {
-                name: (version < 12 || !name.is_empty()).then(|| name.clone()),
-                topic_id: *id,
+            merge_flat(requested, answers, said, everything, |topic, answer| MetadataResponseTopic {
+                name: (version < 12 || !topic.name.is_empty()).then(|| topic.name.clone()),
+                topic_id: topic.id,
                 error_code: answer.code.0,
                 ..Default::default()
             });

@@ -11,6 +11,8 @@ pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_topic_partitions;
+#[cfg(test)]
+mod exchange_tests;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -20,6 +22,7 @@ pub mod join_group;
 pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
+mod merge;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -34,7 +37,7 @@ use super::{
     error_code::ErrorCode,
     types::{Str, Uuid},
 };
-use std::collections::{HashMap, VecDeque};
+use merge::{Asked, Key, NameOrId, Topic, merge_flat, merge_nested};
 
 /// What kind of thing a part is: Kafka's resource types (KIP-11 and its successors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -139,40 +142,6 @@ pub trait Exchange: Sized {
     fn retain(_version: i16, _response: &mut Self::Response, _keep: &mut dyn FnMut(&Part) -> bool) {}
 }
 
-/// What the upstream said of each part, to be taken by key in request order.
-struct Said<K, V> {
-    by_key: HashMap<K, VecDeque<(usize, V)>>,
-    count: usize,
-}
-
-impl<K: std::hash::Hash + Eq, V> Said<K, V> {
-    fn new() -> Self {
-        Said { by_key: HashMap::new(), count: 0 }
-    }
-
-    fn add(&mut self, key: K, value: V) {
-        self.by_key.entry(key).or_default().push_back((self.count, value));
-        self.count += 1;
-    }
-
-    fn take(&mut self, key: &K) -> Option<V> {
-        self.by_key.get_mut(key)?.pop_front().map(|(_, value)| value)
-    }
-
-    /// What was not taken, in the order it came.
-    fn rest(self) -> Vec<(K, V)>
-    where
-        K: Clone,
-    {
-        let mut rest: Vec<(usize, K, V)> = Vec::new();
-        for (key, values) in self.by_key {
-            rest.extend(values.into_iter().map(|(at, value)| (at, key.clone(), value)));
-        }
-        rest.sort_by_key(|(at, ..)| *at);
-        rest.into_iter().map(|(_, key, value)| (key, value)).collect()
-    }
-}
-
 /// Drops the elements of nested lists whose flag is false, and the topics that became empty.
 fn keep_nested<T, P>(topics: &mut Vec<T>, flags: &[bool], partitions: impl Fn(&mut T) -> &mut Vec<P>) {
     let mut flags = flags.iter();
@@ -186,75 +155,6 @@ fn keep_nested<T, P>(topics: &mut Vec<T>, flags: &[bool], partitions: impl Fn(&m
 fn keep_flat<T>(items: &mut Vec<T>, flags: &[bool]) {
     let mut flags = flags.iter();
     items.retain(|_| flags.next().copied().unwrap_or(true));
-}
-
-/// `Exchange::merge` for a flat list: each requested key gets its answer or what the upstream said of it, then follows what
-/// the upstream added unasked (if `leftovers`).
-fn merge_flat<K: std::hash::Hash + Eq + Clone, V>(
-    requested: impl Iterator<Item = K>,
-    answers: &[Option<Answer>],
-    said: Vec<(K, V)>,
-    leftovers: bool,
-    fail: impl Fn(&K, &Answer) -> V,
-) -> Vec<V> {
-    let mut by_key = Said::new();
-    for (key, value) in said {
-        by_key.add(key, value);
-    }
-    let mut merged = Vec::new();
-    for (i, key) in requested.enumerate() {
-        let said = by_key.take(&key);
-        match answers.get(i) {
-            Some(Some(answer)) => merged.push(fail(&key, answer)),
-            _ => merged.extend(said),
-        }
-    }
-    if leftovers {
-        merged.extend(by_key.rest().into_iter().map(|(_, value)| value));
-    }
-    merged
-}
-
-/// The topic and partition lists of an api, flattened: (name, id, partition) in request order.
-type Key = (Str, Uuid, i32);
-
-/// `Exchange::merge` for topics holding partitions.
-fn merge_nested<V>(
-    requested: impl Iterator<Item = Key>,
-    answers: &[Option<Answer>],
-    said: impl Iterator<Item = (Key, V)>,
-    leftovers: bool,
-    fail: impl Fn(&Key, &Answer) -> V,
-) -> Vec<(Str, Uuid, Vec<V>)> {
-    let mut by_key = Said::new();
-    for (key, value) in said {
-        by_key.add(key, value);
-    }
-    let mut merged: Vec<(Str, Uuid, Vec<V>)> = Vec::new();
-    let mut push = |key: Key, value: V| match merged.last_mut() {
-        Some((name, id, values)) if *name == key.0 && *id == key.1 => values.push(value),
-        _ => merged.push((key.0, key.1, vec![value])),
-    };
-    for (i, key) in requested.enumerate() {
-        let said = by_key.take(&key);
-        match answers.get(i) {
-            Some(Some(answer)) => {
-                let failed = fail(&key, answer);
-                push(key, failed)
-            }
-            _ => {
-                if let Some(value) = said {
-                    push(key, value)
-                }
-            }
-        }
-    }
-    if leftovers {
-        for (key, value) in by_key.rest() {
-            push(key, value);
-        }
-    }
-    merged
 }
 
 /// One answer for each of `n` parts: the whole exchange failed.

@@ -1,6 +1,6 @@
 //! OffsetCommit (key 8). 5: no retention time. 6: leader epoch. 7: static members. 9: KIP-848 member epochs. 10: topics by id.
 
-use super::{Answer, Exchange, Key, Part, Resource, all, keep_nested, merge_nested};
+use super::{Answer, Exchange, Key, Part, Resource, Topic, all, keep_nested, merge_nested};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::schema::schema;
 use crate::wire::types::{Str, Uuid};
@@ -82,23 +82,27 @@ impl Exchange for OffsetCommitRequest {
         upstream: Option<OffsetCommitResponse>,
     ) -> Option<OffsetCommitResponse> {
         let mut response = upstream.unwrap_or_default();
-        let said = std::mem::take(&mut response.topics).into_iter().flat_map(|t| {
-            let (name, id) = (t.name.clone(), t.topic_id);
-            t.partitions.into_iter().map(move |p| ((name.clone(), id, p.partition_index), p))
+        let said = std::mem::take(&mut response.topics).into_iter().map(|t| Topic {
+            name: t.name,
+            id: t.topic_id,
+            partitions: t.partitions,
+            unknown_tags: t.unknown_tags,
         });
-        let merged =
-            merge_nested(self.keys(), answers, said, true, |key, answer| OffsetCommitResponsePartition {
+        let index = |p: &OffsetCommitResponsePartition| p.partition_index;
+        let merged = merge_nested(self.keys(), answers, said, true, index, |key, answer| {
+            OffsetCommitResponsePartition {
                 partition_index: key.2,
                 error_code: answer.code.0,
                 ..Default::default()
-            });
+            }
+        });
         response.topics = merged
             .into_iter()
-            .map(|(name, topic_id, partitions)| OffsetCommitResponseTopic {
-                name: name,
-                topic_id: topic_id,
-                partitions: partitions,
-                ..Default::default()
+            .map(|t| OffsetCommitResponseTopic {
+                name: t.name,
+                topic_id: t.id,
+                partitions: t.partitions,
+                unknown_tags: t.unknown_tags,
             })
             .collect();
         Some(response)

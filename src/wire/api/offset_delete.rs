@@ -1,6 +1,6 @@
 //! OffsetDelete (key 47), KIP-496. One version, never flexible.
 
-use super::{Answer, Exchange, Key, Part, Resource, keep_nested, merge_nested};
+use super::{Answer, Exchange, Key, Part, Resource, Topic, keep_nested, merge_nested};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::schema::schema;
 use crate::wire::types::{Str, Uuid};
@@ -75,22 +75,26 @@ impl Exchange for OffsetDeleteRequest {
         upstream: Option<OffsetDeleteResponse>,
     ) -> Option<OffsetDeleteResponse> {
         let mut response = upstream.unwrap_or_default();
-        let said = std::mem::take(&mut response.topics).into_iter().flat_map(|t| {
-            let (name, id) = (t.name.clone(), Uuid::ZERO);
-            t.partitions.into_iter().map(move |p| ((name.clone(), id, p.partition_index), p))
+        let said = std::mem::take(&mut response.topics).into_iter().map(|t| Topic {
+            name: t.name,
+            id: Uuid::ZERO,
+            partitions: t.partitions,
+            unknown_tags: t.unknown_tags,
         });
-        let merged =
-            merge_nested(self.keys(), answers, said, true, |key, answer| OffsetDeleteResponsePartition {
+        let index = |p: &OffsetDeleteResponsePartition| p.partition_index;
+        let merged = merge_nested(self.keys(), answers, said, true, index, |key, answer| {
+            OffsetDeleteResponsePartition {
                 partition_index: key.2,
                 error_code: answer.code.0,
                 ..Default::default()
-            });
+            }
+        });
         response.topics = merged
             .into_iter()
-            .map(|(name, _, partitions)| OffsetDeleteResponseTopic {
-                name: name,
-                partitions: partitions,
-                ..Default::default()
+            .map(|t| OffsetDeleteResponseTopic {
+                name: t.name,
+                partitions: t.partitions,
+                unknown_tags: t.unknown_tags,
             })
             .collect();
         Some(response)

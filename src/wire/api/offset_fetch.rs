@@ -1,10 +1,11 @@
 //! OffsetFetch (key 9). 2: null asks for all topics. 7: stable offsets only (KIP-447). 8: several groups (KIP-709). 9: KIP-848 member
 //! epochs. 10: topics by id.
 
-use super::{Answer, Exchange, Key, Part, Resource, all, merge_nested};
+use super::{Answer, Exchange, Key, Part, Resource, Topic, all, merge_nested};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::schema::schema;
 use crate::wire::types::{Str, Uuid};
+use std::collections::{HashMap, VecDeque};
 
 schema! {
     OffsetFetchRequest {
@@ -73,31 +74,60 @@ schema! {
     }
 }
 
-/// What an OffsetFetch asks for, flattened. From version 8 on a group is a part too, followed by its partitions.
-enum Asked {
-    Group(usize),
-    Partition(Key),
+impl OffsetFetchRequest {
+    /// The partitions asked for up to version 7.
+    fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.topics
+            .iter()
+            .flatten()
+            .flat_map(|t| t.partition_indexes.iter().map(|p| (t.name.clone(), Uuid::ZERO, *p)))
+    }
 }
 
-impl OffsetFetchRequest {
-    fn asked(&self, version: i16) -> Vec<Asked> {
-        let mut asked = Vec::new();
-        if version < 8 {
-            for topic in self.topics.iter().flatten() {
-                for p in &topic.partition_indexes {
-                    asked.push(Asked::Partition((topic.name.clone(), Uuid::ZERO, *p)));
-                }
-            }
+impl OffsetFetchRequestGroup {
+    fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.topics
+            .iter()
+            .flatten()
+            .flat_map(|t| t.partition_indexes.iter().map(|p| (t.name.clone(), t.topic_id, *p)))
+    }
+
+    /// The upstream's answer for this group with those for single partitions put in. An error of the group stands for all.
+    fn merge(
+        &self,
+        answers: &[Option<Answer>],
+        mut upstream: OffsetFetchResponseGroup,
+    ) -> OffsetFetchResponseGroup {
+        if upstream.error_code != 0 {
+            return upstream;
         }
-        for (g, group) in self.groups.iter().enumerate() {
-            asked.push(Asked::Group(g));
-            for topic in group.topics.iter().flatten() {
-                for p in &topic.partition_indexes {
-                    asked.push(Asked::Partition((topic.name.clone(), topic.topic_id, *p)));
-                }
+        let said = std::mem::take(&mut upstream.topics).into_iter().map(|t| Topic {
+            name: t.name,
+            id: t.topic_id,
+            partitions: t.partitions,
+            unknown_tags: t.unknown_tags,
+        });
+        let index = |p: &OffsetFetchResponsePartitions| p.partition_index;
+        let everything = self.topics.is_none();
+        let merged = merge_nested(self.keys(), answers, said, everything, index, |key, answer| {
+            OffsetFetchResponsePartitions {
+                partition_index: key.2,
+                committed_offset: -1,
+                metadata: Some(Str::default()),
+                error_code: answer.code.0,
+                ..Default::default()
             }
-        }
-        asked
+        });
+        upstream.topics = merged
+            .into_iter()
+            .map(|t| OffsetFetchResponseTopics {
+                name: t.name,
+                topic_id: t.id,
+                partitions: t.partitions,
+                unknown_tags: t.unknown_tags,
+            })
+            .collect();
+        upstream
     }
 }
 
@@ -111,15 +141,18 @@ impl Exchange for OffsetFetchRequest {
         (version < 8).then(|| Part::new(Resource::Group, &self.group_id))
     }
 
+    /// From version 8 on a group is a part too, followed by its partitions.
     fn parts(&self, version: i16) -> Vec<Part> {
-        let part = |asked| match asked {
-            Asked::Group(g) => Part::new(
-                Resource::Group,
-                &self.groups.get(g).map(|g| g.group_id.clone()).unwrap_or_default(),
-            ),
-            Asked::Partition((name, id, partition)) => Part::partition(&name, id, partition),
-        };
-        self.asked(version).into_iter().map(part).collect()
+        let partition = |(name, id, partition): Key| Part::partition(&name, id, partition);
+        if version < 8 {
+            return self.keys().map(partition).collect();
+        }
+        let mut parts = Vec::new();
+        for group in &self.groups {
+            parts.push(Part::new(Resource::Group, &group.group_id));
+            parts.extend(group.keys().map(partition));
+        }
+        parts
     }
 
     fn keep(&mut self, keep: &[bool]) {
@@ -145,12 +178,12 @@ impl Exchange for OffsetFetchRequest {
 
     fn answer(&self, version: i16, code: ErrorCode) -> Option<OffsetFetchResponse> {
         if version >= 8 {
-            return self.merge(version, &all(self.asked(version).len(), code), None);
+            return self.merge(version, &all(self.parts(version).len(), code), None);
         }
         let mut response = if version >= 2 {
             OffsetFetchResponse::default()
         } else {
-            self.merge(version, &all(self.asked(version).len(), code), None)?
+            self.merge(version, &all(self.parts(version).len(), code), None)?
         };
         response.error_code = code.0;
         Some(response)
@@ -163,17 +196,16 @@ impl Exchange for OffsetFetchRequest {
         upstream: Option<OffsetFetchResponse>,
     ) -> Option<OffsetFetchResponse> {
         let mut response = upstream.unwrap_or_default();
-        let asked = self.asked(version);
         if version < 8 {
-            let said = std::mem::take(&mut response.topics).into_iter().flat_map(|t| {
-                let name = t.name;
-                t.partitions.into_iter().map(move |p| ((name.clone(), Uuid::ZERO, p.partition_index), p))
+            let said = std::mem::take(&mut response.topics).into_iter().map(|t| Topic {
+                name: t.name,
+                id: Uuid::ZERO,
+                partitions: t.partitions,
+                unknown_tags: t.unknown_tags,
             });
-            let keys = asked.into_iter().filter_map(|a| match a {
-                Asked::Partition(key) => Some(key),
-                Asked::Group(_) => None,
-            });
-            response.topics = merge_nested(keys, answers, said, self.topics.is_none(), |key, answer| {
+            let everything = self.topics.is_none();
+            let index = |p: &OffsetFetchResponsePartition| p.partition_index;
+            let merged = merge_nested(self.keys(), answers, said, everything, index, |key, answer| {
                 OffsetFetchResponsePartition {
                     partition_index: key.2,
                     committed_offset: -1,
@@ -181,64 +213,44 @@ impl Exchange for OffsetFetchRequest {
                     error_code: answer.code.0,
                     ..Default::default()
                 }
-            })
-            .into_iter()
-            .map(|(name, _, partitions)| OffsetFetchResponseTopic { name, partitions, ..Default::default() })
-            .collect();
+            });
+            response.topics = merged
+                .into_iter()
+                .map(|t| OffsetFetchResponseTopic {
+                    name: t.name,
+                    partitions: t.partitions,
+                    unknown_tags: t.unknown_tags,
+                })
+                .collect();
             return Some(response);
         }
-        let mut said: Vec<OffsetFetchResponseGroup> = std::mem::take(&mut response.groups);
+        let mut said: HashMap<Str, VecDeque<OffsetFetchResponseGroup>> = HashMap::new();
+        for group in std::mem::take(&mut response.groups) {
+            said.entry(group.group_id.clone()).or_default().push_back(group);
+        }
+        // A group may be named twice; see `merge` on which asking gets which answer.
+        let mut unsaid: HashMap<&Str, isize> = HashMap::new();
+        for group in &self.groups {
+            *unsaid
+                .entry(&group.group_id)
+                .or_insert(-(said.get(&group.group_id).map_or(0, VecDeque::len) as isize)) += 1;
+        }
         let mut at = 0;
         for group in &self.groups {
-            let refused = answers.get(at).cloned().flatten();
-            let keys: Vec<Key> = asked
-                .iter()
-                .skip(at + 1)
-                .map_while(|a| match a {
-                    Asked::Partition(key) => Some(key.clone()),
-                    Asked::Group(_) => None,
-                })
-                .collect();
+            let refused = answers.get(at).and_then(Option::as_ref);
             let own = answers.get(at + 1..).unwrap_or_default();
-            at += 1 + keys.len();
-            let found = said.iter().position(|s| s.group_id == group.group_id).map(|i| said.remove(i));
-            if let Some(answer) = refused {
-                response.groups.push(OffsetFetchResponseGroup {
-                    group_id: group.group_id.clone(),
-                    error_code: answer.code.0,
-                    ..Default::default()
-                });
-                continue;
-            }
-            let mut out = found.unwrap_or_else(|| OffsetFetchResponseGroup {
-                group_id: group.group_id.clone(),
-                ..Default::default()
-            });
-            if out.error_code == 0 {
-                let said = std::mem::take(&mut out.topics).into_iter().flat_map(|t| {
-                    let (name, id) = (t.name, t.topic_id);
-                    t.partitions.into_iter().map(move |p| ((name.clone(), id, p.partition_index), p))
-                });
-                let everything = group.topics.is_none();
-                out.topics = merge_nested(keys.into_iter(), own, said, everything, |key, answer| {
-                    OffsetFetchResponsePartitions {
-                        partition_index: key.2,
-                        committed_offset: -1,
-                        metadata: Some(Str::default()),
-                        error_code: answer.code.0,
-                        ..Default::default()
+            at += 1 + group.keys().count();
+            let mut take = || said.get_mut(&group.group_id).and_then(VecDeque::pop_front);
+            let merged = match refused {
+                Some(answer) => {
+                    if unsaid.get(&group.group_id).is_some_and(|n| *n <= 0) {
+                        take();
                     }
-                })
-                .into_iter()
-                .map(|(name, topic_id, partitions)| OffsetFetchResponseTopics {
-                    name,
-                    topic_id,
-                    partitions,
-                    ..Default::default()
-                })
-                .collect();
-            }
-            response.groups.push(out);
+                    OffsetFetchResponseGroup { error_code: answer.code.0, ..Default::default() }
+                }
+                None => group.merge(own, take().unwrap_or_default()),
+            };
+            response.groups.push(OffsetFetchResponseGroup { group_id: group.group_id.clone(), ..merged });
         }
         Some(response)
     }

@@ -1,6 +1,6 @@
 //! OffsetForLeaderEpoch (key 23). 3: replica id (-1 is a consumer). 4: flexible.
 
-use super::{Answer, Exchange, Key, Part, all, keep_nested, merge_nested};
+use super::{Answer, Exchange, Key, Part, Topic, all, keep_nested, merge_nested};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::schema::schema;
 use crate::wire::types::{Str, Uuid};
@@ -73,21 +73,24 @@ impl Exchange for OffsetForLeaderEpochRequest {
         upstream: Option<OffsetForLeaderEpochResponse>,
     ) -> Option<OffsetForLeaderEpochResponse> {
         let mut response = upstream.unwrap_or_default();
-        let said = std::mem::take(&mut response.topics).into_iter().flat_map(|t| {
-            let (name, id) = (t.topic.clone(), Uuid::ZERO);
-            t.partitions.into_iter().map(move |p| ((name.clone(), id, p.partition), p))
+        let said = std::mem::take(&mut response.topics).into_iter().map(|t| Topic {
+            name: t.topic,
+            id: Uuid::ZERO,
+            partitions: t.partitions,
+            unknown_tags: t.unknown_tags,
         });
-        let merged = merge_nested(self.keys(), answers, said, true, |key, answer| EpochEndOffset {
+        let index = |p: &EpochEndOffset| p.partition;
+        let merged = merge_nested(self.keys(), answers, said, true, index, |key, answer| EpochEndOffset {
             partition: key.2,
             error_code: answer.code.0,
             ..Default::default()
         });
         response.topics = merged
             .into_iter()
-            .map(|(name, _, partitions)| OffsetForLeaderTopicResult {
-                topic: name,
-                partitions: partitions,
-                ..Default::default()
+            .map(|t| OffsetForLeaderTopicResult {
+                topic: t.name,
+                partitions: t.partitions,
+                unknown_tags: t.unknown_tags,
             })
             .collect();
         Some(response)

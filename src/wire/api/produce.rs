@@ -2,7 +2,7 @@
 //! (KAFKA-18659: old librdkafka stops compressing otherwise). 8: errors of single records (KIP-467). 10: endpoints of new leaders
 //! (KIP-951). 12: transactions v2 (KIP-890), same bytes as 11. 13: topics by id (KIP-516).
 
-use super::{Answer, Exchange, Key, Part, Resource, all, keep_nested, merge_nested};
+use super::{Answer, Exchange, Key, Part, Resource, Topic, all, keep_nested, merge_nested};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::payload::Payload;
 use crate::wire::schema::schema;
@@ -105,33 +105,37 @@ impl Exchange for ProduceRequest {
         upstream: Option<ProduceResponse>,
     ) -> Option<ProduceResponse> {
         let mut response = upstream.unwrap_or_default();
-        let said = std::mem::take(&mut response.responses).into_iter().flat_map(|t| {
-            let (name, id) = (t.name.clone(), t.topic_id);
-            t.partition_responses.into_iter().map(move |p| ((name.clone(), id, p.index), p))
+        let said = std::mem::take(&mut response.responses).into_iter().map(|t| Topic {
+            name: t.name,
+            id: t.topic_id,
+            partitions: t.partition_responses,
+            unknown_tags: t.unknown_tags,
         });
-        let merged = merge_nested(self.keys(), answers, said, true, |key, answer| PartitionProduceResponse {
-            index: key.2,
-            error_code: answer.code.0,
-            base_offset: -1,
-            error_message: answer.message.clone(),
-            record_errors: answer
-                .records
-                .iter()
-                .map(|(index, why)| BatchIndexAndErrorMessage {
-                    batch_index: *index,
-                    batch_index_error_message: Some(why.clone()),
-                    ..Default::default()
-                })
-                .collect(),
-            ..Default::default()
-        });
+        let index = |p: &PartitionProduceResponse| p.index;
+        let merged =
+            merge_nested(self.keys(), answers, said, true, index, |key, answer| PartitionProduceResponse {
+                index: key.2,
+                error_code: answer.code.0,
+                base_offset: -1,
+                error_message: answer.message.clone(),
+                record_errors: answer
+                    .records
+                    .iter()
+                    .map(|(index, why)| BatchIndexAndErrorMessage {
+                        batch_index: *index,
+                        batch_index_error_message: Some(why.clone()),
+                        ..Default::default()
+                    })
+                    .collect(),
+                ..Default::default()
+            });
         response.responses = merged
             .into_iter()
-            .map(|(name, topic_id, partitions)| TopicProduceResponse {
-                name: name,
-                topic_id: topic_id,
-                partition_responses: partitions,
-                ..Default::default()
+            .map(|t| TopicProduceResponse {
+                name: t.name,
+                topic_id: t.id,
+                partition_responses: t.partitions,
+                unknown_tags: t.unknown_tags,
             })
             .collect();
         Some(response)
