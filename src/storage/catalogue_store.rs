@@ -18,6 +18,9 @@ const CACHE_BYTES: usize = 4 << 20;
 
 type Table<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// One change of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KvOp {
@@ -76,7 +79,7 @@ impl KvStore {
     }
 
     /// All entries of a table in the order of their keys; an unknown table is empty.
-    pub fn scan(&self, table: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError> {
+    pub fn scan(&self, table: &str) -> Result<Vec<Entry>, StorageError> {
         guarded(&self.path, || {
             let transaction = self.database.begin_read()?;
             let table = match transaction.open_table(Table::new(table)) {

@@ -13,7 +13,7 @@ use super::append::{AppendBatches, Appended, Prepared, Sealed};
 use super::committer::Shared;
 use super::epochs::{EpochEnd, Epochs};
 use super::image::LogImage;
-use super::progress::{Completion, Progress, Reply, Subscription};
+use super::progress::{Completion, Progress, Reply, Subscription, Ticket};
 use super::recover::Recovered;
 use super::segment::{LogFiles, Segment};
 use super::tail::{Tail, TailOwner};
@@ -285,6 +285,12 @@ impl Log {
     /// Moves only after the commit that the flush mode asks for.
     pub fn high_watermark(&self) -> i64 {
         self.progress.high_watermark()
+    }
+
+    /// Resolves when everything below `offset` is committed, which must have been appended: a later offset may never
+    /// resolve.
+    pub fn committed(&self, offset: i64) -> Ticket {
+        self.progress.ticket(offset)
     }
 
     /// Committed bytes in all segments.

@@ -14,6 +14,7 @@ use super::scan::{Disk, HEADER_WINDOW, Window};
 use super::segment::Segment;
 use super::slice::{FileSlice, LogRead, LogSlice};
 use super::{StorageError, lock};
+use crate::wire::record::{BATCH_OVERHEAD, BatchHeader};
 
 /// Ends of recent reads remembered per log: about one for each consumer that reads from files.
 const REMEMBERED_ENDS: usize = 8;
@@ -244,6 +245,7 @@ impl Log {
         }
         let indexed = self.indexed(disk, segment, |entry| u64::from(entry.position) <= limit)?;
         if indexed.position > start.position {
+            self.verify(disk, segment, handle, indexed)?;
             return Ok(indexed);
         }
         // Less than an index interval: batch by batch.
@@ -256,6 +258,23 @@ impl Log {
         let header = window.header(start.position).during("read", &path)?;
         let header = header.map_err(|what| StorageError::corrupt(&path, start.position, what))?;
         Ok(Place { position: start.position + header.size() as u64, offset: header.next_offset() })
+    }
+
+    /// Whether the index speaks the truth: a reply must not be cut inside a batch.
+    fn verify(
+        &self,
+        disk: Disk,
+        segment: &Segment,
+        handle: &dyn FileHandle,
+        place: Place,
+    ) -> Result<(), Miss> {
+        let mut header = [0; BATCH_OVERHEAD];
+        let read = disk.read_exact_at(handle, place.position, &mut header);
+        read.during("read", self.files.path(segment.base_offset, FileKind::Log))?;
+        match BatchHeader::parse(&header) {
+            Ok(header) if header.base_offset == place.offset => Ok(()),
+            _ => Err(Miss::BadIndex),
+        }
     }
 
     /// The last indexed place for which `below` holds, or the start of the segment.
@@ -317,9 +336,8 @@ impl Log {
     fn remember(&self, end: ReadEnd, from: i64) {
         let mut body = lock(&self.body);
         let used = body.ends.iter().position(|known| known.segment == end.segment && known.offset == from);
-        match used.or((body.ends.len() >= REMEMBERED_ENDS).then_some(0)) {
-            Some(at) => drop(body.ends.remove(at)),
-            None => {}
+        if let Some(at) = used.or((body.ends.len() >= REMEMBERED_ENDS).then_some(0)) {
+            body.ends.remove(at);
         }
         if !body.ends.contains(&end) {
             body.ends.push_back(end);

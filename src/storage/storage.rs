@@ -44,8 +44,8 @@ pub struct Storage {
     next_log: AtomicU64,
     threads: Mutex<Vec<JoinHandle<()>>>,
     timer: Arc<Timer>,
-    /// Freed last.
-    _lock: FileLock,
+    /// Freed when all else is done.
+    lock: Mutex<Option<FileLock>>,
 }
 
 #[derive(Default)]
@@ -111,7 +111,7 @@ impl Storage {
             next_log: AtomicU64::new(0),
             threads: Mutex::default(),
             timer: Arc::default(),
-            _lock: held,
+            lock: Mutex::new(Some(held)),
         });
         storage.start_threads()?;
         Ok(storage)
@@ -182,6 +182,10 @@ impl Storage {
     fn make_log_folder(&self, name: &str) -> Result<(), StorageError> {
         if !valid_name(name) {
             return Err(StorageError::InvalidName(name.to_owned()));
+        }
+        // One whose deletion failed may have lost its folder; its name is taken until the next start.
+        if self.log(name).is_some() {
+            return Err(StorageError::LogExists(name.into()));
         }
         let path = self.logs_dir.join(name);
         match self.shared.files.create_dir(&path) {
@@ -344,8 +348,8 @@ impl Storage {
         sync_all(&self.logs, false);
     }
 
-    /// Drains what was appended, syncs it, writes the clean-shutdown marker, ends the threads. Appends fail from
-    /// here on.
+    /// Drains what was appended, syncs it, writes the clean-shutdown marker, ends the threads, frees the folder.
+    /// Appends fail from the call on.
     pub fn close(&self) -> Result<(), StorageError> {
         let open: Vec<Arc<Log>> = {
             let mut logs = lock(&self.logs);
@@ -372,7 +376,10 @@ impl Storage {
         let known = logs.clean.iter().map(|(name, image)| (name.as_str(), image));
         let all: Vec<(&str, &LogImage)> =
             known.chain(images.iter().map(|(name, image)| (&**name, image))).collect();
-        snapshot::write(&*self.shared.files, &self.dir.join(MARKER), &encode_marker(all.into_iter()))
+        let marked =
+            snapshot::write(&*self.shared.files, &self.dir.join(MARKER), &encode_marker(all.into_iter()));
+        drop(lock(&self.lock).take());
+        marked
     }
 
     fn stop_threads(&self) {

@@ -30,7 +30,7 @@ fn what_was_synced_survives_every_power_loss() {
         outcomes.insert(content);
     }
     assert!(outcomes.len() > 20, "kept, dropped, torn and holed: {}", outcomes.len());
-    assert!(outcomes.contains(&b"synced".to_vec()));
+    assert!(outcomes.contains(b"synced".as_slice()));
     assert!(outcomes.contains(&[b"synced".to_vec(), vec![7; 5000]].concat()));
 }
 
