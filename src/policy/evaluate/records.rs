@@ -12,7 +12,9 @@ use crate::policy::selector::Selected;
 use crate::policy::template::Field;
 use crate::wire::ErrorCode;
 use crate::wire::api::Resource;
-use crate::wire::record::{Rebuild, Record, RecordError, Records, batches, verify_crc, with_codecs};
+use crate::wire::record::{
+    Rebuild, Record, RecordError, Records, Tail, batches, verify_crc, with_codecs,
+};
 use bytes::{Bytes, BytesMut};
 use std::rc::Rc;
 
@@ -134,7 +136,15 @@ impl Round<'_> {
                     index += 1;
                 }
             }
-            // the rest of a fetch that was cut short is left out by `without` and by the edits
+            match (walk.tail(), way) {
+                (Tail::Whole, _) => {}
+                // nobody can look into the piece of a batch that ends a fetch, and clients ignore it
+                (Tail::CutShort { at }, Way::Fetched) => ruled.payload = Some(payload.slice(..at)),
+                (Tail::CutShort { .. }, Way::Produced) => {
+                    let message = "the batch ends before its length says".to_owned();
+                    ruled.refused = Some((ErrorCode::CORRUPT_MESSAGE, message));
+                }
+            }
             Ok(())
         });
         for (place, records) in places.iter().zip(written) {

@@ -218,6 +218,21 @@ fn a_broken_or_cut_payload_shows_nothing_clear() {
 }
 
 #[test]
+fn what_was_not_looked_into_does_not_go_on() {
+    let world = one(
+        r#"on_fetch("t").value("$.secret", true).deny();
+           on_produce("t").value("$.secret", true).deny();"#,
+    );
+    let first = batch(&["{}"], 0);
+    let second = batch(&[r#"{"secret":true}"#], 1);
+    let cut = Bytes::from([&first[..], &second[..second.len() - 1]].concat());
+    let fetched = world.fetch_payloads(&who("User:x"), &[("t", cut.clone())], 0);
+    assert_eq!(fetched.payload(0), first);
+    let verdict = world.ask(&who("User:x"), &mut producing_payloads(&[("t", cut)], -1));
+    assert_eq!(codes(&verdict), [Some(ErrorCode::CORRUPT_MESSAGE)]);
+}
+
+#[test]
 fn fetches_are_made_sessionless_where_rules_look() {
     let world = one(r#"on_fetch("t").mask("$.a", "all");"#);
     let verdict = world.ask(&who("User:x"), &mut fetching(&["t"], 0));
