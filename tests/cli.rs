@@ -242,3 +242,17 @@ fn a_users_file_that_is_wrong_is_not_overwritten() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "my notes\n");
     assert_fails(&run(folder().path(), &["user", "list"]), 1, "cannot open");
 }
+
+#[test]
+fn a_bad_policy_is_named_with_its_place() {
+    let dir = folder();
+    let check = |arguments: &[&str]| run(dir.path(), &[&["serve", "--check"], arguments].concat());
+    assert_fails(&check(&["--policies", "none"]), 2, "none: the folder cannot be read");
+    fs::create_dir(dir.path().join("policies")).unwrap();
+    fs::write(dir.path().join("policies/a.rhai"), "policy(\"a\", \"A.\");\non_produce(\"x\").dney();\n")
+        .unwrap();
+    let output = check(&[]);
+    let error = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.starts_with("tollgate: ./policies/a.rhai:2:"), "{error}");
+}

@@ -246,3 +246,31 @@ fn users_that_are_added_while_it_runs_are_taken() {
     let line = server.lines.last().unwrap().to_string();
     assert!(line.contains("tollgate-users.toml:1:") && !line.contains("hunter2"), "{line}");
 }
+
+#[test]
+fn policies_are_announced_shown_and_their_files_are_where_they_were_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("policies")).unwrap();
+    std::fs::write(
+        dir.path().join("policies/deny.rhai"),
+        "policy(\"keep-out\", \"Nobody writes to secrets.\");\non_access(\"Write\").topic(\"secret-*\").deny();\n",
+    )
+    .unwrap();
+    let server = Server::start(dir.path(), &["--audit", "decisions.jsonl", "--journal", "off"]);
+    let announced = server.lines.iter().filter_map(|line| line["message"].as_str());
+    assert!(
+        announced.into_iter().any(|m| m.contains("keep-out: Nobody writes to secrets.")),
+        "{:?}",
+        server.lines
+    );
+    let shown = server.get("/v1/policies");
+    assert!(shown.contains("\"name\":\"keep-out\"") && shown.contains("\"kind\":\"security\""), "{shown}");
+    let metrics = server.get("/metrics");
+    assert!(
+        metrics.contains("tollgate_rule_matched_total{kind=\"security\",policy=\"keep-out\""),
+        "{metrics}"
+    );
+    assert!(dir.path().join("decisions.jsonl").exists());
+    assert!(!dir.path().join("tollgate-data/journal.jsonl").exists());
+    assert!(!dir.path().join("tollgate-data/audit.jsonl").exists());
+}

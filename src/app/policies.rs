@@ -1,16 +1,13 @@
 //! The policies of a running server: loaded before the first client, watched, shown, counted. Joins the broker's topics to the
 //! policies' names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{IntCounterVec, Opts};
-
 use super::config::Config;
 use super::failure::Failure;
+use super::rotate::{Closed, RotatingFile};
 use crate::admin::{PoliciesStatus, PoliciesView, PolicyStatus, RuleStatus};
 use crate::broker::Broker;
 use crate::policy::generation::{Policies, Settings, Shared};
@@ -22,33 +19,43 @@ use crate::policy::secrets::Secrets;
 use crate::policy::watch::Watcher;
 use crate::wire::{Str, Uuid};
 
-/// Files beside the data: one JSON line an injection, and one a security decision that is audited.
-const JOURNAL: &str = "journal.jsonl";
-const AUDIT: &str = "audit.jsonl";
+/// What a server's policies come with.
+pub struct Opened {
+    pub policies: Arc<Policies>,
+    pub watcher: Option<Watcher>,
+    /// Tell when the last line of journal and audit trail is written.
+    pub ends: Vec<Closed>,
+}
 
 /// Loads the folder's policies, all or none, and gets ready to watch it. A folder nobody named may be missing.
-pub fn open(config: &Config, broker: &Arc<Broker>) -> Result<(Arc<Policies>, Option<Watcher>), Failure> {
+pub fn open(config: &Config, broker: &Arc<Broker>) -> Result<Opened, Failure> {
     let seed = match config.policies.seed {
         Some(seed) => seed,
         None => drawn()?,
     };
-    let lines = |name: &str| {
-        let path = config.data.join(name);
-        Lines::open(&path).map_err(|e| Failure::cannot(format!("{} cannot be written: {e}", path.display())))
+    let mut ends = Vec::new();
+    let mut lines = |file: &Option<PathBuf>| {
+        let Some(path) = file else { return Ok(Lines::none()) };
+        RotatingFile::open(path)
+            .and_then(|(file, end)| {
+                ends.push(end);
+                Lines::to(file)
+            })
+            .map_err(|e| Failure::cannot(format!("{} cannot be written: {e}", path.display())))
     };
     let shared = Shared::new(Settings {
         seed,
         names: Names::new(Arc::new(Topics(Arc::clone(broker)))),
-        journal: lines(JOURNAL)?,
-        audit: lines(AUDIT)?,
-        secrets: Secrets::new(None),
+        journal: lines(&config.policies.journal)?,
+        audit: lines(&config.policies.audit)?,
+        secrets: Secrets::new(config.policies.secrets.clone()),
         ..Settings::default()
     });
     let policies = Policies::new(shared);
     let folder = &config.policies.folder;
     if !folder.exists() && !config.policies.named {
         tracing::info!(folder = %folder.display(), "there is no such folder: no policies");
-        return Ok((policies, None));
+        return Ok(Opened { policies, watcher: None, ends });
     }
     let scripts = read(folder)?;
     policies.load(&scripts).map_err(|errors| Failure::usage(load::join(&errors)))?;
@@ -60,7 +67,7 @@ pub fn open(config: &Config, broker: &Arc<Broker>) -> Result<(Arc<Policies>, Opt
     }
     let watcher = Watcher::new(folder.clone(), Arc::clone(&policies), scripts)
         .map_err(|e| Failure::cannot(format!("{} cannot be watched: {e}", folder.display())))?;
-    Ok((policies, Some(watcher)))
+    Ok(Opened { policies, watcher: Some(watcher), ends })
 }
 
 /// Whether the policies could be taken into force; how many there are.
@@ -70,7 +77,8 @@ pub fn check(config: &Config) -> Result<usize, Failure> {
         return Ok(0);
     }
     let scripts = read(folder)?;
-    let policies = Policies::new(Shared::new(Settings::default()));
+    let secrets = Secrets::new(config.policies.secrets.clone());
+    let policies = Policies::new(Shared::new(Settings { secrets, ..Settings::default() }));
     policies.load(&scripts).map_err(|errors| Failure::usage(load::join(&errors)))?;
     Ok(scripts.len())
 }
@@ -145,51 +153,4 @@ impl PoliciesView for Shown {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The counters of the rules in force. Its label sets are what the operator wrote, so they are bounded by that.
-pub struct RuleCollector {
-    policies: Arc<Policies>,
-    descs: Vec<Desc>,
-}
-
-const RULE_COUNTERS: [(&str, &str); 3] = [
-    ("tollgate_rule_matched_total", "Exchanges or parts a rule's selectors matched."),
-    ("tollgate_rule_applied_total", "Times a rule's action was carried out."),
-    ("tollgate_rule_could_not_apply_total", "Times a rule fired and its action had no place to take effect."),
-];
-
-impl RuleCollector {
-    pub fn new(policies: Arc<Policies>) -> Result<Self, prometheus::Error> {
-        let mut descs = Vec::new();
-        for (name, help) in RULE_COUNTERS {
-            descs.extend(counter(name, help)?.desc().into_iter().cloned());
-        }
-        Ok(Self { policies, descs })
-    }
-}
-
-fn counter(name: &str, help: &str) -> Result<IntCounterVec, prometheus::Error> {
-    IntCounterVec::new(Opts::new(name, help), &["policy", "rule"])
-}
-
-impl Collector for RuleCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descs.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let generation = self.policies.current();
-        let mut families = Vec::new();
-        for (which, (name, help)) in RULE_COUNTERS.into_iter().enumerate() {
-            let Ok(vec) = counter(name, help) else { continue };
-            for rule in generation.policies.iter().flat_map(|policy| &policy.rules) {
-                let (matched, applied, could_not) = rule.life.counters.read();
-                let value = [matched, applied, could_not].get(which).copied().unwrap_or_default();
-                vec.with_label_values(&[rule.policy.name.as_str(), rule.name.as_str()]).inc_by(value);
-            }
-            families.extend(vec.collect());
-        }
-        families
-    }
 }

@@ -13,13 +13,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::config::{Config, Listener as ListenerSetting};
 use super::embedded::Embedded;
 use super::failure::Failure;
-use super::policies::{RuleCollector, Shown};
+use super::policies::Shown;
 use super::ready::Ready;
+use super::rotate::Closed;
 use super::shutdown::Shutdown;
 use super::values::Address;
 use super::views::{Lag, Sessions};
 use super::{descriptors, policies, users};
-use crate::admin::collect::LagCollector;
+use crate::admin::collect::{LagCollector, RuleCollector};
 use crate::admin::{self, AdminHandles, ProcessCollector};
 use crate::broker::{Broker, BrokerConfig, BrokerError, Clock};
 use crate::gateway::metrics::Metrics;
@@ -33,6 +34,8 @@ use crate::storage::{Storage, StorageConfig, StorageError};
 const USERS_REFRESH: Duration = Duration::from_secs(1);
 /// Most series of each metric whose labels clients can grow.
 const METRIC_SERIES: usize = 5_000;
+/// How long the last lines of journal and audit may take to be written.
+const LINES_DRAIN: Duration = Duration::from_secs(1);
 /// What of the drain time is left to the broker when sessions have taken all of theirs.
 const BROKER_DRAIN: Duration = Duration::from_secs(5);
 
@@ -43,13 +46,18 @@ pub fn run(config: Config, started: Instant) -> Result<(), Failure> {
         .thread_name("tollgate")
         .build()
         .map_err(|e| Failure::cannot(format!("cannot start threads: {e}")))?;
-    let result = runtime.block_on(serve(config, started));
+    let mut ends = Vec::new();
+    let result = runtime.block_on(serve(config, started, &mut ends));
     // What still blocks on a disk after the drain time is not waited for: recovery takes care of it.
     runtime.shutdown_timeout(Duration::from_millis(100));
+    // Nobody is left to write lines of journal and audit; those that were taken go to their files.
+    if !ends.iter().all(|end: &Closed| end.wait(LINES_DRAIN)) {
+        tracing::warn!("the last lines of journal or audit may be missing");
+    }
     result
 }
 
-async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
+async fn serve(config: Config, started: Instant, ends: &mut Vec<Closed>) -> Result<(), Failure> {
     let mut shutdown =
         Shutdown::on_signals().map_err(|e| Failure::cannot(format!("cannot take over signals: {e}")))?;
     descriptors::raise_limit(&config);
@@ -68,11 +76,13 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
     let broker = open_broker(&config).await?;
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry).map_err(metrics_failed)?;
-    let (policies, watcher) = policies::open(&config, &broker)?;
-    let rules = RuleCollector::new(policies.clone()).map_err(metrics_failed)?;
+    let policies::Opened { policies, watcher, ends: lines } = policies::open(&config, &broker)?;
+    *ends = lines;
+    let shown = Arc::new(Shown(policies.clone()));
+    let rules = RuleCollector::new(shown.clone(), METRIC_SERIES).map_err(metrics_failed)?;
     registry.register(Box::new(rules)).map_err(metrics_failed)?;
     let upstream = Arc::new(Embedded(broker.clone()));
-    let gateway = Gateway::new(config.limits.clone(), metrics, upstream, policies.clone());
+    let gateway = Gateway::new(config.limits.clone(), metrics, upstream, policies);
     let lag = LagCollector::new(Arc::new(Lag(broker.clone())), METRIC_SERIES).map_err(metrics_failed)?;
     registry.register(Box::new(lag)).map_err(metrics_failed)?;
     let process = ProcessCollector::new().map_err(metrics_failed)?;
@@ -83,7 +93,7 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
     let admin = admin_listener.map(|listener| {
         let handles = AdminHandles {
             registry,
-            policies: Arc::new(Shown(policies)),
+            policies: shown,
             sessions: Arc::new(Sessions(gateway.registry.clone())),
             readiness: ready.clone(),
         };

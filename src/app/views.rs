@@ -96,3 +96,111 @@ impl LagSource for Lag {
         positions
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{BrokerConfig, Context, Reply};
+    use crate::storage::files::SimFiles;
+    use crate::storage::{Storage, StorageConfig};
+    use crate::wire::api::{create_topics, offset_commit, produce};
+    use crate::wire::record::{BatchBuilder, BatchHeader, Compressor, Headers};
+    use crate::wire::{ErrorCode, Payload, Request, RequestBody, ResponseBody};
+
+    async fn ask(broker: &Arc<Broker>, version: i16, body: impl Into<RequestBody>) -> ResponseBody {
+        let cx = Context {
+            principal: Str::from_static("User:ANONYMOUS"),
+            client_id: None,
+            client_host: [127, 0, 0, 1].into(),
+            session: 1,
+            listener: Str::from_static("default"),
+            advertised_host: Str::from_static("localhost"),
+            advertised_port: 9092,
+        };
+        let request = Request::new(version, 1, None, body.into()).unwrap();
+        match broker.handle(&cx, request) {
+            Reply::Now(answer) => answer.unwrap().body,
+            Reply::Later { response, .. } => response.await.unwrap().body,
+            Reply::Close => panic!("closed"),
+        }
+    }
+
+    fn three_records() -> Payload {
+        let mut compressor = Compressor::new();
+        let mut batch = BatchBuilder::new(BatchHeader::default(), &mut compressor);
+        for n in 0..3 {
+            batch.append(1_700_000_000_000 + n, None, Some(b"v"), Headers::default()).unwrap();
+        }
+        Payload::Bytes(batch.finish().unwrap())
+    }
+
+    async fn commit(broker: &Arc<Broker>, topic: &Str, committed_offset: i64) {
+        let request = || offset_commit::Request {
+            group_id: Str::from_static("g"),
+            topics: vec![offset_commit::OffsetCommitRequestTopic {
+                name: topic.clone(),
+                partitions: vec![offset_commit::OffsetCommitRequestPartition {
+                    partition_index: 0,
+                    committed_offset,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        loop {
+            let ResponseBody::OffsetCommit(answer) = ask(broker, 8, request()).await else { panic!() };
+            match ErrorCode(answer.topics[0].partitions[0].error_code) {
+                ErrorCode::NONE => return,
+                // The offsets topic is made when it is first needed.
+                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS | ErrorCode::COORDINATOR_NOT_AVAILABLE => {
+                    tokio::task::yield_now().await;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn lag_is_the_broker_s_high_watermark_less_the_group_s_commit() {
+        let config = StorageConfig { committers: 1, ..StorageConfig::default() };
+        let storage = Storage::open(Arc::new(SimFiles::new()), "/data", config).unwrap();
+        let broker = Broker::open(BrokerConfig::default(), storage).await.unwrap();
+        let lag = Lag(broker.clone());
+        assert_eq!((lag.groups(), lag.partitions()), (vec![], vec![]));
+
+        let topic = Str::from_static("orders");
+        let new = create_topics::CreatableTopic {
+            name: topic.clone(),
+            num_partitions: 1,
+            replication_factor: -1,
+            ..Default::default()
+        };
+        ask(&broker, 7, create_topics::Request { topics: vec![new], ..Default::default() }).await;
+        let data = produce::TopicProduceData {
+            name: topic.clone(),
+            partition_data: vec![produce::PartitionProduceData {
+                index: 0,
+                records: three_records(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let request =
+            produce::Request { acks: -1, timeout_ms: 30_000, topic_data: vec![data], ..Default::default() };
+        ask(&broker, 9, request).await;
+        commit(&broker, &topic, 1).await;
+
+        let position = GroupPosition {
+            group: "g".into(),
+            topic: "orders".into(),
+            partition: 0,
+            committed: 1,
+            high_watermark: 3,
+        };
+        assert_eq!(lag.groups(), [position]);
+        let partitions = lag.partitions();
+        let orders = partitions.iter().find(|p| &*p.topic == "orders").unwrap();
+        assert_eq!((orders.log_start_offset, orders.high_watermark), (0, 3));
+    }
+}
