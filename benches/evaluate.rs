@@ -70,7 +70,8 @@ fn evaluate(c: &mut Criterion) {
         ("1,000 rules about other topics", others("on_produce(\"t-{n}\").deny();\n")),
         ("a fault that draws", "on_produce(\"orders\").chance(0.01).delay(\"1ms\");".to_owned()),
         ("access with default_deny", {
-            "default_deny(); on_access(\"Write\").topic(\"orders\").principal(\"User:ada\").allow();".to_owned()
+            "default_deny(); on_access(\"Write\").topic(\"orders\").principal(\"User:ada\").allow();"
+                .to_owned()
         }),
     ] {
         let policies = policies(&text);

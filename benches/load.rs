@@ -5,6 +5,12 @@
 //! records a second, acks=all). `scripts/bench` runs it against Tollgate and Apache Kafka in turn.
 //! Prints one line: `mode records/s records/broker-CPU-s MB/s p50_ms p99_ms`.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a program of its own: it prints its result and reads the clock"
+)]
+
 use bytes::{Buf, Bytes};
 use std::{
     collections::VecDeque,

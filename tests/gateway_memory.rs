@@ -71,6 +71,5 @@ async fn an_idle_session_costs_less_than_20_kb() {
     assert!(each < 20 * 1024, "an idle session costs {each} bytes");
     // A floor, so that the test cannot pass by counting nothing.
     assert!(each > 500, "{each} bytes are too few to be true");
-    println!("{count} idle sessions at {each} bytes each");
     drop((warm, streams));
 }

@@ -170,6 +170,5 @@ fn write_what_is_rebuilt() {
             let bytes = rebuild(&data(&format!("{codec}.bin")), |_| keep);
             std::fs::write(folder.join(format!("{codec}.bin")), bytes).unwrap();
         }
-        println!("{}", folder.display());
     }
 }

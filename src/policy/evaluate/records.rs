@@ -12,9 +12,7 @@ use crate::policy::selector::Selected;
 use crate::policy::template::Field;
 use crate::wire::ErrorCode;
 use crate::wire::api::Resource;
-use crate::wire::record::{
-    Rebuild, Record, RecordError, Records, Tail, batches, verify_crc, with_codecs,
-};
+use crate::wire::record::{Rebuild, Record, RecordError, Records, Tail, batches, verify_crc, with_codecs};
 use bytes::{Bytes, BytesMut};
 use std::rc::Rc;
 

@@ -48,7 +48,7 @@ impl Exchange for DeleteGroupsRequest {
     ) -> Option<DeleteGroupsResponse> {
         let mut response = upstream.unwrap_or_default();
         let said = std::mem::take(&mut response.results).into_iter().map(|t| (t.group_id.clone(), t));
-        let requested = self.groups_names.iter().map(|t| t.clone());
+        let requested = self.groups_names.iter().cloned();
         response.results = merge_flat(requested, answers, said, true, |key, answer| DeletableGroupResult {
             group_id: key.clone(),
             error_code: answer.code.0,

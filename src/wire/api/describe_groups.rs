@@ -64,7 +64,7 @@ impl Exchange for DescribeGroupsRequest {
     ) -> Option<DescribeGroupsResponse> {
         let mut response = upstream.unwrap_or_default();
         let said = std::mem::take(&mut response.groups).into_iter().map(|t| (t.group_id.clone(), t));
-        let requested = self.groups.iter().map(|t| t.clone());
+        let requested = self.groups.iter().cloned();
         response.groups = merge_flat(requested, answers, said, true, |key, answer| DescribedGroup {
             group_id: key.clone(),
             error_code: answer.code.0,

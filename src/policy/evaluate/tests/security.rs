@@ -219,10 +219,8 @@ fn a_broken_or_cut_payload_shows_nothing_clear() {
 
 #[test]
 fn what_was_not_looked_into_does_not_go_on() {
-    let world = one(
-        r#"on_fetch("t").value("$.secret", true).deny();
-           on_produce("t").value("$.secret", true).deny();"#,
-    );
+    let world = one(r#"on_fetch("t").value("$.secret", true).deny();
+           on_produce("t").value("$.secret", true).deny();"#);
     let first = batch(&["{}"], 0);
     let second = batch(&[r#"{"secret":true}"#], 1);
     let cut = Bytes::from([&first[..], &second[..second.len() - 1]].concat());
