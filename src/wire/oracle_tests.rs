@@ -278,6 +278,44 @@ fn damaged_messages_mean_the_same() {
     assert!(accepted > 1000 && refused > 1000, "{accepted} accepted, {refused} refused");
 }
 
+#[test]
+fn every_truncation_is_refused() {
+    each(|info, version, side, seed| {
+        let draws = (0..).map(|n| Draw::new(seed.wrapping_mul(13).wrapping_add(n)));
+        let samples = draws.map(|mut draw| Body::sample(info.key, version, side, &mut draw).write(version));
+        for whole in samples.filter(|bytes| bytes.len() < 600).take(3) {
+            for len in 0..whole.len() {
+                let read = Body::read(info.key, version, side, whole.slice(..len));
+                assert!(read.is_err(), "{} {version} {side:?} cut at {len} of {}", info.name, whole.len());
+            }
+        }
+    });
+}
+
+#[test]
+fn damaged_messages_are_errors_or_messages() {
+    let (mut accepted, mut refused) = (0, 0);
+    each(|info, version, side, seed| {
+        for n in 0..100 {
+            let mut draw = Draw::new(seed.wrapping_mul(51).wrapping_add(n));
+            let mut bytes = Body::sample(info.key, version, side, &mut draw).write(version).to_vec();
+            draw.damage(&mut bytes);
+            match Body::read(info.key, version, side, bytes.into()) {
+                Err(error) => {
+                    refused += 1;
+                    assert!(!error.message.is_empty() && error.version == version, "{error:?}");
+                }
+                Ok(body) => {
+                    accepted += 1;
+                    let again = Body::read(info.key, version, side, body.write(version));
+                    assert_eq!(again, Ok(body), "{} {version} {side:?} sample {n}", info.name);
+                }
+            }
+        }
+    });
+    assert!(accepted > 5000 && refused > 5000, "{accepted} accepted, {refused} refused");
+}
+
 /// Nullable fields that are null in a fresh message of ours and empty in one of Kafka's.
 const NULL_BY_DEFAULT: &[(ApiKey, Side)] = &[
     (ApiKey::Metadata, Side::Request),

@@ -10,6 +10,11 @@ const FLOOR: usize = 64 * 1024;
 /// Decoded bytes allowed for one byte of input. The largest honest ratio is an array of empty strings (32).
 const RATIO: usize = 40;
 
+/// The most memory that decoding `input` bytes may take, whatever they say.
+pub fn memory_limit(input: usize) -> usize {
+    FLOOR + input.saturating_mul(RATIO)
+}
+
 /// Memory reserved for an array before its elements were seen.
 const AT_ONCE: usize = 4096;
 
@@ -25,7 +30,7 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(data: Bytes) -> Self {
-        let budget = FLOOR + data.len().saturating_mul(RATIO);
+        let budget = memory_limit(data.len());
         Reader { data, at: 0, base: 0, budget, field: "" }
     }
 

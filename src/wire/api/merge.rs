@@ -133,7 +133,7 @@ impl Asked {
     }
 }
 
-/// What request and reply say of one key.
+/// What request and reply say of a key that the reply has.
 #[derive(Default)]
 struct Account {
     asked: usize,
@@ -153,17 +153,18 @@ fn merge<K: Hash + Eq + Clone, V>(
     mut push: impl FnMut(K, V),
 ) {
     let mut accounts: HashMap<K, Account> = HashMap::new();
-    let requested: Vec<(K, Option<&Answer>)> =
-        requested.enumerate().map(|(i, key)| (key, answers.get(i).and_then(Option::as_ref))).collect();
-    for (key, answer) in &requested {
-        let account = accounts.entry(key.clone()).or_default();
-        account.asked += 1;
-        account.answered += usize::from(answer.is_some());
-    }
     let mut values: Vec<Option<(K, V)>> = Vec::new();
     for (key, value) in said {
         accounts.entry(key.clone()).or_default().said.push_back(values.len());
         values.push(Some((key, value)));
+    }
+    let requested: Vec<(K, Option<&Answer>)> =
+        requested.enumerate().map(|(i, key)| (key, answers.get(i).and_then(Option::as_ref))).collect();
+    for (key, answer) in &requested {
+        if let Some(account) = accounts.get_mut(key) {
+            account.asked += 1;
+            account.answered += usize::from(answer.is_some());
+        }
     }
     for account in accounts.values_mut() {
         account.aligned = account.said.len() >= account.asked;
