@@ -53,7 +53,7 @@ class Ask:
         """Gives ids that a broker made up a name, in order of appearance."""
         if isinstance(node, dict):
             if node.get("topicId") not in (None, NULL_ID, STRANGE_ID) and (node.get("name") or node.get("topic")):
-                self.names.setdefault(node["topicId"], f"<id of {node.get('name') or node.get('topic')} {len(self.names)}>")
+                self.names.setdefault(node["topicId"], self.topic_id(node.get("name") or node.get("topic")))
             for k, v in node.items():
                 self.learn(v, k)
         elif isinstance(node, list):
@@ -63,7 +63,12 @@ class Ask:
             if key == "clusterId" and node:
                 self.names.setdefault(node, "<cluster>")
             elif key in ("memberId", "leader") and re.search(r"[0-9a-f-]{36}$", node):
-                self.names.setdefault(node, f"<{node[:-36]}member {len(self.names)}>")
+                self.names.setdefault(node, f"<{node[:-36]}member {sum('member' in name for name in self.names.values()) + 1}>")
+
+    def topic_id(self, topic: str) -> str:
+        """The first id of a topic, or the second of that name, and so on."""
+        earlier = sum(name.startswith(f"<id of {topic},") for name in self.names.values())
+        return f"<id of {topic}, {earlier + 1}>"
 
     def stable(self, node, only, key=None):
         if isinstance(node, dict):
@@ -96,8 +101,9 @@ IDENTITY = ("name", "topic", "groupId", "key", "apiKey", "resourceName", "topicI
 
 
 def config(entry: dict) -> str:
-    """A config entry on one line. Not whether it is read-only: Tollgate says so of what it does not act on."""
-    synonyms = ", ".join(f"{s['name']}={s['value']} by {s['source']}" for s in entry.get("synonyms") or [])
+    """A config entry on one line. Not whether it is read-only: Tollgate says so of what it does not act on. Nor the broker's
+    key behind a default."""
+    synonyms = ", ".join(f"{s['name']}={s['value']} by {s['source']}" for s in entry.get("synonyms") or [] if s["source"] != 5)
     return f"{entry['name']}={entry['value']} by {entry['configSource']}, type {entry.get('configType')}, {'secret, ' if entry['isSensitive'] else ''}from [{synonyms}]"
 
 
