@@ -181,3 +181,19 @@ impl Response {
         Ok(writer.finish_frame())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// librdkafka 2.16.1 asks for all topics with a four-byte null where the version has a one-byte one. Kafka reads the first
+    /// byte as the null and lets the three at the end be; so must we, or the client never hears of a topic.
+    #[test]
+    fn librdkafka_leaves_bytes_behind_metadata_13() {
+        let frame = include_bytes!("../../tests/data/requests/librdkafka-2.16.1-metadata-13-all-topics.bin");
+        let mut request = Request::parse(Bytes::from_static(frame)).unwrap();
+        assert_eq!((request.api(), request.version()), (ApiKey::Metadata, 13));
+        let RequestBody::Metadata(body) = request.body().unwrap() else { panic!("not a metadata request") };
+        assert_eq!(body.topics, None);
+    }
+}

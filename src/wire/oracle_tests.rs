@@ -60,12 +60,14 @@ impl Body {
         }
     }
 
+    /// Only what ends with the bytes: what may stand behind a request, neither of us reads.
     fn read(api: ApiKey, version: i16, side: Side, bytes: Bytes) -> Result<Body, super::WireError> {
         let mut reader = Reader::new(bytes);
-        match side {
+        let body = match side {
             Side::Request => RequestBody::read(api, version, &mut reader).map(Body::Request),
             Side::Response => ResponseBody::read(api, version, &mut reader).map(Body::Response),
-        }
+        };
+        body.and_then(|body| reader.finish().map(|()| body))
     }
 
     fn write(&self, version: i16) -> Bytes {

@@ -215,7 +215,8 @@ macro_rules! apis {
                 match self { $(RequestBody::$name(_) => ApiKey::$name,)* }
             }
 
-            /// Reads the body that `reader` stands at; it must end with it.
+            /// Reads the body that `reader` stands at. What follows it in the frame means nothing, to Kafka as to us:
+            /// librdkafka leaves three bytes after a request for all topics.
             pub fn read(key: ApiKey, version: i16, reader: &mut Reader) -> Result<Self, WireError> {
                 let info = known(key, version)?;
                 let cx = info.cx(version)?;
@@ -223,8 +224,7 @@ macro_rules! apis {
                     $($key => Wire::read(reader, cx).map(|body| RequestBody::$name(Box::new(body))),)*
                     _ => Err(reader.fail(WireErrorKind::UnknownApi(key.0))),
                 };
-                body.and_then(|body| reader.finish().map(|()| body))
-                    .map_err(|e| e.within(message_name(key, true), version))
+                body.map_err(|e| e.within(message_name(key, true), version))
             }
 
             pub fn write(&self, version: i16, writer: &mut Writer) -> Result<(), WireError> {

@@ -19,14 +19,13 @@ DIFFERENT = {
     (r"create_topics|describe_configs", r".*", r"\[\]max\.decompressed\.message\.bytes="): "a batch may not swell to 2 GiB",
     (r"create_topics|describe_configs", r".*", r"\[\]min\.insync\.replicas="): "Kafka shows a cluster-wide dynamic value that its eligible-leader feature sets",
     (r"create_topics", r".*(validate only|internal name)", r"topicId="): "Kafka draws an id that it then forgets",
-    (r"describe_configs", r".*(broker logger|client metrics|group)", r""): "no loggers, metrics subscriptions or group configs to describe",
+    (r"describe_configs", r".*(broker logger|client metrics|group|broker default)", r""): "no loggers, subscriptions, group configs or cluster-wide values to describe",
     (r"alter_configs", r".*append to a list", r""): "compaction is not there yet",
     (r"alter_configs", r".*broker dynamic", r""): "the broker's settings are those it was started with",
     (r"alter_configs", r".*old AlterConfigs", r""): "not advertised: every living client alters incrementally",
     (r"producing", r".*null records", r""): "Kafka never answers",
     (r"producing", r".*transactional without id", r"errorCode="): "transactions are not there yet",
     (r"cluster", r"DESCRIBE_TOPIC_PARTITIONS.*topic partitions", r"topics\[2\]\.topicAuthorizedOperations="): "Kafka says what may be done to a topic that does not exist",
-    (r"bad_input", r".*trailing bytes", r""): "Tollgate closes: bytes that nobody reads are not to be passed on",
 }
 
 
