@@ -171,7 +171,7 @@ def test_consumer_group_with_a_member(run, made, group, bootstrap, tmp_path):
             table = run("kafka-consumer-groups", "--describe", "--members", "--group", group)
             return re.search(rf"{group}\s+(console-consumer-\S+)\s+(/127.0.0.1)\s+console-consumer\s+3", table.out)
 
-        until("the member owns three partitions", members, 30)
+        until("the member owns three partitions", members, 60)
         assert re.search(r"\s+range\s+Stable\s+1", run("kafka-consumer-groups", "--describe", "--state", "--group", group).ok().out)
         assert "GroupNotEmptyException" in run("kafka-consumer-groups", "--delete", "--group", group).out
         refused = run("kafka-consumer-groups", "--group", group, "--reset-offsets", "--to-earliest", "--topic", made, "--execute")

@@ -51,8 +51,6 @@ public class GroupChecks {
                 while (!stop.get()) {
                     for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(50))) seen.merge(record.value(), 1, Integer::sum);
                     consumer.commitAsync();
-                    generation = consumer.groupMetadata().generationId();
-                    memberId = consumer.groupMetadata().memberId();
                 }
                 consumer.commitSync();
             } catch (Throwable e) {
@@ -62,6 +60,9 @@ public class GroupChecks {
 
         @Override
         public void onPartitionsAssigned(Collection<TopicPartition> added) {
+            // Before what it owns: who sees a new assignment sees the generation it came with.
+            generation = consumer.groupMetadata().generationId();
+            memberId = consumer.groupMetadata().memberId();
             Set<TopicPartition> now = new HashSet<>(owned);
             now.addAll(added);
             owned = now;
