@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::context::{Context, Reply, ReplyTo};
 use super::error::BrokerError;
 use super::fetch_session::FetchSessions;
 use super::group::Groups;
-use super::{Clock, route};
+use super::{Clock, maintenance, producer_snapshot, route};
 use crate::storage::Storage;
 use crate::wire::{Request, Response, Str};
 
@@ -26,19 +27,26 @@ pub struct Broker {
     producer_ids: Mutex<Range<i64>>,
     /// Topics being created because somebody asked about them.
     auto_creating: Mutex<HashSet<Str>>,
+    closing: AtomicBool,
 }
 
 impl Broker {
     /// Opens what the data folder holds: catalogue, logs, groups.
     pub async fn open(config: BrokerConfig, storage: Arc<Storage>) -> Result<Arc<Broker>, BrokerError> {
         let (node_id, clock) = (config.node_id, config.clock.clone());
-        let catalogue = Arc::new(blocking(move || Catalogue::open(storage, &config)).await??);
+        let now_ms = clock.now_ms();
+        let opened = blocking(move || {
+            let catalogue = Catalogue::open(storage, &config)?;
+            producer_snapshot::restore(&catalogue, now_ms);
+            Ok::<_, BrokerError>(Arc::new(catalogue))
+        });
+        let catalogue = opened.await??;
         let groups =
             Groups::open(Arc::clone(&catalogue), catalogue.settings(), clock.clone(), node_id).await?;
         let slots =
             usize::try_from(catalogue.settings().max_incremental_fetch_session_cache_slots).unwrap_or(0);
         let fetch_sessions = FetchSessions::new(slots);
-        Ok(Arc::new(Broker {
+        let broker = Arc::new(Broker {
             fetch_sessions,
             node_id,
             clock,
@@ -46,7 +54,10 @@ impl Broker {
             groups,
             producer_ids: Mutex::new(0..0),
             auto_creating: Mutex::default(),
-        }))
+            closing: AtomicBool::new(false),
+        });
+        tokio::spawn(maintenance::run(Arc::downgrade(&broker), broker.clock.clone()));
+        Ok(broker)
     }
 
     /// Answers one request. Never blocks: what the request changes has changed on return, or, with
@@ -68,17 +79,42 @@ impl Broker {
         route::api_versions_fallback(correlation_id)
     }
 
-    /// Stops taking requests into effect, writes what makes the next start quick. What is not done by `deadline` is
-    /// left to recovery.
+    /// Drains and closes the logs and writes what makes the next start quick. Nothing is appended from here on. What is
+    /// not done by the deadline is left to recovery.
     pub async fn shutdown(self: &Arc<Self>, deadline: Duration) -> Result<(), BrokerError> {
-        self.groups.shutdown(deadline).await;
-        let storage = Arc::clone(self.catalogue.storage());
-        blocking(move || storage.close()).await??;
-        Ok(())
+        let deadline = self.clock.elapsed().saturating_add(deadline);
+        self.closing.store(true, Ordering::Release);
+        let left = deadline.saturating_sub(self.clock.elapsed());
+        self.groups.shutdown(left).await;
+        let catalogue = Arc::clone(&self.catalogue);
+        let closed = blocking(move || {
+            catalogue.storage().close()?;
+            // Now everything that was appended is synced.
+            producer_snapshot::write_synced(&catalogue)
+        });
+        tokio::select! {
+            closed = closed => Ok(closed??),
+            () = self.clock.sleep_until(deadline) => {
+                Err(BrokerError::Interrupted("the logs were not closed in time".to_owned()))
+            }
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     pub fn catalogue(&self) -> &Arc<Catalogue> {
         &self.catalogue
+    }
+
+    pub fn groups(&self) -> &Arc<Groups> {
+        &self.groups
+    }
+
+    /// Resolves when there is room for more appends: produce requests handled before that may be refused.
+    pub async fn capacity(&self) {
+        self.catalogue.storage().capacity().await;
     }
 
     pub(super) fn auto_creating(&self) -> MutexGuard<'_, HashSet<Str>> {

@@ -166,14 +166,7 @@ impl Catalogue {
             entries.push((name, id, entry, config));
         }
         let known: HashSet<&str> = logs.iter().map(|(name, _)| name.as_str()).collect();
-        let mut removed = Vec::new();
-        for orphan in self.storage.list_logs()?.into_iter().filter(|name| !known.contains(name.as_str())) {
-            tracing::info!(log = orphan, "removing a log that belongs to no topic");
-            removed.push(self.storage.delete_log(&orphan));
-        }
-        for removal in removed {
-            removal.wait()?;
-        }
+        self.remove_orphans(&known)?;
         let mut opened = self.storage.open_logs(&logs).into_iter();
         let mut topics = self.write();
         for (name, id, entry, config) in entries {
@@ -181,6 +174,25 @@ impl Catalogue {
             let partitions = partitions(0, self.leader_epoch(entry.created_in), logs?);
             let settings = TopicSettings { overrides: entry.configs, config };
             topics.insert(Arc::new(Topic::new(Str::from(name), id, entry.created_in, partitions, settings)));
+        }
+        Ok(())
+    }
+
+    /// What a crash between a topic's logs and its entry has left behind.
+    fn remove_orphans(&self, known: &HashSet<&str>) -> Result<(), BrokerError> {
+        let is_orphan = |name: &String| !known.contains(name.as_str());
+        let orphans = self.storage.list_logs()?.into_iter().filter(is_orphan);
+        let orphans: Vec<_> = orphans.map(|name| (name, LogConfig::default())).collect();
+        let mut removals = Vec::new();
+        for ((name, _), opened) in orphans.iter().zip(self.storage.open_logs(&orphans)) {
+            tracing::info!(log = name, "removing a log that belongs to no topic");
+            removals.push((name, opened.map(|_| self.storage.delete_log(name))));
+        }
+        for (name, removal) in removals {
+            // It takes room and no more; the next start tries again.
+            if let Err(error) = removal.and_then(|removal| removal.wait()) {
+                tracing::warn!(log = name, %error, "it could not be removed");
+            }
         }
         Ok(())
     }

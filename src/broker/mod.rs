@@ -20,13 +20,17 @@ mod error;
 mod fetch_session;
 mod fetch_wait;
 pub mod group;
+mod maintenance;
 pub mod partition;
+mod producer_snapshot;
 mod producer_state;
 mod route;
 pub mod topic;
+mod view;
 
 pub use broker::Broker;
 pub use clock::{Clock, ManualClock};
 pub use config::BrokerConfig;
 pub use context::{Context, Reply, ReplyTo};
 pub use error::{ApiError, BrokerError};
+pub use view::{BrokerView, PartitionView};

@@ -156,6 +156,44 @@ impl Partition {
         }
     }
 
+    pub(super) fn restore_producers(&self, producers: Producers) {
+        *self.producers() = producers;
+    }
+
+    /// A batch found in the log at start.
+    pub(super) fn replay_producer(&self, header: &BatchHeader, now_ms: i64) {
+        self.producers().appended(header, header.base_offset, now_ms);
+    }
+
+    pub(super) fn expire_producers(&self, limit_ms: i64) {
+        let mut producers = self.producers();
+        if !producers.is_empty() {
+            producers.expire(limit_ms);
+        }
+    }
+
+    pub(super) fn producer_count(&self) -> usize {
+        self.producers().len()
+    }
+
+    /// Writes the log's end and the producers as they are there; gives the bytes that were not written down before.
+    pub(super) fn encode_producers(&self, out: &mut Vec<u8>) -> u64 {
+        // Appends of producers wait: the offset and what is known belong together.
+        let producers = self.producers();
+        out.extend(self.log.log_end_offset().to_be_bytes());
+        producers.encode(out);
+        self.unrecorded_bytes()
+    }
+
+    pub(super) fn unrecorded_bytes(&self) -> u64 {
+        self.unrecorded_bytes.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes of the log were written down.
+    pub(super) fn recorded(&self, bytes: u64) {
+        self.unrecorded_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     fn producers(&self) -> MutexGuard<'_, Producers> {
         self.producers.lock().unwrap_or_else(PoisonError::into_inner)
     }

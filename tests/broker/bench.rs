@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tollgate::broker::{Broker, BrokerConfig, Clock, Context, ManualClock, Reply};
-use tollgate::storage::files::SimFiles;
+use tollgate::storage::files::{Crash, SimFiles};
 use tollgate::storage::{Storage, StorageConfig};
 use tollgate::wire::api::{create_topics, fetch, produce};
 use tollgate::wire::record::{BatchBuilder, BatchHeader, Compression, Compressor, Headers, batches};
@@ -42,6 +42,15 @@ impl Bench {
         drop(broker);
         let broker = open(&files, &clock, &[]).await;
         Bench { files, hand, clock, broker, cx }
+    }
+
+    /// Another broker, on what a crash at this moment leaves of the disk.
+    pub async fn crashed(&self, crash: Crash) -> Bench {
+        let files = self.files.fork();
+        files.crash(crash);
+        let (clock, hand) = Clock::manual(NOW);
+        let broker = open(&files, &clock, &[]).await;
+        Bench { files, hand, clock, broker, cx: context() }
     }
 
     pub fn submit(&self, version: i16, body: impl Into<RequestBody>) -> Reply {

@@ -4,3 +4,12 @@
 #[macro_use]
 mod bench;
 mod basics;
+mod configs;
+mod fetch;
+mod idempotence;
+mod offsets;
+mod produce;
+mod restart;
+mod sessions;
+mod topics;
+mod versions;
