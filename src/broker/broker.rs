@@ -108,10 +108,6 @@ impl Broker {
         &self.catalogue
     }
 
-    pub fn groups(&self) -> &Arc<Groups> {
-        &self.groups
-    }
-
     /// Resolves when there is room for more appends: produce requests handled before that may be refused.
     pub async fn capacity(&self) {
         self.catalogue.storage().capacity().await;

@@ -14,7 +14,7 @@ pub struct Clock(Source);
 
 #[derive(Clone)]
 enum Source {
-    System(Instant),
+    System { start: Instant, wall: crate::storage::Clock },
     Manual(Arc<Mutex<Manual>>),
 }
 
@@ -32,7 +32,7 @@ fn lock(manual: &Mutex<Manual>) -> MutexGuard<'_, Manual> {
 
 impl Clock {
     pub fn system() -> Self {
-        Clock(Source::System(Instant::now()))
+        Clock(Source::System { start: Instant::now(), wall: crate::storage::system_clock() })
     }
 
     /// A clock that stands still until its other half is told to move. `wall_ms`: milliseconds since 1970.
@@ -45,9 +45,7 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock others are given")]
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
-            Source::System(_) => std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+            Source::System { wall, .. } => wall(),
             Source::Manual(manual) => {
                 let manual = lock(manual);
                 manual.wall_at_start + i64::try_from(manual.elapsed.as_millis()).unwrap_or(i64::MAX)
@@ -58,7 +56,7 @@ impl Clock {
     /// Time since this clock was made; never goes back.
     pub fn elapsed(&self) -> Duration {
         match &self.0 {
-            Source::System(start) => start.elapsed(),
+            Source::System { start, .. } => start.elapsed(),
             Source::Manual(manual) => lock(manual).elapsed,
         }
     }
@@ -66,7 +64,7 @@ impl Clock {
     /// Resolves when [`Clock::elapsed`] has reached `deadline`.
     pub fn sleep_until(&self, deadline: Duration) -> Sleep {
         Sleep(match &self.0 {
-            Source::System(start) => {
+            Source::System { start, .. } => {
                 // A deadline that no clock reaches is one in a century.
                 let at = start.checked_add(deadline).unwrap_or(*start + Duration::from_secs(3_000_000_000));
                 Timer::System(Box::pin(tokio::time::sleep_until(at.into())))
@@ -91,7 +89,7 @@ impl Clock {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Source::System(_) => f.write_str("Clock(system)"),
+            Source::System { .. } => f.write_str("Clock(system)"),
             Source::Manual(_) => f.write_str("Clock(manual)"),
         }
     }
