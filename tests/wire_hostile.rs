@@ -147,7 +147,6 @@ fn many_small_elements_take_a_bounded_multiple() {
     }
     // The measure is not idle: elements far larger than their bytes were met.
     assert!(worst.ratio >= 10, "{} by {}", worst.ratio, worst.what);
-    println!("most memory for a byte: {} by {}", worst.ratio, worst.what);
 }
 
 /// What was decoded from lies can be asked and answered like anything else.

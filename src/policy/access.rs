@@ -22,8 +22,10 @@ pub struct Access {
     default_deny_observed: bool,
     /// A `.when` must be asked every time.
     has_conditions: bool,
-    known: RwLock<HashMap<(Operation, Resource), HashMap<Box<str>, Arc<Ruling>>>>,
+    known: RwLock<HashMap<(Operation, Resource), ByName>>,
 }
+
+type ByName = HashMap<Box<str>, Arc<Ruling>>;
 
 /// What was decided about one pair, and by which rule: none when by `default_deny()`, or its absence.
 #[derive(Debug, Clone, Default)]

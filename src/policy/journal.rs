@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Lines that wait for the disk.
@@ -17,6 +18,7 @@ const QUEUE: usize = 8_192;
 #[derive(Debug)]
 pub struct Lines {
     queue: Option<SyncSender<String>>,
+    writer: Option<JoinHandle<()>>,
     written: AtomicU64,
     dropped: AtomicU64,
     /// Dropped and not yet told in the file.
@@ -92,6 +94,7 @@ impl Lines {
     pub fn none() -> Self {
         Self {
             queue: None,
+            writer: None,
             written: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             untold: AtomicU64::new(0),
@@ -103,7 +106,9 @@ impl Lines {
     /// Lines that a test reads at once.
     #[cfg(test)]
     pub fn memory() -> Self {
-        Self { memory: Some(std::sync::Mutex::default()), ..Self::none() }
+        let mut made = Self::none();
+        made.memory = Some(std::sync::Mutex::default());
+        made
     }
 
     /// What was put since the last look.
@@ -121,8 +126,11 @@ impl Lines {
     /// Lines written elsewhere.
     pub fn to(sink: impl Write + Send + 'static) -> io::Result<Self> {
         let (queue, lines) = sync_channel(QUEUE);
-        std::thread::Builder::new().name("policy-lines".to_owned()).spawn(move || write(lines, sink))?;
-        Ok(Self { queue: Some(queue), ..Self::none() })
+        let writer =
+            std::thread::Builder::new().name("policy-lines".to_owned()).spawn(move || write(lines, sink))?;
+        let mut made = Self::none();
+        (made.queue, made.writer) = (Some(queue), Some(writer));
+        Ok(made)
     }
 
     pub fn is_on(&self) -> bool {
@@ -165,7 +173,19 @@ impl Lines {
     }
 }
 
+impl Drop for Lines {
+    /// What is in the queue is written before a process ends.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            // a writer that panicked has said so
+            writer.join().unwrap_or_default();
+        }
+    }
+}
+
 /// Milliseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "lines carry the time of day; nothing is decided by it")]
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis() as u64)
 }
@@ -200,7 +220,7 @@ mod tests {
     /// A sink that lets one write through for each permit.
     struct Slow {
         permits: mpsc::Receiver<()>,
-        written: mpsc::Sender<String>,
+        written: mpsc::SyncSender<String>,
     }
 
     impl Write for Slow {
@@ -239,16 +259,8 @@ mod tests {
         let path = folder.path().join("journal.jsonl");
         let lines = Lines::open(&path).unwrap();
         lines.put(&injection(7));
-        // the writer is done when its thread is: it ends with the queue
         drop(lines);
-        let mut text = String::new();
-        for _ in 0..500 {
-            text = std::fs::read_to_string(&path).unwrap();
-            if text.ends_with('\n') {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(
             text,
             "{\"time\":1,\"seed\":2,\"policy\":\"p\",\"rule\":\"r\",\"subject\":\"s\",\"n\":7,\"attempt\":0,\
@@ -259,8 +271,8 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_and_says_so() {
-        let (permits, permitted) = mpsc::channel();
-        let (written, seen) = mpsc::channel();
+        let (permits, permitted) = mpsc::sync_channel(200_000);
+        let (written, seen) = mpsc::sync_channel(200_000);
         let lines = Lines::to(Slow { permits: permitted, written }).unwrap();
         let n = QUEUE as u64 + 10_000;
         (0..n).for_each(|i| lines.put(&injection(i)));

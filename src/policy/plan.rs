@@ -36,8 +36,10 @@ pub struct Plan {
     pub security: Vec<Arc<Rule>>,
     pub chaos: Vec<Arc<Rule>>,
     interests: Vec<(Interest, Interest)>,
-    things: RwLock<HashMap<Kinds, HashMap<Box<str>, Arc<Candidates>>>>,
+    things: RwLock<HashMap<Kinds, ByName>>,
 }
+
+type ByName = HashMap<Box<str>, Arc<Candidates>>;
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

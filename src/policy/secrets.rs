@@ -23,6 +23,10 @@ impl Secrets {
         Self { folder: None, made_up: true }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a secret is read when a policy names it, and kept nowhere else"
+    )]
     pub fn find(&self, name: &str) -> Result<Arc<SecretBytes>, String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || name.len() > 128 || !name.chars().all(plain) {

@@ -223,7 +223,6 @@ fn write_samples() {
     });
     let path = std::env::temp_dir().join("tollgate-samples.txt");
     std::fs::write(&path, text).unwrap();
-    println!("{}", path.display());
 }
 
 #[test]

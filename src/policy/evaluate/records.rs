@@ -167,10 +167,10 @@ impl Round<'_> {
                 Action::Deny(reason) => {
                     return Ok(Some(reason.clone().unwrap_or_else(|| "refused by policy".to_owned())));
                 }
-                Action::RequireHeader(name) => {
-                    if !seen.record.headers.into_iter().any(|header| name.matches(header.key)) {
-                        return Ok(Some(format!("the record has no header `{name}`")));
-                    }
+                Action::RequireHeader(name)
+                    if !seen.record.headers.into_iter().any(|header| name.matches(header.key)) =>
+                {
+                    return Ok(Some(format!("the record has no header `{name}`")));
                 }
                 Action::Each(each) => {
                     let closure =

@@ -45,11 +45,13 @@ pub struct Budget {
     started: Cell<Option<Instant>>,
 }
 
-impl Budget {
-    pub fn new() -> Self {
+impl Default for Budget {
+    fn default() -> Self {
         Self { limit: Cell::new(LOAD), started: Cell::new(None) }
     }
+}
 
+impl Budget {
     /// Does something under a limit; what runs around it (a test runs closures) has its own back afterwards.
     /// Operations are counted by the engine, from zero for each run.
     pub fn under<T>(&self, limit: Limit, act: impl FnOnce() -> T) -> T {

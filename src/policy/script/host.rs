@@ -21,7 +21,7 @@ pub struct Host {
 impl Host {
     pub fn new() -> Rc<Self> {
         Rc::new(Self {
-            budget: Budget::new(),
+            budget: Budget::default(),
             draft: RefCell::new(None),
             additions: RefCell::new(Additions::default()),
             bench: RefCell::new(None),

@@ -229,6 +229,7 @@ fn produced(response: &ResponseBody) -> Vec<(&str, u8, i32, i16, i64)> {
         .collect()
 }
 
+#[expect(clippy::type_complexity, reason = "a list of cases")]
 fn stored(topics: &[(&str, u8, &[(i32, i64)])]) -> ResponseBody {
     let topic = |(name, id, partitions): &(&str, u8, &[(i32, i64)])| produce::TopicProduceResponse {
         name: Str::from(*name),

@@ -233,7 +233,7 @@ fn triggers_count_per_subject() {
     assert_eq!([0, 1, 2].map(|n| failed("User:a", "c", n)), [false, true, false]);
     assert_eq!([0, 1, 2].map(|n| failed("User:b", "c", n)), [false, true, false]);
     assert_eq!([0, 1, 2].map(|n| failed("User:a", "d", n)), [false, true, false]);
-    assert_eq!(failed("User:a", "c", 1), false, "a retry of the second is past it");
+    assert!(!failed("User:a", "c", 1), "a retry of the second is past it");
 }
 
 #[test]
