@@ -68,6 +68,7 @@ impl LogModel {
 struct Mode {
     flush: FlushMode,
     catalogue: bool,
+    many_logs: usize,
 }
 
 impl Mode {
@@ -79,6 +80,7 @@ impl Mode {
             max_open_files: 3,
             tail_cache_bytes: 2000,
             checkpoint_bytes: 1800,
+            many_logs: self.many_logs,
             clock: Arc::new(move || clock.load(Ordering::Relaxed)),
             ..StorageConfig::default()
         }
@@ -590,10 +592,13 @@ fn catalogue(run: &mut Run, going_on: &mut dyn FnMut(&Run) -> bool) {
     }
 }
 
-const GROUP_COMMIT: Mode = Mode { flush: FlushMode::GroupCommit, catalogue: false };
-const OS: Mode = Mode { flush: FlushMode::Os, catalogue: false };
-const INTERVAL: Mode = Mode { flush: FlushMode::Interval(Duration::from_secs(1)), catalogue: false };
-const CATALOGUE_ONLY: Mode = Mode { flush: FlushMode::GroupCommit, catalogue: true };
+const GROUP_COMMIT: Mode = Mode { flush: FlushMode::GroupCommit, catalogue: false, many_logs: 100 };
+const OS: Mode = Mode { flush: FlushMode::Os, ..GROUP_COMMIT };
+const INTERVAL: Mode = Mode { flush: FlushMode::Interval(Duration::from_secs(1)), ..GROUP_COMMIT };
+const CATALOGUE_ONLY: Mode = Mode { catalogue: true, ..GROUP_COMMIT };
+/// As if there were thousands of logs.
+const MANY: Mode = Mode { many_logs: 0, ..GROUP_COMMIT };
+const MANY_OS: Mode = Mode { many_logs: 0, ..OS };
 
 fn play(script: Script, mode: Mode, seeds: u64, salt: u64, without: Option<SyncSite>) -> Run {
     let mut run = Run::new(mode, seeds, salt, without);
@@ -625,6 +630,12 @@ fn interval_mode_keeps_what_it_promises() {
 }
 
 #[test]
+fn very_many_logs_are_no_exception() {
+    holds(everyday, MANY, 6, 150);
+    holds(relaxed, MANY_OS, 6, 60);
+}
+
+#[test]
 fn the_catalogue_survives_every_crash() {
     holds(catalogue, CATALOGUE_ONLY, 4, 40);
 }
@@ -639,6 +650,8 @@ fn no_sync_can_be_left_out() {
         let (script, mode): (Script, Mode) = match site {
             SyncSite::Catalogue | SyncSite::CatalogueDir => (catalogue, CATALOGUE_ONLY),
             SyncSite::Flush | SyncSite::FlushNames => (relaxed, OS),
+            SyncSite::FlushAll => (relaxed, MANY_OS),
+            SyncSite::FoundAll => (everyday, MANY),
             _ => (everyday, GROUP_COMMIT),
         };
         let mut noticed = false;

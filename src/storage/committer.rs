@@ -338,36 +338,37 @@ impl Log {
         self.files.files.sync_dir(&self.files.dir, SyncSite::FlushNames).during("fsync", &self.files.dir)
     }
 
-    /// For the timer, without group commit: syncs segments (all, or only those that are complete) while appends go
-    /// on, then moves the recovery point behind them.
-    pub(super) fn sync_in_background(&self, sealed_only: bool) -> Result<(), StorageError> {
-        let mut disk = lock(&self.disk);
-        let active = disk.active;
-        let due = |segment: i64| !(sealed_only && Some(segment) == active);
-        let segments: Vec<(i64, u64)> = disk
-            .unsynced
-            .iter()
-            .map(|(segment, write)| (*segment, *write))
-            .filter(|(segment, _)| due(*segment))
-            .collect();
+    /// What was written and not synced: in all segments, or only in those that are complete.
+    pub(super) fn unsynced(&self, sealed_only: bool) -> Unsynced {
+        let disk = lock(&self.disk);
+        let due = |segment: i64| !(sealed_only && Some(segment) == disk.active);
+        let writes = disk.unsynced.iter().map(|(segment, write)| (*segment, *write));
+        let segments: Vec<(i64, u64)> = writes.filter(|(segment, _)| due(*segment)).collect();
         let names = disk.unsynced_names.filter(|_| !segments.is_empty());
-        drop(disk);
-        if segments.is_empty() {
-            return Ok(());
-        }
-        for (segment, _) in &segments {
+        Unsynced { segments, names }
+    }
+
+    /// Syncs it, while appends go on.
+    pub(super) fn sync(&self, unsynced: &Unsynced) -> Result<(), StorageError> {
+        for (segment, _) in &unsynced.segments {
             match self.sync_segment(*segment) {
                 // Retention was faster.
                 Err(StorageError::Io { kind: std::io::ErrorKind::NotFound, .. }) => {}
                 other => other?,
             }
         }
-        if names.is_some() {
-            self.sync_names()?;
+        if unsynced.names.is_some() { self.sync_names() } else { Ok(()) }
+    }
+
+    /// It was synced: moves the recovery point behind it if that is worth a checkpoint.
+    pub(super) fn synced(&self, unsynced: &Unsynced) -> Result<(), StorageError> {
+        let mut disk = lock(&self.disk);
+        // A deleted log's folder may be another's by now.
+        if self.progress.ended().is_some() {
+            return Ok(());
         }
-        disk = lock(&self.disk);
-        disk.unsynced.retain(|segment, write| !segments.contains(&(*segment, *write)));
-        if disk.unsynced_names == names {
+        disk.unsynced.retain(|segment, write| !unsynced.segments.contains(&(*segment, *write)));
+        if disk.unsynced_names == unsynced.names {
             disk.unsynced_names = None;
         }
         self.unsynced.store(!disk.unsynced.is_empty(), Ordering::Relaxed);
@@ -395,6 +396,12 @@ impl Log {
     }
 }
 
+/// Segments with the number of the last write to each, and of the last that made a name.
+pub(super) struct Unsynced {
+    pub segments: Vec<(i64, u64)>,
+    names: Option<u64>,
+}
+
 impl Op {
     fn as_write(&self) -> Option<&Write> {
         match self {
@@ -409,14 +416,16 @@ impl Op {
 }
 
 impl Log {
-    /// At a clean shutdown, after the last work: everything synced, and what the marker shall say. `None`: offline,
-    /// the next start has to look for itself.
-    pub(super) fn settle(self: &Arc<Self>) -> Result<Option<LogImage>, StorageError> {
+    /// At a clean shutdown, after the last work: everything synced, unless it is already, and what the marker shall
+    /// say. `None`: offline, the next start has to look for itself.
+    pub(super) fn settle(self: &Arc<Self>, synced: bool) -> Result<Option<LogImage>, StorageError> {
         let mut disk = lock(&self.disk);
         if self.progress.ended().is_some() {
             return Ok(None);
         }
-        self.sync_written(&mut disk)?;
+        if !synced {
+            self.sync_written(&mut disk)?;
+        }
         self.flush_indexes()?;
         let image = LogImage { behind_checkpoint: disk.since_checkpoint, ..self.image() };
         drop(disk);

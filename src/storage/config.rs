@@ -84,6 +84,9 @@ pub struct StorageConfig {
     pub max_pending_bytes: usize,
     /// Recovery after a crash reads at most about this much of a log again.
     pub checkpoint_bytes: u64,
+    /// From so many logs on, what concerns all of them at once (a start after a crash, the end of an interval, a
+    /// shutdown) syncs the whole file system rather than each file.
+    pub many_logs: usize,
     /// How often retention, time-based rolls and checkpoints are looked at.
     pub maintenance_interval: Duration,
     pub clock: Clock,
@@ -98,6 +101,7 @@ impl Default for StorageConfig {
             tail_cache_bytes: 32 << 20,
             max_pending_bytes: 128 << 20,
             checkpoint_bytes: 32 << 20,
+            many_logs: 100,
             maintenance_interval: Duration::from_secs(30),
             clock: system_clock(),
         }
@@ -113,6 +117,7 @@ impl fmt::Debug for StorageConfig {
             .field("tail_cache_bytes", &self.tail_cache_bytes)
             .field("max_pending_bytes", &self.max_pending_bytes)
             .field("checkpoint_bytes", &self.checkpoint_bytes)
+            .field("many_logs", &self.many_logs)
             .field("maintenance_interval", &self.maintenance_interval)
             .finish_non_exhaustive()
     }

@@ -55,9 +55,9 @@ impl Recovered {
         Recovered { failure: Some(failure), ..Self::empty() }
     }
 
-    /// After anything else.
-    pub fn after_crash(files: &dyn Files, dir: &Path, entries: &[DirEntry]) -> Self {
-        Recovery::start(files, dir, entries).and_then(Recovery::run).unwrap_or_else(Self::failed)
+    /// After anything else. `durable`: what is there has been synced already.
+    pub fn after_crash(files: &dyn Files, dir: &Path, entries: &[DirEntry], durable: bool) -> Self {
+        Recovery::start(files, dir, entries, durable).and_then(Recovery::run).unwrap_or_else(Self::failed)
     }
 }
 
@@ -76,14 +76,20 @@ struct Recovery<'a> {
     epochs: Epochs,
     next_offset: i64,
     has_checkpoint: bool,
+    durable: bool,
     dropped: bool,
     scanned: u64,
 }
 
 impl<'a> Recovery<'a> {
-    fn start(files: &'a dyn Files, dir: &'a Path, entries: &[DirEntry]) -> Result<Self, StorageError> {
+    fn start(
+        files: &'a dyn Files,
+        dir: &'a Path,
+        entries: &[DirEntry],
+        durable: bool,
+    ) -> Result<Self, StorageError> {
         // What a killed process left is in the page cache, synced or not. From here on it is relied upon.
-        if !entries.is_empty() {
+        if !entries.is_empty() && !durable {
             files.sync_dir(dir, SyncSite::FoundNames).during("fsync", dir)?;
         }
         let path = dir.join(CHECKPOINT);
@@ -110,6 +116,7 @@ impl<'a> Recovery<'a> {
             next_offset: checkpoint.end_offset,
             checkpoint,
             has_checkpoint,
+            durable,
             dropped: false,
             scanned: 0,
         })
@@ -238,7 +245,9 @@ impl<'a> Recovery<'a> {
                 whole = false;
                 truncate(&*handle, &path, size, end.position, &what)?;
             }
-            handle.sync_data(SyncSite::Recovered).during("fdatasync", &path)?;
+            if !self.durable {
+                handle.sync_data(SyncSite::Recovered).during("fdatasync", &path)?;
+            }
         }
         self.next_offset = segment.next_offset;
         self.segments.push(segment);

@@ -41,6 +41,8 @@ pub struct Storage {
     dir: PathBuf,
     logs_dir: PathBuf,
     logs: Arc<Mutex<Logs>>,
+    /// What was found at start was synced all at once.
+    durable: bool,
     next_log: AtomicU64,
     threads: Mutex<Vec<JoinHandle<()>>>,
     timer: Arc<Timer>,
@@ -87,14 +89,15 @@ impl Storage {
         let held = files.lock(&lock_path).during("lock", &lock_path)?;
         let held = held.ok_or_else(|| StorageError::Locked(dir.clone()))?;
         make_folder(&*files, &logs_dir)?;
-        // A killed process may have made logs and not synced their names.
-        files.sync_dir(&logs_dir, SyncSite::FoundLogs).during("fsync", &logs_dir)?;
-        for entry in files.list(&logs_dir).during("list", &logs_dir)? {
+        let found = files.list(&logs_dir).during("list", &logs_dir)?;
+        let clean = take_marker(&*files, &dir)?;
+        let durable =
+            make_found_durable(&*files, &logs_dir, &config, found.len().saturating_sub(clean.len()))?;
+        for entry in found {
             if entry.name.starts_with(DELETED_PREFIX) {
                 remove_tree(&*files, &logs_dir.join(entry.name))?;
             }
         }
-        let clean = take_marker(&*files, &dir)?;
         let shared = Arc::new(Shared {
             cache: Arc::new(FileCache::new(config.max_open_files)),
             tail: TailBudget::new(config.tail_cache_bytes),
@@ -108,6 +111,7 @@ impl Storage {
             dir,
             logs_dir,
             logs: Arc::new(Mutex::new(Logs { clean, ..Logs::default() })),
+            durable,
             next_log: AtomicU64::new(0),
             threads: Mutex::default(),
             timer: Arc::default(),
@@ -129,7 +133,8 @@ impl Storage {
         if self.shared.config.committers > 0 {
             let (shared, logs, timer) =
                 (Arc::clone(&self.shared), Arc::clone(&self.logs), Arc::clone(&self.timer));
-            let run = move || timer.run(&shared, &logs);
+            let logs_dir = self.logs_dir.clone();
+            let run = move || timer.run(&shared, &logs, &logs_dir);
             threads.push(
                 std::thread::Builder::new().name("storage-timer".to_owned()).spawn(run).map_err(failed)?,
             );
@@ -229,7 +234,7 @@ impl Storage {
                 Err(StorageError::LogNotFound(name.into()))
             }
             Err(error) => Err(StorageError::io("list", &dir, &error)),
-            Ok(entries) => Ok(Recovered::after_crash(&*self.shared.files, &dir, &entries)),
+            Ok(entries) => Ok(Recovered::after_crash(&*self.shared.files, &dir, &entries, self.durable)),
         }
     }
 
@@ -340,12 +345,12 @@ impl Storage {
     /// What the timer does every `maintenance_interval`: has retention looked at, and moves recovery points where no
     /// commit does.
     pub fn maintain(&self) {
-        maintain(&self.shared, &self.logs);
+        maintain(&self.shared, &self.logs, &self.logs_dir);
     }
 
     /// What the timer does every interval of `FlushMode::Interval`: syncs what was written since.
     pub fn sync_all(&self) {
-        sync_all(&self.logs, false);
+        sync_all(&self.shared, &self.logs, &self.logs_dir, false);
     }
 
     /// Drains what was appended, syncs it, writes the clean-shutdown marker, ends the threads, frees the folder.
@@ -363,9 +368,11 @@ impl Storage {
         self.shared.drive();
 
         let mut images: Vec<(Arc<str>, LogImage)> = Vec::with_capacity(open.len());
+        let unsynced = open.iter().filter(|log| log.unsynced.load(Ordering::Relaxed)).count();
+        let synced = unsynced >= self.shared.config.many_logs && sync_everything(&self.shared, &self.dir)?;
         for log in open {
             // What cannot be settled is left to recovery.
-            match log.settle() {
+            match log.settle(synced) {
                 Ok(image) => images.extend(image.map(|image| (Arc::clone(&log.name), image))),
                 Err(error) => {
                     tracing::warn!(log = log.name(), %error, "not closed cleanly: recovered at next start")
@@ -406,7 +413,7 @@ impl Drop for Storage {
 }
 
 impl Timer {
-    fn run(&self, shared: &Shared, logs: &Mutex<Logs>) {
+    fn run(&self, shared: &Shared, logs: &Mutex<Logs>, logs_dir: &Path) {
         let interval = match shared.config.flush {
             FlushMode::Interval(every) => Some(every.max(Duration::from_millis(1))),
             FlushMode::GroupCommit | FlushMode::Os => None,
@@ -425,11 +432,11 @@ impl Timer {
             }
             drop(stopped);
             if next_sync.is_some_and(|sync| sync <= now) {
-                sync_all(logs, false);
+                sync_all(shared, logs, logs_dir, false);
                 next_sync = interval.map(|interval| Instant::now() + interval);
             }
             if next_maintenance <= now {
-                maintain(shared, logs);
+                maintain(shared, logs, logs_dir);
                 next_maintenance = Instant::now() + every;
             }
             stopped = lock(&self.stopped);
@@ -437,9 +444,9 @@ impl Timer {
     }
 }
 
-fn maintain(shared: &Shared, logs: &Mutex<Logs>) {
+fn maintain(shared: &Shared, logs: &Mutex<Logs>, logs_dir: &Path) {
     if !shared.group_commit() {
-        sync_all(logs, true);
+        sync_all(shared, logs, logs_dir, true);
     }
     let now = (shared.config.clock)();
     let open: Vec<Arc<Log>> = lock(logs).open.values().cloned().collect();
@@ -450,16 +457,53 @@ fn maintain(shared: &Shared, logs: &Mutex<Logs>) {
     }
 }
 
-fn sync_all(logs: &Mutex<Logs>, sealed_only: bool) {
+fn sync_all(shared: &Shared, logs: &Mutex<Logs>, logs_dir: &Path, sealed_only: bool) {
     let written: Vec<Arc<Log>> = {
         let logs = lock(logs);
         logs.open.values().filter(|log| log.unsynced.load(Ordering::Relaxed)).cloned().collect()
     };
-    for log in written {
-        if let Err(error) = log.sync_in_background(sealed_only) {
+    let due = written.into_iter().map(|log| (log.unsynced(sealed_only), log));
+    let due: Vec<_> = due.filter(|(unsynced, _)| !unsynced.segments.is_empty()).collect();
+    let at_once = match due.len() >= shared.config.many_logs {
+        true => sync_everything(shared, logs_dir),
+        false => Ok(false),
+    };
+    for (unsynced, log) in due {
+        let synced = match &at_once {
+            Ok(true) => Ok(()),
+            Ok(false) => log.sync(&unsynced),
+            Err(error) => Err(error.clone()),
+        };
+        if let Err(error) = synced.and_then(|()| log.synced(&unsynced)) {
             log.fail(error);
         }
     }
+}
+
+/// One sync for all that was written. False where the system has none.
+fn sync_everything(shared: &Shared, dir: &Path) -> Result<bool, StorageError> {
+    match shared.files.sync_all(dir, SyncSite::FlushAll) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
+        other => other.during("syncfs", dir).map(|()| true),
+    }
+}
+
+/// A killed process may have left things in the page cache only, which are about to be relied upon. With very many
+/// logs they are all synced here, and true is the answer; else only the names of the logs, and each log's recovery
+/// sees to the rest.
+fn make_found_durable(
+    files: &dyn Files,
+    logs_dir: &Path,
+    config: &StorageConfig,
+    logs_to_recover: usize,
+) -> Result<bool, StorageError> {
+    if logs_to_recover >= config.many_logs {
+        match files.sync_all(logs_dir, SyncSite::FoundAll) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            other => return other.during("syncfs", logs_dir).map(|()| true),
+        }
+    }
+    files.sync_dir(logs_dir, SyncSite::FoundLogs).during("fsync", logs_dir).map(|()| false)
 }
 
 /// Makes a folder, and those above it, if need be. Its name is durable on return, also if a process that was killed

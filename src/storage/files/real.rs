@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{DirEntry, FileHandle, FileLock, Files, OpenMode, SyncSite};
@@ -72,6 +73,16 @@ impl Files for RealFiles {
 
     fn sync_dir(&self, path: &Path, _site: SyncSite) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sync_all(&self, dir: &Path, _site: SyncSite) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(dir)?)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn sync_all(&self, _dir: &Path, _site: SyncSite) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<FileLock>> {

@@ -513,6 +513,24 @@ impl Files for SimFiles {
         Ok(())
     }
 
+    fn sync_all(&self, dir: &Path, site: SyncSite) -> io::Result<()> {
+        let mut sim = self.lock_sim();
+        sim.dir(sim.resolve(dir)?)?;
+        if sim.fails(dir, SimFault::SyncError) {
+            return Err(injected_error());
+        }
+        if !sim.count_sync(site) {
+            for node in &mut sim.nodes {
+                match node {
+                    Node::File(file) => file.sync(),
+                    Node::Dir(dir) => dir.sync(),
+                }
+            }
+        }
+        self.changed(sim);
+        Ok(())
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Option<FileLock>> {
         let mut sim = self.lock_sim();
         if !sim.locks.insert(path.to_owned()) {
