@@ -10,6 +10,7 @@ mod idempotence;
 mod offsets;
 mod produce;
 mod restart;
+mod scale;
 mod sessions;
 mod topics;
 mod versions;
