@@ -19,6 +19,12 @@ def fault(text, *marks):
     return pytest.param(text, id=text.split("(", 1)[0] if "." not in text else text.rsplit(".", 1)[1].split("(", 1)[0], marks=[gateway, *marks])
 
 
+def must_survive(client, rule):
+    """kcat ends as soon as the only broker it knows hangs up, or is taken to have: with a real broker just so."""
+    if client.name == "kcat" and any(cut in rule for cut in ("lose_", "disconnect", "reset")):
+        pytest.skip("kcat ends when the connection to its only broker does")
+
+
 def stored(client, bootstrap, topic, count):
     return client.consume(bootstrap, topic, count)
 
@@ -65,6 +71,7 @@ def under(server, topic):
 ])
 def test_idempotent_produce(client, bootstrap, made, under, rule):
     """Whatever happens to the first request: every value acknowledged, stored once, in order."""
+    must_survive(client, rule)
     start = time.monotonic()
     with under(rule):
         went = client.produce(bootstrap, made, VALUES)
@@ -87,6 +94,7 @@ def test_idempotent_produce(client, bootstrap, made, under, rule):
 ], ids=["fail_after", "lose_response", "fail", "lose_request"])
 def test_plain_produce(client, bootstrap, made, under, rule, copies):
     """Without idempotence a retry after an executed request stores the value again, as it does with a real broker."""
+    must_survive(client, rule)
     if client.name == "aiokafka" and "lose" in rule:
         pytest.skip("aiokafka without idempotence gives up after one request timeout")
     with under(rule):
@@ -121,6 +129,7 @@ def test_an_error_that_no_retry_mends(client, bootstrap, made, under):
 ])
 def test_consume(client, bootstrap, made, under, rule):
     """Whatever happens to the first fetch: every value once, in order."""
+    must_survive(client, rule)
     client.produce(bootstrap, made, VALUES)
     with under(rule):
         assert client.consume(bootstrap, made, len(VALUES)) == VALUES
@@ -141,6 +150,9 @@ def test_consume(client, bootstrap, made, under, rule):
 ])
 def test_group(client, bootstrap, made, group, under, rule):
     """Whatever happens on the way: the group reads everything, and its commit stands."""
+    must_survive(client, rule)
+    if client.name in ("kcat", "confluent") and "OffsetFetch" in rule:
+        pytest.skip("librdkafka hands a failed OffsetFetch to the application, which has to go on by itself")
     client.produce(bootstrap, made, VALUES)
     with under(rule):
         assert client.consume(bootstrap, made, len(VALUES), group=group) == VALUES
@@ -153,6 +165,9 @@ def test_group(client, bootstrap, made, group, under, rule):
 @pytest.mark.parametrize("how", ["reset", "disconnect"])
 def test_connections_that_end_at_once(client, bootstrap, made, server, how):
     """The first three connections end before a request is read: clients come again."""
+    must_survive(client, how)
+    if client.name == "aiokafka":
+        pytest.skip("aiokafka asks its bootstrap servers once, and gives up")
     server.install("doors", f'expires("10m");\non_connect().first(3).{how}();')
     try:
         assert len(client.produce(bootstrap, made, VALUES)) == len(VALUES)
