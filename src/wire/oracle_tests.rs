@@ -67,7 +67,9 @@ impl Body {
             Side::Request => RequestBody::read(api, version, &mut reader).map(Body::Request),
             Side::Response => ResponseBody::read(api, version, &mut reader).map(Body::Response),
         };
-        body.and_then(|body| reader.finish().map(|()| body))
+        let ended =
+            |body| reader.finish().map(|()| body).map_err(|e| e.within(api.name().unwrap_or("api"), version));
+        body.and_then(ended)
     }
 
     fn write(&self, version: i16) -> Bytes {
