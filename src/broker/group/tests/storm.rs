@@ -149,6 +149,12 @@ impl Storm {
             {
                 client.join = None;
                 let answer = delivery.response;
+                let named =
+                    matches!(ErrorCode(answer.error_code), ErrorCode::NONE | ErrorCode::MEMBER_ID_REQUIRED);
+                if named && client.id.as_ref() != Some(&answer.member_id) {
+                    // What it asked under its former id is no longer its own.
+                    client.sync = None;
+                }
                 match ErrorCode(answer.error_code) {
                     ErrorCode::NONE => {
                         let told =
