@@ -22,6 +22,10 @@ class Login:
     mechanism: str
 
 
+class LastBrokerGone(Exception):
+    """The client ended because the only broker it knew hung up, or was taken to have."""
+
+
 class Family:
     """One client. `produce` answers for each value its offset, or the name of the error it ended with."""
 
@@ -166,6 +170,8 @@ class Kcat(Family):
         config = [word for key, value in _rdkafka(login).items() if key not in skip for word in ("-X", f"{key}={value}")]
         ran = subprocess.run(["kcat", "-b", bootstrap, *config, *arguments], input=stdin, text=True, capture_output=True, timeout=PATIENCE_MS / 1000)
         self.lines += ran.stderr.splitlines()
+        if "brokers are down: terminating" in ran.stderr:
+            raise LastBrokerGone(ran.stderr)
         return ran
 
     def produce(self, bootstrap, topic, values, idempotent=True, login=None):

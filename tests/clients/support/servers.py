@@ -39,6 +39,14 @@ def listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+# In force in every test: nothing goes unseen by the rules, and nothing is changed by them.
+ALWAYS = """policy("always", "Every exchange of every test meets rules.");
+on_fetch("*").named("looks into every record").mask("$.masked.everywhere", "all").on_unparsable("pass");
+on_produce("*").named("counts every record").observe().each(|cx, record| { if record.value("$.n") == -1 { cx.deny("never"); } });
+on_request("*").named("meets every exchange").observe().delay("1ms");
+"""
+
+
 class Server:
     """A broker at `bootstrap` (nobody needs to log in) and, if it has one, at `sasl` (everybody must)."""
 
@@ -111,10 +119,14 @@ class Tollgate(Server):
 
     gateway = True
 
-    def __init__(self, folder: Path, binary: str):
+    def __init__(self, folder: Path, binary: str, bare: bool):
         self.folder, self.binary = folder, binary
         self.policies = folder / "policies"
-        self.policies.mkdir(parents=True)
+        if bare:
+            self.policies.mkdir(parents=True)
+        else:
+            shutil.copytree(CHECKOUT / "policies", self.policies)
+            (self.policies / "always.rhai").write_text(ALWAYS)
         self.port, self.sasl_port, self.admin_port = free_port(), free_port(), free_port()
         self.bootstrap, self.sasl = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.sasl_port}"
         self.process: subprocess.Popen | None = None
@@ -216,8 +228,8 @@ class Tollgate(Server):
             self.remove(name)
 
 
-def make(folder: Path) -> Server:
-    """The server that the environment names."""
+def make(folder: Path, bare: bool) -> Server:
+    """The server that the environment names; `bare` is without policies, where it could have them."""
     if os.environ.get("BOOTSTRAP"):
         return External(os.environ["BOOTSTRAP"])
     if os.environ.get("CLIENTS_AGAINST") == "kafka":
@@ -225,4 +237,4 @@ def make(folder: Path) -> Server:
     binary = os.environ.get("TOLLGATE_BIN") or shutil.which("tollgate") or str(CHECKOUT / "target/release/tollgate")
     if not Path(binary).exists():
         raise RuntimeError(f"{binary} does not exist: set TOLLGATE_BIN, or build it with cargo build --release")
-    return Tollgate(folder / "tollgate", binary)
+    return Tollgate(folder / "tollgate", binary, bare)
