@@ -20,8 +20,6 @@ pub enum Closing {
     Close(EndCause),
     /// An RST.
     Reset(EndCause),
-    /// Nothing is sent any more and the connection stays open until the client gives up.
-    Silence,
 }
 
 /// An answer on its way.
@@ -152,6 +150,14 @@ impl<X> InFlight<X> {
         let mut share = Share::new(&self.held);
         share.grow(bytes).await;
         share
+    }
+
+    /// Takes an exchange that the completer had out of the count: nothing is sent for it.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        state.between = state.between.saturating_sub(1);
+        drop(state);
+        self.left.notify_waiters();
     }
 
     /// Hands an answered exchange to the writer. Its release time becomes no earlier than any before it.

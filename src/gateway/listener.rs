@@ -21,8 +21,10 @@ pub struct Gateway {
     pub registry: Arc<Registry>,
     pub upstream: Arc<dyn Upstream>,
     pub policies: Arc<Policies>,
-    pub(super) request_memory: Arc<Budget>,
-    pub(super) held: Arc<Budget>,
+    /// Memory of request frames.
+    pub request_memory: Arc<Budget>,
+    /// Memory of responses that are held back or looked into.
+    pub held: Arc<Budget>,
     stop: watch::Sender<bool>,
 }
 

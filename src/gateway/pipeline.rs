@@ -43,8 +43,10 @@ pub(super) struct Exchange {
     share: Option<Share>,
     release_at: Option<Instant>,
     decided: Option<Box<Decided>>,
-    /// Nothing is sent for it: an exchange before it was lost.
+    /// Nothing is sent for it: its answer is lost, or that of an exchange before it.
     silent: bool,
+    /// Its effects come with its answer.
+    barrier: bool,
 }
 
 /// What the rules decided about the request, for the response stage.
@@ -74,6 +76,7 @@ impl Exchange {
             release_at: None,
             decided: None,
             silent: false,
+            barrier: false,
         }
     }
 
@@ -103,6 +106,7 @@ pub(super) enum Taken {
 }
 
 /// After a lost exchange nothing more is sent; what is pipelined behind it is still executed, or not.
+/// The session still ends as any other: when the client closes it, or is idle for too long.
 const SPEAKING: u8 = 0;
 const SILENT_EXECUTING: u8 = 1;
 const SILENT: u8 = 2;
@@ -195,7 +199,7 @@ impl Pipeline {
         match verdict.lose {
             Some(Lose::Request) => {
                 self.silence.store(SILENT, Relaxed);
-                return self.fall_silent(exchange);
+                return Taken::Nothing;
             }
             Some(Lose::Response) => {
                 self.silence.store(SILENT_EXECUTING, Relaxed);
@@ -215,11 +219,6 @@ impl Pipeline {
             let decided = Decided { plan, who, session, original, verdict, answers: Vec::new() };
             self.carry_out(caller, request, exchange, decided)
         }
-    }
-
-    /// The reader's next requests are dropped; the writer stops after what is owed.
-    fn fall_silent(&self, exchange: Exchange) -> Taken {
-        Taken::Go(Waiting { exchange, answered: Answered::End(Closing::Silence) })
     }
 
     /// Answers what was decided here and submits the rest.
@@ -270,6 +269,9 @@ impl Pipeline {
     }
 
     fn answered_here(&self, mut exchange: Exchange, decided: Decided, response: Response) -> Taken {
+        if exchange.silent {
+            return Taken::Nothing;
+        }
         // Chaos rules on responses may still meet it; nothing is left to merge.
         exchange.decided = Some(Box::new(Decided { answers: Vec::new(), ..decided }));
         Taken::Go(Waiting { exchange, answered: Answered::Now(Some(response)) })
@@ -277,6 +279,8 @@ impl Pipeline {
 
     fn submit(&self, caller: &Arc<Caller>, request: Request, mut exchange: Exchange) -> Taken {
         match self.gateway.upstream.submit(caller, request) {
+            // It is executed and nobody will hear of it: it takes up no place among those that are owed an answer.
+            Submitted::Now(_) | Submitted::Later { barrier: false, .. } if exchange.silent => Taken::Nothing,
             Submitted::Now(response) => {
                 exchange.share = None;
                 Taken::Go(Waiting { exchange, answered: Answered::Now(response) })
@@ -285,19 +289,23 @@ impl Pipeline {
                 Taken::Go(Waiting { exchange, answered: Answered::Later(response) })
             }
             Submitted::Later { response, barrier: true } => {
+                exchange.barrier = true;
                 Taken::Barrier(Waiting { exchange, answered: Answered::Later(response) })
             }
             Submitted::Close => Taken::End(Closing::Close(EndCause::NoPlaceForError)),
         }
     }
 
-    /// The response stage: from an answer to a frame with its release time.
+    /// The response stage: from an answer to a frame with its release time. None: the answer is lost, and with it all that come
+    /// after (`lost` says that one was), because TCP never makes a hole in a stream.
     pub async fn complete(
         &self,
         in_flight: &InFlight<Exchange>,
         mut exchange: Exchange,
         answered: Answered,
-    ) -> Due<Exchange> {
+        lost: bool,
+    ) -> Option<Due<Exchange>> {
+        let lost = lost || exchange.silent;
         let mut due = Due {
             pieces: Vec::new(),
             release_at: exchange.release_at,
@@ -306,13 +314,20 @@ impl Pipeline {
             exchange: Exchange::none(),
         };
         let response = match answered {
-            Answered::Now(response) => response,
-            Answered::Later(response) => response.await,
             Answered::End(closing) => {
                 due.closing = Some(closing);
                 due.exchange = exchange;
-                return due;
+                return Some(due);
             }
+            Answered::Later(response) if lost => {
+                if exchange.barrier {
+                    response.await;
+                }
+                return None;
+            }
+            _ if lost => return None,
+            Answered::Now(response) => response,
+            Answered::Later(response) => response.await,
         };
         exchange.share = None;
         if let Some(raw) = exchange.raw.take() {
@@ -321,14 +336,13 @@ impl Pipeline {
             due.closing = Some(closing);
         }
         if exchange.silent {
-            due.pieces.clear();
-            due.closing = Some(Closing::Silence);
+            return None;
         }
         if due.release_at.is_some() {
             due.share = in_flight.hold(&due.pieces).await;
         }
         due.exchange = exchange;
-        due
+        Some(due)
     }
 
     async fn respond(

@@ -53,7 +53,6 @@ pub(super) async fn run(
             }
             cause
         }
-        Closing::Silence => EndCause::ClientClosed,
     };
     drop(stream);
     gateway.metrics.ended(cause);
@@ -120,10 +119,16 @@ async fn serve(
         }
     };
     let completing = async {
+        let mut lost = false;
         loop {
             let Waiting { exchange, answered } = in_flight.next_waiting().await;
-            let due = pipeline.complete(&in_flight, exchange, answered).await;
-            in_flight.push_due(due);
+            match pipeline.complete(&in_flight, exchange, answered, lost).await {
+                Some(due) => in_flight.push_due(due),
+                None => {
+                    lost = true;
+                    in_flight.forget();
+                }
+            }
         }
     };
     let writing = write_loop(gateway, info, &in_flight, write);
@@ -167,10 +172,8 @@ async fn write_loop(
         }
         info.bytes_out.store(writer.sent, Relaxed);
         info.in_flight.store(in_flight.len() as u64, Relaxed);
-        match closing {
-            None => {}
-            Some(Closing::Silence) => std::future::pending().await,
-            Some(closing) => return closing,
+        if let Some(closing) = closing {
+            return closing;
         }
     }
 }

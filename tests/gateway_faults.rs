@@ -1,0 +1,106 @@
+//! Faults at the level of sockets: what a loss leaves of a session, when what is held back is let go, how connections are
+//! closed.
+
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use support::{Scripted, agree, agreeable, heartbeat, start_with};
+use tollgate::gateway::{Limits, Submitted};
+use tollgate::wire::ApiKey;
+
+const LOSE: &str =
+    r#"policy("lose", "x"); expires("1h"); on_request("Heartbeat").group("lost").lose_response();"#;
+
+/// More than a session may owe, sent behind a lost response, is executed; and the session ends with its client.
+async fn a_silent_session_ends_with_its_client(barrier: Option<bool>) {
+    let upstream = Scripted::new(move |_, mut request| {
+        let response = agree(&mut request);
+        match barrier {
+            None => Submitted::Now(response),
+            Some(barrier) => Submitted::Later { response: Box::pin(std::future::ready(response)), barrier },
+        }
+    });
+    let running = start_with(upstream.clone(), Limits::default(), &[("lose.rhai", LOSE)]).await;
+    let mut client = running.client().await;
+    client.send(4, "test", heartbeat("owed")).await;
+    for n in 0..150 {
+        client.send(4, "test", heartbeat(if n == 0 { "lost" } else { "behind" })).await;
+    }
+    running.until("tollgate_requests_total", &[("api", "Heartbeat")], 151.0).await;
+    assert_eq!(client.receive(ApiKey::Heartbeat, 4).await.correlation_id, 1, "owed from before");
+    drop(client);
+    running.until("tollgate_sessions_ended_total", &[("cause", "client_closed")], 1.0).await;
+    assert_eq!(upstream.apis().len(), 151);
+    assert_eq!((running.gateway.request_memory.taken(), running.gateway.held.taken()), (0, 0));
+    assert!(running.gateway.registry.is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_response_does_not_keep_the_session_from_seeing_its_client_go() {
+    a_silent_session_ends_with_its_client(None).await;
+}
+
+#[tokio::test]
+async fn a_lost_response_does_not_wait_for_answers_that_come_later() {
+    a_silent_session_ends_with_its_client(Some(false)).await;
+}
+
+#[tokio::test]
+async fn a_lost_response_still_keeps_requests_in_order_that_take_effect_with_their_answers() {
+    a_silent_session_ends_with_its_client(Some(true)).await;
+}
+
+#[tokio::test]
+async fn answers_that_never_come_are_not_waited_for_behind_a_lost_response() {
+    let upstream =
+        Scripted::new(|_, _| Submitted::Later { response: Box::pin(std::future::pending()), barrier: false });
+    let running = start_with(upstream.clone(), Limits::default(), &[("lose.rhai", LOSE)]).await;
+    let mut client = running.client().await;
+    for _ in 0..150 {
+        client.send(4, "test", heartbeat("lost")).await;
+    }
+    running.until("tollgate_requests_total", &[("api", "Heartbeat")], 150.0).await;
+    drop(client);
+    running.until("tollgate_sessions_ended_total", &[("cause", "client_closed")], 1.0).await;
+    assert_eq!(running.gateway.request_memory.taken(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_after_a_loss_ends_as_idle() {
+    for fault in ["lose_response", "lose_request"] {
+        let policy = format!(
+            r#"policy("lose", "x"); expires("1h"); on_request("Heartbeat").group("lost").{fault}();"#
+        );
+        let limits = Limits { idle_timeout: Duration::from_millis(100), ..Limits::default() };
+        let running = start_with(Scripted::new(agreeable), limits, &[("lose.rhai", &policy)]).await;
+        let mut client = running.client().await;
+        client.send(4, "test", heartbeat("lost")).await;
+        assert_eq!(client.closed().await.unwrap(), b"", "{fault}: nothing is sent");
+        running.until("tollgate_sessions_ended_total", &[("cause", "idle")], 1.0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_session_ends_when_the_process_drains() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let upstream = Scripted::new(move |_, mut request| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Submitted::Now(agree(&mut request))
+    });
+    let running = start_with(upstream, Limits::default(), &[("lose.rhai", LOSE)]).await;
+    let mut client = running.client().await;
+    client.send(4, "test", heartbeat("lost")).await;
+    while asked.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.gateway.stop();
+    assert_eq!(client.closed().await.unwrap(), b"");
+    running.until("tollgate_sessions_ended_total", &[("cause", "shutdown")], 1.0).await;
+}
