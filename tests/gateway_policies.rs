@@ -15,7 +15,7 @@ use std::{
 use support::{Client, Running, Scripted, agree, agreeable, heartbeat, start_with};
 use tollgate::gateway::{Limits, Submitted};
 use tollgate::wire::{
-    ApiKey, ErrorCode, Payload, RequestBody, Response, ResponseBody, Str, Uuid,
+    ApiKey, ByteSource, ErrorCode, Payload, Piece, RequestBody, Response, ResponseBody, Str, Uuid,
     api::{fetch::*, metadata::*, offset_commit, produce::*},
     record::{BATCH_OVERHEAD, BatchBuilder, BatchHeader, Compressor, Records, batches},
 };
@@ -381,6 +381,65 @@ async fn incremental_fetches_are_masked_like_full_ones() {
         said.error_code == ErrorCode::FETCH_SESSION_ID_NOT_FOUND.0
             || values(&body).iter().all(|v| v.contains("**"))
     );
+}
+
+/// Record data that lies in a file as far as the gateway can see.
+struct InFile(Bytes);
+
+impl ByteSource for InFile {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+    fn read_at(&self, pos: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        let from = pos as usize;
+        buf.copy_from_slice(&self.0[from..from + buf.len()]);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn masked_fetches_from_files_do_not_wait_for_each_others_memory() {
+    const PARTITIONS: usize = 4;
+    let records = batch(&[r#"{"email":"ada@example.com"}"#]);
+    let each = records.len() * PARTITIONS;
+    let upstream = Scripted::new(move |_, request| {
+        let partition = |partition_index| FetchPartitionData {
+            partition_index,
+            records: Payload::Pieces(vec![Piece::Source(Arc::new(InFile(records.clone())))]),
+            high_watermark: 1,
+            ..Default::default()
+        };
+        let topic = FetchableTopicResponse {
+            topic: Str::from("customers"),
+            partitions: (0..PARTITIONS as i32).map(partition).collect(),
+            ..Default::default()
+        };
+        let body = FetchResponse { responses: vec![topic], ..Default::default() };
+        Submitted::Now(Some(Response::new(&request, body.into())))
+    });
+    let slow = r#"policy("slow", "x"); expires("1h"); on_fetch("customers").delay("1ms");"#;
+    // Too little for two; and for one, which then gets all of it.
+    for held_bytes in [each * 3 / 2, each / 2] {
+        let limits = Limits { held_bytes, ..Limits::default() };
+        let policies = [("mask.rhai", MASK), ("slow.rhai", slow)];
+        let running = start_with(upstream.clone(), limits, &policies).await;
+        let mut sessions = tokio::task::JoinSet::new();
+        for _ in 0..30 {
+            let mut client = running.client().await;
+            sessions.spawn(async move {
+                for _ in 0..5 {
+                    let body = client.ask(12, fetch("customers", Uuid::ZERO, (0, -1))).await;
+                    assert_eq!(values(&body), [r#"{"email":"a**@example.com"}"#; PARTITIONS]);
+                }
+            });
+        }
+        while let Some(done) = sessions.join_next().await {
+            done.unwrap();
+        }
+        assert!(running.gateway.held.waits() > 0, "nobody had to wait: the test shows nothing");
+        running.until("tollgate_sessions_ended_total", &[("cause", "client_closed")], 30.0).await;
+        assert_eq!((running.gateway.held.taken(), running.gateway.held.timeouts()), (0, 0));
+    }
 }
 
 #[tokio::test]

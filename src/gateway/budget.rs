@@ -1,40 +1,69 @@
 //! Memory shared by all sessions: what is being gathered, and what is held back, counts against one number each.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// A number of bytes that many take from and give back to.
 #[derive(Debug)]
 pub struct Budget {
-    left: AtomicUsize,
+    taken: AtomicUsize,
     total: usize,
     freed: Notify,
+    waits: AtomicU64,
+    timeouts: AtomicU64,
 }
 
 impl Budget {
     pub fn new(total: usize) -> Arc<Budget> {
-        Arc::new(Budget { left: AtomicUsize::new(total), total, freed: Notify::new() })
+        Arc::new(Budget {
+            taken: AtomicUsize::new(0),
+            total,
+            freed: Notify::new(),
+            waits: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
+        })
     }
 
-    /// Bytes taken at this moment.
+    /// Bytes taken at this moment. Above `total` only by what [`Share::settle`] found in memory already.
     pub fn taken(&self) -> usize {
-        self.total - self.left.load(Ordering::Relaxed).min(self.total)
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// How often somebody had to wait for another to give back.
+    pub fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    /// How often somebody waited in vain.
+    pub fn timeouts(&self) -> u64 {
+        self.timeouts.load(Ordering::Relaxed)
     }
 
     fn try_take(&self, bytes: usize) -> bool {
-        self.left.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+        let fits = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.total);
+        self.taken.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).is_ok()
     }
 
     fn give_back(&self, bytes: usize) {
-        self.left.fetch_add(bytes, Ordering::AcqRel);
+        self.taken.fetch_sub(bytes, Ordering::AcqRel);
         self.freed.notify_waiters();
     }
 }
 
 /// A share of a budget; what it holds is given back when it is dropped.
+///
+/// Whoever waits for more while holding some can wait for others who do the same. So an exchange takes all it needs of a
+/// budget at once, and every wait ends.
 #[derive(Debug)]
 pub struct Share {
     budget: Arc<Budget>,
@@ -46,27 +75,55 @@ impl Share {
         Share { budget: budget.clone(), bytes: 0 }
     }
 
-    /// Takes more, waiting until it is there. Whoever waits must itself be bounded in time.
-    pub async fn grow(&mut self, bytes: usize) {
-        let budget = self.budget.clone();
-        while !self.try_grow(bytes) {
-            let freed = budget.freed.notified();
-            tokio::pin!(freed);
-            freed.as_mut().enable();
-            if self.try_grow(bytes) {
-                return;
-            }
-            freed.await;
+    /// Takes more, waiting until it is there, at most until `deadline`: false when it did not come. Who wants more than there is
+    /// in all gets all of it.
+    pub async fn grow(&mut self, bytes: usize, deadline: Instant) -> bool {
+        if self.try_grow(bytes) {
+            return true;
         }
+        let budget = self.budget.clone();
+        budget.waits.fetch_add(1, Ordering::Relaxed);
+        let granted = tokio::time::timeout_at(deadline, async {
+            loop {
+                let freed = budget.freed.notified();
+                tokio::pin!(freed);
+                freed.as_mut().enable();
+                if self.try_grow(bytes) {
+                    return;
+                }
+                freed.await;
+            }
+        });
+        let granted = granted.await.is_ok();
+        if !granted {
+            budget.timeouts.fetch_add(1, Ordering::Relaxed);
+        }
+        granted
+    }
+
+    /// As `grow`, with the time it may take.
+    pub async fn grow_within(&mut self, bytes: usize, time: Duration) -> bool {
+        self.try_grow(bytes) || self.grow(bytes, Instant::now() + time).await
     }
 
     /// Takes more if it is there.
     pub fn try_grow(&mut self, bytes: usize) -> bool {
+        let bytes = bytes.min(self.budget.total.saturating_sub(self.bytes));
         let granted = self.budget.try_take(bytes);
         if granted {
             self.bytes += bytes;
         }
         granted
+    }
+
+    /// Makes it what something came to that is in memory already: nothing is gained by waiting for the rest.
+    pub fn settle(&mut self, bytes: usize) {
+        if bytes > self.bytes {
+            self.budget.taken.fetch_add(bytes - self.bytes, Ordering::AcqRel);
+        } else if bytes < self.bytes {
+            self.budget.give_back(self.bytes - bytes);
+        }
+        self.bytes = bytes;
     }
 
     pub fn bytes(&self) -> usize {
@@ -86,7 +143,11 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    #[tokio::test]
+    fn long() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn whoever_finds_too_little_waits_until_another_gives_back() {
         let budget = Budget::new(100);
         let mut first = Share::new(&budget);
@@ -94,18 +155,50 @@ mod tests {
         let mut second = Share::new(&budget);
         assert!(!second.try_grow(30));
         {
-            let waiting = second.grow(30);
+            let waiting = second.grow(30, long());
             tokio::pin!(waiting);
             tokio::select! {
                 biased;
-                () = &mut waiting => panic!("nothing was there to take"),
+                _ = &mut waiting => panic!("nothing was there to take"),
                 () = std::future::ready(()) => {}
             }
             drop(first);
-            waiting.await;
+            assert!(waiting.await);
         }
-        assert_eq!(budget.taken(), 30);
+        assert_eq!((budget.taken(), budget.waits(), budget.timeouts()), (30, 1, 0));
         drop(second);
+        assert_eq!(budget.taken(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends() {
+        let budget = Budget::new(100);
+        let mut first = Share::new(&budget);
+        assert!(first.try_grow(80));
+        let mut second = Share::new(&budget);
+        assert!(!second.grow_within(30, Duration::from_secs(5)).await);
+        assert_eq!((second.bytes(), budget.taken(), budget.waits(), budget.timeouts()), (0, 80, 1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_wants_more_than_there_is_gets_all_of_it() {
+        let budget = Budget::new(100);
+        let mut first = Share::new(&budget);
+        assert!(first.grow(1_000, long()).await);
+        assert_eq!((first.bytes(), budget.taken()), (100, 100));
+        assert!(first.grow(1, long()).await, "there is no more to wait for");
+    }
+
+    #[test]
+    fn what_is_in_memory_is_counted_though_there_is_no_room() {
+        let budget = Budget::new(100);
+        let mut first = Share::new(&budget);
+        first.settle(150);
+        assert_eq!(budget.taken(), 150);
+        assert!(!Share::new(&budget).try_grow(1));
+        first.settle(40);
+        assert_eq!(budget.taken(), 40);
+        drop(first);
         assert_eq!(budget.taken(), 0);
     }
 }

@@ -30,6 +30,8 @@ pub enum EndCause {
     NoPlaceForError,
     /// A record source could not be read while its response was being sent.
     StorageRead,
+    /// No memory came free in time to hold a response.
+    ResponseMemory,
     /// A rule's `disconnect` or `reset`.
     PolicyDisconnect,
     PolicyReset,
@@ -58,6 +60,7 @@ impl EndCause {
         EndCause::AuthenticationTimeout,
         EndCause::NoPlaceForError,
         EndCause::StorageRead,
+        EndCause::ResponseMemory,
         EndCause::PolicyDisconnect,
         EndCause::PolicyReset,
         EndCause::TooManySessions,
@@ -84,6 +87,7 @@ impl EndCause {
             EndCause::AuthenticationTimeout => "authentication_timeout",
             EndCause::NoPlaceForError => "no_place_for_error",
             EndCause::StorageRead => "storage_read",
+            EndCause::ResponseMemory => "response_memory",
             EndCause::PolicyDisconnect => "policy_disconnect",
             EndCause::PolicyReset => "policy_reset",
             EndCause::TooManySessions => "too_many_sessions",

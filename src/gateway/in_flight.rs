@@ -1,15 +1,11 @@
 //! The exchanges of one session whose answers are owed, in request order: first until the answer is known (`waiting`), then
 //! until it is due (`due`). Release times never go backwards; what is held counts against the session and the process.
 
-use super::{
-    budget::{Budget, Share},
-    end::EndCause,
-    upstream::Answering,
-};
+use super::{budget::Share, end::EndCause, upstream::Answering};
 use crate::wire::{Piece, Response};
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -43,7 +39,15 @@ pub struct Due<X> {
     pub pieces: Vec<Piece>,
     pub release_at: Option<Instant>,
     pub closing: Option<Closing>,
+    /// What it takes of the memory for held responses.
     pub share: Share,
+}
+
+impl<X> Due<X> {
+    /// Bytes of the frame that are in memory.
+    pub fn in_memory(&self) -> usize {
+        self.pieces.iter().map(|p| if let Piece::Bytes(b) = p { b.len() } else { 0 }).sum()
+    }
 }
 
 struct State<X> {
@@ -63,11 +67,10 @@ pub struct InFlight<X> {
     left: Notify,
     max_count: usize,
     max_bytes: usize,
-    held: Arc<Budget>,
 }
 
 impl<X> InFlight<X> {
-    pub fn new(max_count: usize, max_bytes: usize, held: Arc<Budget>) -> Self {
+    pub fn new(max_count: usize, max_bytes: usize) -> Self {
         InFlight {
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
@@ -81,7 +84,6 @@ impl<X> InFlight<X> {
             left: Notify::new(),
             max_count,
             max_bytes,
-            held,
         }
     }
 
@@ -144,14 +146,6 @@ impl<X> InFlight<X> {
         }
     }
 
-    /// Takes what `pieces` hold in memory from the process's budget of held bytes, waiting for it if need be.
-    pub async fn hold(&self, pieces: &[Piece]) -> Share {
-        let bytes: usize = pieces.iter().map(|p| if let Piece::Bytes(b) = p { b.len() } else { 0 }).sum();
-        let mut share = Share::new(&self.held);
-        share.grow(bytes).await;
-        share
-    }
-
     /// Takes an exchange that the completer had out of the count: nothing is sent for it.
     pub fn forget(&self) {
         let mut state = self.state();
@@ -170,7 +164,7 @@ impl<X> InFlight<X> {
         if due.release_at.is_some() {
             state.last_release = due.release_at;
         }
-        state.held_bytes += due.share.bytes();
+        state.held_bytes += due.in_memory();
         state.due.push_back(due);
         drop(state);
         self.ready.notify_one();
@@ -212,7 +206,7 @@ impl<X> InFlight<X> {
 
     fn pop(&self, state: &mut State<X>) -> Option<Due<X>> {
         let due = state.due.pop_front()?;
-        state.held_bytes = state.held_bytes.saturating_sub(due.share.bytes());
+        state.held_bytes = state.held_bytes.saturating_sub(due.in_memory());
         if state.due.is_empty() && state.waiting.is_empty() {
             // An idle session keeps no queue memory.
             state.due = VecDeque::new();
@@ -225,22 +219,23 @@ impl<X> InFlight<X> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::Budget;
     use super::*;
     use std::time::Duration;
 
-    fn due(queue: &InFlight<u32>, n: u32, after: Option<Duration>) -> Due<u32> {
+    fn due(n: u32, after: Option<Duration>) -> Due<u32> {
         let release_at = after.map(|d| Instant::now() + d);
-        Due { exchange: n, pieces: Vec::new(), release_at, closing: None, share: Share::new(&queue.held) }
+        Due { exchange: n, pieces: Vec::new(), release_at, closing: None, share: Share::new(&Budget::new(0)) }
     }
 
     #[tokio::test(start_paused = true)]
     async fn delays_overlap_and_answers_never_overtake() {
-        let queue = InFlight::new(10, 1000, Budget::new(1000));
+        let queue = InFlight::new(10, 1000);
         let start = Instant::now();
         for n in 0..5 {
-            queue.push_due(due(&queue, n, Some(Duration::from_millis(200))));
+            queue.push_due(due(n, Some(Duration::from_millis(200))));
         }
-        queue.push_due(due(&queue, 5, None));
+        queue.push_due(due(5, None));
         for n in 0..6 {
             assert_eq!(queue.next_due().await.exchange, n);
         }
@@ -249,13 +244,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_full_session_is_not_read() {
-        let queue = InFlight::<u32>::new(1, 1000, Budget::new(1000));
+        let queue = InFlight::<u32>::new(1, 1000);
         queue.room().await;
         queue.push(Waiting { exchange: 1, answered: Answered::Now(None) });
         assert!(tokio::time::timeout(Duration::from_secs(1), queue.room()).await.is_err());
         let next = queue.next_waiting().await;
         assert!(tokio::time::timeout(Duration::from_secs(1), queue.room()).await.is_err());
-        queue.push_due(due(&queue, next.exchange, None));
+        queue.push_due(due(next.exchange, None));
         queue.answered().await;
         queue.next_due().await;
         queue.room().await;

@@ -19,6 +19,8 @@ pub struct Limits {
     pub held_bytes_per_session: usize,
     /// The same for all sessions together.
     pub held_bytes: usize,
+    /// A response that must be held back, or looked into, waits so long for memory; then its session ends.
+    pub memory_timeout: Duration,
     /// Exchanges of one session whose answers are still owed; past it the session is not read.
     pub max_in_flight: usize,
     /// A frame must be complete this long after its first byte.
@@ -41,6 +43,7 @@ impl Default for Limits {
             request_memory_bytes: 512 * 1024 * 1024,
             held_bytes_per_session: 16 * 1024 * 1024,
             held_bytes: 256 * 1024 * 1024,
+            memory_timeout: Duration::from_secs(30),
             max_in_flight: 100,
             frame_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(600),

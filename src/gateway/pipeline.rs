@@ -2,9 +2,9 @@
 //! left submitted) and response stage (answered parts merged in, rules again, release time).
 
 use super::{
-    budget::{Budget, Share},
+    budget::Share,
     end::EndCause,
-    in_flight::{Answered, Closing, Due, InFlight, Waiting},
+    in_flight::{Answered, Closing, Due, Waiting},
     listener::{Gateway, Listener},
     registry::SessionInfo,
     upstream::{Caller, Submitted},
@@ -39,7 +39,7 @@ pub(super) struct Exchange {
     pub started: Instant,
     /// A frame that is no Kafka message (bare SASL tokens).
     raw: Option<Bytes>,
-    /// Memory of the request's frame.
+    /// Memory of the request's frame, as long as anything here refers to it.
     share: Option<Share>,
     release_at: Option<Instant>,
     decided: Option<Box<Decided>>,
@@ -282,7 +282,9 @@ impl Pipeline {
             // It is executed and nobody will hear of it: it takes up no place among those that are owed an answer.
             Submitted::Now(_) | Submitted::Later { barrier: false, .. } if exchange.silent => Taken::Nothing,
             Submitted::Now(response) => {
-                exchange.share = None;
+                if exchange.decided.is_none() {
+                    exchange.share = None;
+                }
                 Taken::Go(Waiting { exchange, answered: Answered::Now(response) })
             }
             Submitted::Later { response, barrier: false } => {
@@ -300,7 +302,6 @@ impl Pipeline {
     /// after (`lost` says that one was), because TCP never makes a hole in a stream.
     pub async fn complete(
         &self,
-        in_flight: &InFlight<Exchange>,
         mut exchange: Exchange,
         answered: Answered,
         lost: bool,
@@ -329,7 +330,6 @@ impl Pipeline {
             Answered::Now(response) => response,
             Answered::Later(response) => response.await,
         };
-        exchange.share = None;
         if let Some(raw) = exchange.raw.take() {
             due.pieces = vec![Piece::Bytes(raw)];
         } else if let Err(closing) = self.respond(&mut exchange, response, &mut due).await {
@@ -338,8 +338,18 @@ impl Pipeline {
         if exchange.silent {
             return None;
         }
-        if due.release_at.is_some() {
-            due.share = in_flight.hold(&due.pieces).await;
+        // Nothing asks for the request any more: it must not wait for its response's release.
+        exchange.decided = None;
+        exchange.share = None;
+        let bytes = due.in_memory();
+        if due.share.bytes() > 0 {
+            due.share.settle(bytes);
+        } else if due.release_at.is_some()
+            && !due.share.grow_within(bytes, self.gateway.limits.memory_timeout).await
+        {
+            due.pieces.clear();
+            due.release_at = None;
+            due.closing = Some(Closing::Close(EndCause::ResponseMemory));
         }
         due.exchange = exchange;
         Some(due)
@@ -362,8 +372,8 @@ impl Pipeline {
             if let Some(said) = response.take() {
                 let mut said = self.merge(decided, said).map_err(|_| unsayable)?;
                 if decided.verdict.response >= Interest::Records {
-                    exchange.share =
-                        Some(bring_to_memory(&mut said, &self.gateway.held).await.map_err(Closing::Close)?);
+                    let time = self.gateway.limits.memory_timeout;
+                    bring_to_memory(&mut said, &mut due.share, time).await.map_err(Closing::Close)?;
                 }
                 if decided.verdict.response > Interest::Nothing {
                     let verdict = decided.plan.on_response(
@@ -493,14 +503,19 @@ fn name_every_partition(request: &mut Request, decided: &Decided) -> Result<(), 
     Ok(())
 }
 
-/// Reads record data that lies in files, off the async workers, within the budget of held bytes.
-async fn bring_to_memory(response: &mut Response, held: &Arc<Budget>) -> Result<Share, EndCause> {
-    let mut share = Share::new(held);
-    let ResponseBody::Fetch(fetch) = &mut response.body else { return Ok(share) };
+/// Reads record data that lies in files, off the async workers, within the budget of held bytes: `share` takes all of it at
+/// once, waiting at most `time`.
+async fn bring_to_memory(response: &mut Response, share: &mut Share, time: Duration) -> Result<(), EndCause> {
+    let ResponseBody::Fetch(fetch) = &mut response.body else { return Ok(()) };
+    let partitions = fetch.responses.iter().flat_map(|t| &t.partitions);
+    let pieces = |payload: &Payload| if let Payload::Pieces(_) = payload { payload.len() } else { 0 };
+    let bytes = partitions.map(|p| pieces(&p.records)).sum();
+    if !share.grow_within(bytes, time).await {
+        return Err(EndCause::ResponseMemory);
+    }
     for partition in fetch.responses.iter_mut().flat_map(|t| &mut t.partitions) {
         if matches!(partition.records, Payload::Pieces(_)) {
             let payload = std::mem::take(&mut partition.records);
-            share.grow(payload.len()).await;
             let bytes = if payload.needs_reading() {
                 tokio::task::spawn_blocking(move || payload.to_bytes())
                     .await
@@ -514,5 +529,9 @@ async fn bring_to_memory(response: &mut Response, held: &Arc<Budget>) -> Result<
             })?);
         }
     }
-    Ok(share)
+    Ok(())
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

@@ -57,7 +57,7 @@ impl<'a> FrameReader<'a> {
             }
         }
         let deadline = Instant::now() + whole;
-        match tokio::time::timeout_at(deadline, self.gather(max, &mut share)).await {
+        match tokio::time::timeout_at(deadline, self.gather(max, &mut share, deadline)).await {
             Ok(payload) => payload.map(|payload| Frame { payload, share }),
             Err(_) => Err(EndCause::FrameTimeout),
         }
@@ -88,12 +88,15 @@ impl<'a> FrameReader<'a> {
         }
     }
 
-    async fn gather(&mut self, max: usize, share: &mut Share) -> Result<Bytes, EndCause> {
+    async fn gather(&mut self, max: usize, share: &mut Share, deadline: Instant) -> Result<Bytes, EndCause> {
         loop {
             let want = match self.length(max)? {
                 Some(len) => {
                     let arrived = self.src.len().min(4 + len);
-                    share.grow(arrived.saturating_sub(4).saturating_sub(share.bytes())).await;
+                    let more = arrived.saturating_sub(4).saturating_sub(share.bytes());
+                    if !share.grow(more, deadline).await {
+                        return Err(EndCause::FrameTimeout);
+                    }
                     if self.src.len() >= 4 + len {
                         self.src.advance(4);
                         return Ok(self.src.split_to(len).freeze());

@@ -75,7 +75,7 @@ async fn serve(
     let local = stream.local_addr().ok();
     let (read, write) = stream.split();
     let limits = &gateway.limits;
-    let in_flight = InFlight::new(limits.max_in_flight, limits.held_bytes_per_session, gateway.held.clone());
+    let in_flight = InFlight::new(limits.max_in_flight, limits.held_bytes_per_session);
     let (host, port) = match &listener.advertised {
         Some((host, port)) => (host.clone(), i32::from(*port)),
         None => local.map_or((Str::default(), 0), |a| (Str::from(a.ip().to_string()), i32::from(a.port()))),
@@ -122,7 +122,7 @@ async fn serve(
         let mut lost = false;
         loop {
             let Waiting { exchange, answered } = in_flight.next_waiting().await;
-            match pipeline.complete(&in_flight, exchange, answered, lost).await {
+            match pipeline.complete(exchange, answered, lost).await {
                 Some(due) => in_flight.push_due(due),
                 None => {
                     lost = true;
