@@ -12,6 +12,7 @@ use std::{
 };
 use support::{Scripted, agree, agreeable, heartbeat, start_with};
 use tollgate::gateway::{Limits, Submitted};
+use tollgate::policy::load::Script;
 use tollgate::wire::ApiKey;
 
 const LOSE: &str =
@@ -103,4 +104,59 @@ async fn a_silent_session_ends_when_the_process_drains() {
     running.gateway.stop();
     assert_eq!(client.closed().await.unwrap(), b"");
     running.until("tollgate_sessions_ended_total", &[("cause", "shutdown")], 1.0).await;
+}
+
+const SLOW: &str = r#"policy("slow", "x"); expires("1h"); on_request("Heartbeat").delay("1h");"#;
+
+fn script(file: &str, text: &str) -> Script {
+    Script { file: file.into(), text: text.into() }
+}
+
+#[tokio::test]
+async fn a_rule_that_is_taken_away_lets_go_of_what_it_held_in_order() {
+    let running = start_with(Scripted::new(agreeable), Limits::default(), &[("slow.rhai", SLOW)]).await;
+    let mut client = running.client().await;
+    for _ in 0..3 {
+        client.send(4, "test", heartbeat("g")).await;
+    }
+    running.until("tollgate_requests_total", &[("api", "Heartbeat")], 3.0).await;
+    // Another file that comes changes nothing about it.
+    let other = script("other.rhai", r#"policy("other", "x"); on_produce("t").deny();"#);
+    running.gateway.policies.load(&[script("slow.rhai", SLOW), other.clone()]).unwrap();
+    let held = tokio::time::timeout(Duration::from_millis(100), client.frame()).await;
+    assert!(held.is_err(), "{held:?}");
+    running.gateway.policies.load(&[other]).unwrap();
+    // `frame` above was given up before its first byte.
+    for n in 1..=3 {
+        assert_eq!(client.receive(ApiKey::Heartbeat, 4).await.correlation_id, n);
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_expires_lets_go_of_what_it_held() {
+    let policy = SLOW.replace(r#"expires("1h")"#, r#"expires("200ms")"#);
+    let running = start_with(Scripted::new(agreeable), Limits::default(), &[("slow.rhai", &policy)]).await;
+    let mut client = running.client().await;
+    client.ask(4, heartbeat("g")).await;
+}
+
+#[tokio::test]
+async fn a_delay_on_connecting_ends_with_its_rule() {
+    let slow = r#"policy("slow", "x"); expires("1h"); on_connect().delay("1h");"#;
+    let running = start_with(Scripted::new(agreeable), Limits::default(), &[("slow.rhai", slow)]).await;
+    let mut client = running.client().await;
+    running.until("tollgate_sessions_accepted_total", &[], 1.0).await;
+    running.gateway.policies.load(&[]).unwrap();
+    client.ask(4, heartbeat("g")).await;
+}
+
+#[tokio::test]
+async fn what_is_delayed_does_not_hold_up_the_end_of_the_process() {
+    let running = start_with(Scripted::new(agreeable), Limits::default(), &[("slow.rhai", SLOW)]).await;
+    let mut client = running.client().await;
+    client.send(4, "test", heartbeat("g")).await;
+    running.until("tollgate_requests_total", &[("api", "Heartbeat")], 1.0).await;
+    running.gateway.stop();
+    client.receive(ApiKey::Heartbeat, 4).await;
+    assert_eq!(client.closed().await.unwrap(), b"");
 }

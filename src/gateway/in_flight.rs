@@ -1,7 +1,12 @@
 //! The exchanges of one session whose answers are owed, in request order: first until the answer is known (`waiting`), then
-//! until it is due (`due`). Release times never go backwards; what is held counts against the session and the process.
+//! until it is due (`due`). What is held back holds back what comes after it, and counts against the session and the process.
 
-use super::{budget::Share, end::EndCause, upstream::Answering};
+use super::{
+    budget::Share,
+    end::EndCause,
+    release::{Release, Releaser},
+    upstream::Answering,
+};
 use crate::wire::{Piece, Response};
 use std::{
     collections::VecDeque,
@@ -37,7 +42,8 @@ pub struct Due<X> {
     pub exchange: X,
     /// Empty for an exchange without a response.
     pub pieces: Vec<Piece>,
-    pub release_at: Option<Instant>,
+    /// What rules hold it back with.
+    pub release: Option<Release>,
     pub closing: Option<Closing>,
     /// What it takes of the memory for held responses.
     pub share: Share,
@@ -56,7 +62,6 @@ struct State<X> {
     /// Taken from `waiting`, not yet in `due`.
     between: usize,
     held_bytes: usize,
-    last_release: Option<Instant>,
 }
 
 /// The queues of one session, shared by its three loops.
@@ -67,23 +72,24 @@ pub struct InFlight<X> {
     left: Notify,
     max_count: usize,
     max_bytes: usize,
+    releaser: Releaser,
 }
 
 impl<X> InFlight<X> {
-    pub fn new(max_count: usize, max_bytes: usize) -> Self {
+    pub fn new(max_count: usize, max_bytes: usize, releaser: Releaser) -> Self {
         InFlight {
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
                 due: VecDeque::new(),
                 between: 0,
                 held_bytes: 0,
-                last_release: None,
             }),
             arrived: Notify::new(),
             ready: Notify::new(),
             left: Notify::new(),
             max_count,
             max_bytes,
+            releaser,
         }
     }
 
@@ -154,16 +160,10 @@ impl<X> InFlight<X> {
         self.left.notify_waiters();
     }
 
-    /// Hands an answered exchange to the writer. Its release time becomes no earlier than any before it.
-    pub fn push_due(&self, mut due: Due<X>) {
+    /// Hands an answered exchange to the writer.
+    pub fn push_due(&self, due: Due<X>) {
         let mut state = self.state();
         state.between = state.between.saturating_sub(1);
-        if let Some(last) = state.last_release {
-            due.release_at = Some(due.release_at.map_or(last, |at| at.max(last)));
-        }
-        if due.release_at.is_some() {
-            state.last_release = due.release_at;
-        }
         state.held_bytes += due.in_memory();
         state.due.push_back(due);
         drop(state);
@@ -171,24 +171,13 @@ impl<X> InFlight<X> {
         self.left.notify_waiters();
     }
 
-    /// The next frame to send; waits for its time.
+    /// The next frame to send; waits for its time. The first in the row holds back all others, so none overtakes.
     pub async fn next_due(&self) -> Due<X> {
         loop {
-            let release_at = {
-                let mut state = self.state();
-                match state.due.front() {
-                    None => None,
-                    Some(front) if front.release_at.is_none_or(|at| at <= Instant::now()) => {
-                        if let Some(due) = self.pop(&mut state) {
-                            return due;
-                        }
-                        None
-                    }
-                    Some(front) => front.release_at,
-                }
-            };
-            match release_at {
-                Some(at) => tokio::time::sleep_until(at).await,
+            self.releaser.released(|| self.next_look()).await;
+            let next = self.pop(&mut self.state());
+            match next {
+                Some(due) => return due,
                 None => self.ready.notified().await,
             }
         }
@@ -196,12 +185,16 @@ impl<X> InFlight<X> {
 
     /// The next frame if it may leave now.
     pub fn try_next_due(&self) -> Option<Due<X>> {
-        let mut state = self.state();
-        let front = state.due.front()?;
-        if front.release_at.is_some_and(|at| at > Instant::now()) {
-            return None;
+        match self.next_look() {
+            Some(_) => None,
+            None => self.pop(&mut self.state()),
         }
-        self.pop(&mut state)
+    }
+
+    /// When to look again whether the first in the row may leave; None when it may, or there is none.
+    fn next_look(&self) -> Option<Instant> {
+        let mut state = self.state();
+        state.due.front_mut().and_then(|front| self.releaser.next_look(&mut front.release))
     }
 
     fn pop(&self, state: &mut State<X>) -> Option<Due<X>> {
@@ -219,21 +212,29 @@ impl<X> InFlight<X> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::budget::Budget;
+    use super::super::{budget::Budget, release::tests::World};
     use super::*;
     use std::time::Duration;
 
-    fn due(n: u32, after: Option<Duration>) -> Due<u32> {
-        let release_at = after.map(|d| Instant::now() + d);
-        Due { exchange: n, pieces: Vec::new(), release_at, closing: None, share: Share::new(&Budget::new(0)) }
+    fn queue(world: &World, max_count: usize) -> InFlight<u32> {
+        InFlight::new(max_count, 1000, world.releaser())
+    }
+
+    fn due(n: u32, release: Option<Release>) -> Due<u32> {
+        Due { exchange: n, pieces: Vec::new(), release, closing: None, share: Share::new(&Budget::new(0)) }
+    }
+
+    fn slow() -> World {
+        World::new(&[("slow", r#"expires("1h"); on_request("Heartbeat").delay("200ms");"#)])
     }
 
     #[tokio::test(start_paused = true)]
     async fn delays_overlap_and_answers_never_overtake() {
-        let queue = InFlight::new(10, 1000);
+        let world = slow();
+        let queue = queue(&world, 10);
         let start = Instant::now();
         for n in 0..5 {
-            queue.push_due(due(n, Some(Duration::from_millis(200))));
+            queue.push_due(due(n, world.held(Duration::from_millis(200))));
         }
         queue.push_due(due(5, None));
         for n in 0..6 {
@@ -243,8 +244,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_a_rule_held_leaves_in_order_when_the_rule_is_gone() {
+        let world = slow();
+        let queue = queue(&world, 10);
+        let start = Instant::now();
+        for n in 0..3 {
+            queue.push_due(due(n, world.held(Duration::from_secs(60 - u64::from(n)))));
+        }
+        assert!(queue.try_next_due().is_none());
+        world.load(&[]);
+        for n in 0..3 {
+            assert_eq!(queue.next_due().await.exchange, n);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_full_session_is_not_read() {
-        let queue = InFlight::<u32>::new(1, 1000);
+        let world = slow();
+        let queue = queue(&world, 1);
         queue.room().await;
         queue.push(Waiting { exchange: 1, answered: Answered::Now(None) });
         assert!(tokio::time::timeout(Duration::from_secs(1), queue.room()).await.is_err());

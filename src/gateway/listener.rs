@@ -2,7 +2,7 @@
 
 use super::{
     auth::SaslConfig, budget::Budget, end::EndCause, limits::Limits, metrics::Metrics, registry::Registry,
-    session, upstream::Upstream,
+    release::Releaser, session, upstream::Upstream,
 };
 use crate::policy::generation::Policies;
 use crate::wire::Str;
@@ -50,6 +50,10 @@ impl Gateway {
     /// Tells listeners to stop accepting and sessions to end after the answers they owe.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    pub(super) fn releaser(&self) -> Releaser {
+        Releaser::new(self.policies.clone(), self.stop.subscribe())
     }
 
     /// Ready once `stop` was called.

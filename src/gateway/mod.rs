@@ -16,6 +16,7 @@ pub mod metrics;
 mod pipeline;
 mod read;
 pub mod registry;
+mod release;
 mod session;
 pub mod upstream;
 mod write;

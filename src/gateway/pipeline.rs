@@ -7,6 +7,7 @@ use super::{
     in_flight::{Answered, Closing, Due, Waiting},
     listener::{Gateway, Listener},
     registry::SessionInfo,
+    release::Release,
     upstream::{Caller, Submitted},
 };
 use crate::policy::{
@@ -41,7 +42,7 @@ pub(super) struct Exchange {
     raw: Option<Bytes>,
     /// Memory of the request's frame, as long as anything here refers to it.
     share: Option<Share>,
-    release_at: Option<Instant>,
+    release: Option<Release>,
     decided: Option<Box<Decided>>,
     /// Nothing is sent for it: its answer is lost, or that of an exchange before it.
     silent: bool,
@@ -73,7 +74,7 @@ impl Exchange {
             started: Instant::now(),
             raw: None,
             share: None,
-            release_at: None,
+            release: None,
             decided: None,
             silent: false,
             barrier: false,
@@ -135,18 +136,16 @@ impl Pipeline {
         gateway: &Gateway,
         listener: &Listener,
         info: &SessionInfo,
-    ) -> Option<(Option<Closing>, Option<Duration>)> {
-        let verdict = {
-            let current = gateway.policies.current();
-            evaluate::on_connect(&current, &listener.name, info.remote.ip(), info.id)?
-        };
+    ) -> Option<(Option<Closing>, Option<Release>)> {
+        let current = gateway.policies.current();
+        let verdict = evaluate::on_connect(&current, &listener.name, info.remote.ip(), info.id)?;
         let end = match verdict.end {
             _ if verdict.deny => Some(Closing::Close(EndCause::PolicyDisconnect)),
             Some(End::Disconnect) => Some(Closing::Close(EndCause::PolicyDisconnect)),
             Some(End::Reset) => Some(Closing::Reset(EndCause::PolicyReset)),
             None => None,
         };
-        Some((end, Some(verdict.delay).filter(|d| !d.is_zero())))
+        Some((end, Release::new(Instant::now(), verdict.holds, current.number)))
     }
 
     /// The plan of this principal and client id under the rules in force now.
@@ -189,8 +188,8 @@ impl Pipeline {
             },
         };
         let cx = ExchangeContext { who: &who, session: caller.session };
-        let verdict = plan.on_request(&cx, &mut request);
-        exchange.release_at = (!verdict.delay.is_zero()).then(|| exchange.started + verdict.delay);
+        let mut verdict = plan.on_request(&cx, &mut request);
+        exchange.release = Release::new(exchange.started, std::mem::take(&mut verdict.holds), plan.number);
         match verdict.end {
             Some(End::Disconnect) => return Taken::End(Closing::Close(EndCause::PolicyDisconnect)),
             Some(End::Reset) => return Taken::End(Closing::Reset(EndCause::PolicyReset)),
@@ -309,7 +308,7 @@ impl Pipeline {
         let lost = lost || exchange.silent;
         let mut due = Due {
             pieces: Vec::new(),
-            release_at: exchange.release_at,
+            release: exchange.release.take(),
             closing: None,
             share: Share::new(&self.gateway.held),
             exchange: Exchange::none(),
@@ -344,11 +343,11 @@ impl Pipeline {
         let bytes = due.in_memory();
         if due.share.bytes() > 0 {
             due.share.settle(bytes);
-        } else if due.release_at.is_some()
+        } else if due.release.is_some()
             && !due.share.grow_within(bytes, self.gateway.limits.memory_timeout).await
         {
             due.pieces.clear();
-            due.release_at = None;
+            due.release = None;
             due.closing = Some(Closing::Close(EndCause::ResponseMemory));
         }
         due.exchange = exchange;
@@ -382,9 +381,9 @@ impl Pipeline {
                         &decided.verdict,
                         &mut said,
                     );
-                    if !verdict.delay.is_zero() {
-                        let from = due.release_at.unwrap_or_else(Instant::now);
-                        due.release_at = Some(from + verdict.delay);
+                    match &mut due.release {
+                        Some(release) => release.add(verdict.holds),
+                        none => *none = Release::new(Instant::now(), verdict.holds, decided.plan.number),
                     }
                     match verdict.end {
                         Some(End::Disconnect) => return Err(Closing::Close(EndCause::PolicyDisconnect)),

@@ -84,7 +84,7 @@ async fn a_delayed_answer_keeps_neither_its_requests_frame_nor_memory_for_it() {
     let counted = gateway.request_memory.taken();
     assert!(Arc::strong_count(&alive) > 1 && counted > 0, "the rules may still ask for it, so it counts");
     let due = pipeline.complete(waiting.exchange, waiting.answered, false).await.unwrap();
-    assert!(due.release_at.is_some(), "it is held back");
+    assert!(due.release.is_some(), "it is held back");
     assert_eq!((Arc::strong_count(&alive), gateway.request_memory.taken()), (1, 0));
     assert_eq!(gateway.held.taken(), due.in_memory());
 }
@@ -99,7 +99,7 @@ async fn a_response_that_finds_no_memory_in_time_ends_its_session() {
     let Taken::Go(waiting) = pipeline.request(&caller(), request, exchange) else { panic!() };
     let due = pipeline.complete(waiting.exchange, waiting.answered, false).await.unwrap();
     assert_eq!(due.closing, Some(Closing::Close(EndCause::ResponseMemory)));
-    assert!(due.pieces.is_empty() && due.release_at.is_none());
+    assert!(due.pieces.is_empty() && due.release.is_none());
     assert_eq!((gateway.held.waits(), gateway.held.timeouts()), (1, 1));
 }
 

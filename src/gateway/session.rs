@@ -36,10 +36,10 @@ pub(super) async fn run(
     let info = registered.info.clone();
     let states = &gateway.metrics.sessions;
     let counted = StateGauge::enter(states, if listener.sasl.is_some() { "authenticating" } else { "open" });
-    let (refused, delay) = Pipeline::connect(&gateway, &listener, &info).unwrap_or_default();
-    if let Some(delay) = delay {
-        tokio::time::sleep(delay).await;
-    }
+    let (refused, mut release) = Pipeline::connect(&gateway, &listener, &info).unwrap_or_default();
+    let releaser = gateway.releaser();
+    releaser.released(|| releaser.next_look(&mut release)).await;
+    drop(releaser);
     let closing = match refused {
         Some(closing) => closing,
         None => serve(&gateway, &listener, &mut stream, &info, counted).await,
@@ -75,7 +75,7 @@ async fn serve(
     let local = stream.local_addr().ok();
     let (read, write) = stream.split();
     let limits = &gateway.limits;
-    let in_flight = InFlight::new(limits.max_in_flight, limits.held_bytes_per_session);
+    let in_flight = InFlight::new(limits.max_in_flight, limits.held_bytes_per_session, gateway.releaser());
     let (host, port) = match &listener.advertised {
         Some((host, port)) => (host.clone(), i32::from(*port)),
         None => local.map_or((Str::default(), 0), |a| (Str::from(a.ip().to_string()), i32::from(a.port()))),

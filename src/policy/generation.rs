@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What all generations of a process share.
 #[derive(Debug)]
@@ -144,6 +145,11 @@ impl Generation {
         self.policies.iter().flat_map(|policy| &policy.rules).filter(move |rule| rule.kind == kind)
     }
 
+    /// The rule of this identity.
+    pub fn rule(&self, key: u64) -> Option<&Arc<Rule>> {
+        self.policies.iter().flat_map(|policy| &policy.rules).find(|rule| rule.key == key)
+    }
+
     /// `default_deny()` in force, and in policies that only watch.
     pub fn default_deny(&self) -> (bool, bool) {
         let says =
@@ -163,6 +169,8 @@ pub struct Policies {
     shared: Arc<Shared>,
     current: RwLock<Arc<Generation>>,
     number: AtomicU64,
+    /// Tells those who wait for the next set.
+    changed: watch::Sender<u64>,
     /// Why the last change was not taken.
     refused: Mutex<Option<String>>,
 }
@@ -175,6 +183,7 @@ impl Policies {
             shared,
             current: RwLock::new(first),
             number: AtomicU64::new(0),
+            changed: watch::Sender::new(0),
             refused: Mutex::default(),
         })
     }
@@ -191,6 +200,11 @@ impl Policies {
     /// Its number: one load, to see whether what is held is still it.
     pub fn number(&self) -> u64 {
         self.number.load(Ordering::Acquire)
+    }
+
+    /// Tells of every set that comes into force from here on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// Why the last change was not taken; None when the set in force is the latest.
@@ -258,6 +272,7 @@ impl Policies {
         *current = Arc::clone(&next);
         self.number.store(number, Ordering::Release);
         drop(current);
+        self.changed.send_replace(number);
         self.tidy(&next);
         next
     }

@@ -230,8 +230,19 @@ impl Counters {
 
 impl Rule {
     pub fn is_expired(&self, now: Duration) -> bool {
-        self.expires.is_some_and(|t| now >= self.life.activated.saturating_add(t))
-            || self.policy.expires.is_some_and(|t| now >= self.life.policy_activated.saturating_add(t))
+        self.expires_at().is_some_and(|end| now >= end)
+    }
+
+    /// When it ends by itself, on the policies' clock: by its own time or its policy's.
+    pub fn expires_at(&self) -> Option<Duration> {
+        let own = self.expires.map(|t| self.life.activated.saturating_add(t));
+        let policys = self.policy.expires.map(|t| self.life.policy_activated.saturating_add(t));
+        own.into_iter().chain(policys).min()
+    }
+
+    /// Whether it still does what `before` did, whose place it took in a reload.
+    pub fn continues(&self, before: &Rule) -> bool {
+        self.key == before.key && self.actions == before.actions && self.observe == before.observe
     }
 
     pub fn firing(&self, now: Duration) -> Firing<'_> {

@@ -1,7 +1,9 @@
 //! What the rules decided for one exchange: a closed set of outcomes, per part and for the whole.
 //! Written by the policies, carried out by the gateway.
 
+use super::rule::Rule;
 use crate::wire::ErrorCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What becomes of one part of a request.
@@ -65,6 +67,19 @@ pub enum Interest {
 /// What the policies want to see of the response to one exchange.
 pub type ResponseInterest = Interest;
 
+/// A delay and the rule it is there for: it ends when the rule does.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    pub rule: Arc<Rule>,
+    pub delay: Duration,
+}
+
+impl PartialEq for Hold {
+    fn eq(&self, other: &Self) -> bool {
+        self.rule.key == other.rule.key && self.delay == other.delay
+    }
+}
+
 /// What was decided about a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
@@ -78,6 +93,8 @@ pub struct Verdict {
     pub edited: bool,
     /// The response leaves that much later.
     pub delay: Duration,
+    /// What the delay is made of.
+    pub holds: Vec<Hold>,
     pub lose: Option<Lose>,
     /// The session ends; the request is not executed.
     pub end: Option<End>,
@@ -118,6 +135,7 @@ pub struct ResponseVerdict {
     pub edited: bool,
     /// On top of what the request's verdict says.
     pub delay: Duration,
+    pub holds: Vec<Hold>,
     pub lose: Option<Lose>,
     pub end: Option<End>,
 }
@@ -129,6 +147,7 @@ pub struct ConnectVerdict {
     pub deny: bool,
     /// The first byte is read that much later.
     pub delay: Duration,
+    pub holds: Vec<Hold>,
     pub end: Option<End>,
 }
 

@@ -7,9 +7,10 @@ use crate::policy::identity::Side;
 use crate::policy::plan::decided_on_reply;
 use crate::policy::random::{Draws, Event};
 use crate::policy::rule::{Action, Kind, Rule};
-use crate::policy::verdict::Outcome;
+use crate::policy::verdict::{Hold, Outcome};
 use crate::wire::{ApiKey, ErrorCode};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Where in an exchange faults are injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) enum Stage {
 pub(super) struct Injections {
     /// To the whole.
     pub harm: Harm,
+    /// What delays the whole, and by how much.
+    pub holds: Vec<Hold>,
     /// To parts, after they were executed.
     pub after: Vec<(usize, ErrorCode)>,
 }
@@ -80,7 +83,7 @@ impl Round<'_> {
     #[allow(clippy::too_many_arguments)]
     fn injure(
         &self,
-        rule: &Rule,
+        rule: &Arc<Rule>,
         at: usize,
         part: &mut PartState,
         event: Event,
@@ -113,7 +116,13 @@ impl Round<'_> {
                 }
                 injected
             } else {
-                once.inject(number, fault, draws, rule, &mut injections.harm)
+                let before = injections.harm.delay;
+                let injected = once.inject(number, fault, draws, rule, &mut injections.harm);
+                let delay = injections.harm.delay - before;
+                if !delay.is_zero() {
+                    injections.holds.push(Hold { rule: Arc::clone(rule), delay });
+                }
+                injected
             };
             part.harmed |= injected.terminal && !rule.observe;
             self.journal(&part.about, rule, event, fault, &injected);

@@ -7,7 +7,7 @@ use crate::policy::journal::{Decision, Injection, now};
 use crate::policy::rule::{Action, Kind, Rule};
 use crate::policy::script::closure::{self, Closure};
 use crate::policy::script::objects::CxData;
-use crate::policy::verdict::ConnectVerdict;
+use crate::policy::verdict::{ConnectVerdict, Hold};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,13 +26,19 @@ pub fn on_connect(
             return Some(verdict);
         }
     }
-    let mut harm = Harm::default();
+    let (mut harm, mut holds) = (Harm::default(), Vec::new());
     for rule in generation.connect_rules(Kind::Chaos) {
-        if begin.inject(rule, &mut harm) {
+        let before = harm.delay;
+        let ended = begin.inject(rule, &mut harm);
+        let delay = harm.delay - before;
+        if !delay.is_zero() {
+            holds.push(Hold { rule: Arc::clone(rule), delay });
+        }
+        if ended {
             break;
         }
     }
-    let verdict = ConnectVerdict { deny: false, delay: harm.delay, end: harm.end };
+    let verdict = ConnectVerdict { deny: false, delay: harm.delay, holds, end: harm.end };
     (!verdict.is_pass()).then_some(verdict)
 }
 

@@ -191,6 +191,7 @@ impl Round<'_> {
     fn sum_up(&self, verdict: &mut Verdict, parts: &[PartState], has_parts: bool, injections: Injections) {
         let harm = injections.harm;
         (verdict.delay, verdict.lose, verdict.end) = (harm.delay, harm.lose, harm.end);
+        verdict.holds = injections.holds;
         if has_parts {
             if parts.iter().any(|part| !part.is_open()) {
                 verdict.parts = parts.iter().map(|part| part.outcome.clone()).collect();

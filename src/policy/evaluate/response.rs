@@ -77,6 +77,7 @@ impl Round<'_> {
         }
         let harm = injections.harm;
         (decided.delay, decided.lose, decided.end) = (harm.delay, harm.lose, harm.end);
+        decided.holds = injections.holds;
     }
 
     /// The security rules on what was fetched. True when the partition changed.
