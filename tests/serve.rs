@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tollgate::wire::api::create_topics::{CreatableTopic, CreateTopicsRequest};
+use tollgate::wire::api::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use tollgate::wire::api::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use tollgate::wire::record::{BatchBuilder, BatchHeader, Compressor};
+use tollgate::wire::{ApiKey, Payload, Piece, Request, RequestBody, Response, ResponseBody};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -178,6 +183,146 @@ fn a_signal_drains_and_the_folder_can_be_opened_again() {
         server.wait_for("stopped");
         assert_eq!(server.wait(), Some(0));
     }
+}
+
+/// A client that speaks frames.
+struct Kafka(TcpStream);
+
+impl Kafka {
+    fn connect(server: &Server) -> Self {
+        let stream = TcpStream::connect(server.kafka()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(stream)
+    }
+
+    fn send(&mut self, version: i16, body: impl Into<RequestBody>) {
+        let request = Request::new(version, 1, None, body.into()).unwrap();
+        for piece in request.encode().unwrap() {
+            let Piece::Bytes(bytes) = piece else { panic!("not in memory") };
+            self.0.write_all(&bytes).unwrap();
+        }
+    }
+
+    fn receive(&mut self, api: ApiKey, version: i16) -> ResponseBody {
+        let mut length = [0; 4];
+        self.0.read_exact(&mut length).unwrap();
+        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+        self.0.read_exact(&mut frame).unwrap();
+        Response::parse(api, version, frame.into()).unwrap().body
+    }
+
+    fn ask(&mut self, version: i16, body: impl Into<RequestBody>) -> ResponseBody {
+        let body = body.into();
+        let api = body.api();
+        self.send(version, body);
+        self.receive(api, version)
+    }
+
+    fn create(&mut self, topic: &str) {
+        let topic = CreatableTopic {
+            name: topic.into(),
+            num_partitions: 1,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+        let ResponseBody::CreateTopics(answer) = self.ask(5, request) else { panic!() };
+        assert_eq!(answer.topics[0].error_code, 0);
+    }
+
+    /// A batch of one record of about this size.
+    fn produce(&mut self, topic: &str, bytes: usize) {
+        let mut compressor = Compressor::default();
+        let mut builder = BatchBuilder::new(BatchHeader::default(), &mut compressor);
+        builder.append(1, None, Some(&vec![7; bytes]), Default::default()).unwrap();
+        let records = Payload::Bytes(builder.finish().unwrap());
+        let partition = PartitionProduceData { records, ..Default::default() };
+        let topic =
+            TopicProduceData { name: topic.into(), partition_data: vec![partition], ..Default::default() };
+        let request =
+            ProduceRequest { acks: 1, timeout_ms: 10_000, topic_data: vec![topic], ..Default::default() };
+        let ResponseBody::Produce(answer) = self.ask(9, request) else { panic!() };
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+    }
+
+    /// Asks for all there is and waits up to a minute for a byte at least.
+    fn fetch(&mut self, topic: &str) {
+        let partition = FetchPartition { partition_max_bytes: i32::MAX, ..Default::default() };
+        let topic = FetchTopic { topic: topic.into(), partitions: vec![partition], ..Default::default() };
+        let request = FetchRequest {
+            max_wait_ms: 60_000,
+            min_bytes: 1,
+            max_bytes: i32::MAX,
+            session_epoch: -1,
+            topics: vec![topic],
+            ..Default::default()
+        };
+        self.send(12, request);
+    }
+}
+
+/// A session that does not end by itself: its client does not take the 40 MB it is owed.
+fn stuck(server: &Server) -> Kafka {
+    let mut client = Kafka::connect(server);
+    client.create("large");
+    for _ in 0..40 {
+        client.produce("large", 1_000_000);
+    }
+    client.fetch("large");
+    let mut length = [0; 4];
+    client.0.read_exact(&mut length).unwrap();
+    assert!(u32::from_be_bytes(length) > 32 << 20);
+    client
+}
+
+#[test]
+fn a_fetch_that_waits_is_answered_at_once_when_the_process_drains() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start(dir.path(), &["--drain-timeout", "60s"]);
+    let mut client = Kafka::connect(&server);
+    client.create("idle");
+    client.fetch("idle");
+    let begun = Instant::now();
+    while !server.get("/metrics").contains("tollgate_requests_total{api=\"Fetch\"} 1") {
+        assert!(begun.elapsed() < PATIENCE, "the fetch was not taken");
+    }
+    let begun = Instant::now();
+    server.signal(Signal::TERM);
+    let ResponseBody::Fetch(answer) = client.receive(ApiKey::Fetch, 12) else { panic!() };
+    assert_eq!(answer.responses[0].partitions[0].error_code, 0);
+    assert_eq!(client.0.read(&mut [0; 1]).unwrap(), 0, "and then the session ends");
+    drop(client);
+    server.wait_for("stopped");
+    assert!(begun.elapsed() < PATIENCE, "it took {:?}", begun.elapsed());
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_drain_refuses_new_connections_and_ends_at_a_second_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start(dir.path(), &["--drain-timeout", "10m"]);
+    let _stuck = stuck(&server);
+    let address = server.kafka();
+    server.signal(Signal::TERM);
+    server.wait_for("draining");
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_ok() {
+        assert!(Instant::now() < deadline, "a server that drains still accepts");
+    }
+    server.signal(Signal::TERM);
+    server.wait_for("a second signal");
+    assert_eq!(server.wait(), Some(143));
+}
+
+#[test]
+fn a_drain_ends_at_its_deadline() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start(dir.path(), &["--drain-timeout", "100ms"]);
+    let _stuck = stuck(&server);
+    server.signal(Signal::TERM);
+    server.wait_for("sessions did not end in time");
+    server.wait_for("stopped");
+    assert_eq!(server.wait(), Some(0));
 }
 
 #[test]

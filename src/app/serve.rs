@@ -128,11 +128,13 @@ async fn serve(config: Config, started: Instant, ends: &mut Vec<Closed>) -> Resu
         ended = serving.join_next() => Some(ended),
     };
     ready.set_draining();
+    // No new connections or requests; then whoever waits for something to come is answered, so that sessions owe nothing.
+    gateway.stop();
+    broker.stop_waiting().await;
     drop(watch_stop);
     if let Some(watching) = watching {
         let _ = watching.await;
     }
-    gateway.stop();
     while serving.join_next().await.is_some() {}
     if let Some(refresh) = refresh {
         refresh.abort();

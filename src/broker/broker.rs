@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::catalogue::Catalogue;
 use super::config::{BrokerConfig, Settings};
@@ -27,7 +28,8 @@ pub struct Broker {
     producer_ids: Mutex<Range<i64>>,
     /// Topics being created because somebody asked about them.
     auto_creating: Mutex<HashSet<Str>>,
-    closing: AtomicBool,
+    /// Nobody waits for anything to come any more.
+    pub(super) closing: watch::Sender<bool>,
 }
 
 impl Broker {
@@ -54,7 +56,7 @@ impl Broker {
             groups,
             producer_ids: Mutex::new(0..0),
             auto_creating: Mutex::default(),
-            closing: AtomicBool::new(false),
+            closing: watch::Sender::new(false),
         });
         tokio::spawn(maintenance::run(Arc::downgrade(&broker), broker.clock.clone()));
         Ok(broker)
@@ -79,13 +81,18 @@ impl Broker {
         route::api_versions_fallback(correlation_id)
     }
 
+    /// Answers whoever waits for something to come: fetches get what there is, members that join or sync are told to find their
+    /// coordinator again. What was asked for is still done and answered; [`Self::shutdown`] follows when it is.
+    pub async fn stop_waiting(&self) {
+        self.closing.send_replace(true);
+        self.groups.shutdown(Duration::ZERO).await;
+    }
+
     /// Drains and closes the logs and writes what makes the next start quick. Nothing is appended from here on. What is
     /// not done by the deadline is left to recovery.
     pub async fn shutdown(self: &Arc<Self>, deadline: Duration) -> Result<(), BrokerError> {
         let deadline = self.clock.elapsed().saturating_add(deadline);
-        self.closing.store(true, Ordering::Release);
-        let left = deadline.saturating_sub(self.clock.elapsed());
-        self.groups.shutdown(left).await;
+        self.stop_waiting().await;
         let catalogue = Arc::clone(&self.catalogue);
         let closed = blocking(move || {
             catalogue.storage().close()?;
@@ -101,7 +108,7 @@ impl Broker {
     }
 
     pub(super) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+        *self.closing.borrow()
     }
 
     pub fn catalogue(&self) -> &Arc<Catalogue> {

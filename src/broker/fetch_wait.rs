@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::Clock;
 use super::error::storage_code;
@@ -101,8 +101,14 @@ impl Outcome {
     }
 }
 
-/// Reads all partitions in their order; waits until there is enough, or something to report, or time is up.
-pub(super) async fn gather(clock: &Clock, wants: &[Want], limits: Limits) -> Vec<Outcome> {
+/// Reads all partitions in their order; waits until there is enough, or something to report, or time is up, or the broker is
+/// closing.
+pub(super) async fn gather(
+    clock: &Clock,
+    closing: &watch::Sender<bool>,
+    wants: &[Want],
+    limits: Limits,
+) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(wants.len());
     let mut total = 0;
     for want in wants {
@@ -126,6 +132,7 @@ pub(super) async fn gather(clock: &Clock, wants: &[Want], limits: Limits) -> Vec
         .filter_map(Want::partition)
         .map(|partition| partition.log().subscribe(&notify))
         .collect();
+    let mut closing = closing.subscribe();
     let mut time_up = std::pin::pin!(clock.sleep_until(deadline));
     loop {
         for (want, outcome) in wants.iter().zip(&mut outcomes) {
@@ -141,6 +148,7 @@ pub(super) async fn gather(clock: &Clock, wants: &[Want], limits: Limits) -> Vec
         tokio::select! {
             () = notify.notified() => {}
             () = &mut time_up => return outcomes,
+            _ = closing.wait_for(|closing| *closing) => return outcomes,
         }
     }
 }

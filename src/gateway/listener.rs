@@ -79,11 +79,16 @@ pub struct ListenerConfig {
 
 /// A bound listener.
 pub struct Listener {
-    pub(super) name: Str,
-    pub(super) advertised: Option<(Str, u16)>,
-    pub(super) sasl: Option<SaslConfig>,
+    kind: Arc<ListenerKind>,
     socket: TcpListener,
     address: SocketAddr,
+}
+
+/// What sessions know of the listener they came by.
+pub(super) struct ListenerKind {
+    pub name: Str,
+    pub advertised: Option<(Str, u16)>,
+    pub sasl: Option<SaslConfig>,
 }
 
 impl Listener {
@@ -96,13 +101,12 @@ impl Listener {
         socket.bind(&config.address.into())?;
         socket.listen(1024)?;
         let socket = TcpListener::from_std(socket.into())?;
-        Ok(Listener {
+        let kind = ListenerKind {
             name: Str::from(config.name),
             advertised: config.advertised.map(|(host, port)| (Str::from(host), port)),
             sasl: config.sasl,
-            address: socket.local_addr()?,
-            socket,
-        })
+        };
+        Ok(Listener { kind: Arc::new(kind), address: socket.local_addr()?, socket })
     }
 
     /// The address it listens on (with the port the system chose for port 0).
@@ -115,10 +119,10 @@ impl Listener {
         let stopped = gateway.stopped();
         tokio::pin!(stopped);
         let mut sessions = JoinSet::new();
-        let listener = Arc::new(self);
+        let Listener { kind: listener, socket, .. } = self;
         loop {
             tokio::select! {
-                accepted = listener.socket.accept() => match accepted {
+                accepted = socket.accept() => match accepted {
                     Ok((stream, remote)) => {
                         gateway.metrics.accepted();
                         start(&gateway, &listener, stream, remote, &mut sessions);
@@ -133,6 +137,8 @@ impl Listener {
                 () = &mut stopped => break,
             }
         }
+        // From here on new connections are refused, however long the sessions take.
+        drop(socket);
         let all = async { while sessions.join_next().await.is_some() {} };
         if tokio::time::timeout(drain, all).await.is_err() {
             tracing::warn!(sessions = sessions.len(), listener = %listener.name, "sessions did not end in time and are cut off");
@@ -143,7 +149,7 @@ impl Listener {
 
 fn start(
     gateway: &Arc<Gateway>,
-    listener: &Arc<Listener>,
+    listener: &Arc<ListenerKind>,
     stream: TcpStream,
     remote: SocketAddr,
     sessions: &mut JoinSet<()>,

@@ -5,7 +5,7 @@ use super::{
     budget::Share,
     end::EndCause,
     in_flight::{Answered, Closing, Due, Waiting},
-    listener::{Gateway, Listener},
+    listener::{Gateway, ListenerKind},
     registry::SessionInfo,
     release::Release,
     upstream::{Caller, Submitted},
@@ -134,7 +134,7 @@ impl Pipeline {
     /// Asks the rules about a new connection. None: it is welcome. Otherwise how it ends, or what it waits first.
     pub fn connect(
         gateway: &Gateway,
-        listener: &Listener,
+        listener: &ListenerKind,
         info: &SessionInfo,
     ) -> Option<(Option<Closing>, Option<Release>)> {
         let current = gateway.policies.current();

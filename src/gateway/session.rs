@@ -5,7 +5,7 @@ use super::{
     auth::{Authentication, Step},
     end::EndCause,
     in_flight::{Answered, Closing, Due, InFlight, Waiting},
-    listener::{Gateway, Listener},
+    listener::{Gateway, ListenerKind},
     pipeline::{Exchange, Pipeline, Taken},
     read::{Frame, FrameReader},
     registry::{Registered, SessionInfo},
@@ -29,7 +29,7 @@ const SEND_TOGETHER: usize = 256 * 1024;
 
 pub(super) async fn run(
     gateway: Arc<Gateway>,
-    listener: Arc<Listener>,
+    listener: Arc<ListenerKind>,
     mut stream: TcpStream,
     registered: Registered,
 ) {
@@ -67,7 +67,7 @@ pub(super) async fn run(
 
 async fn serve(
     gateway: &Arc<Gateway>,
-    listener: &Arc<Listener>,
+    listener: &Arc<ListenerKind>,
     stream: &mut TcpStream,
     info: &Arc<SessionInfo>,
     counted: StateGauge,

@@ -244,3 +244,17 @@ async fn many_waiters_are_all_told() {
         assert_eq!(values(&first(waiter.await.unwrap().unwrap()).records).len(), 1);
     }
 }
+
+#[tokio::test]
+async fn a_broker_that_closes_answers_fetches_that_wait() {
+    let bench = Bench::new().await;
+    bench.create("t", 1).await;
+    let waiting = pending(&bench, bench.submit(12, waiting_fetch(0, 1, 60_000)), 2).await;
+    bench.broker.stop_waiting().await;
+    assert_eq!(first(waiting.await.unwrap().unwrap()).records.len(), 0);
+    // Nor does one that comes now wait.
+    let data = first(settle(bench.submit(12, waiting_fetch(0, 1, 60_000))).await.unwrap());
+    assert_eq!((data.error_code, data.records.len()), (0, 0));
+    // What is asked for is still done.
+    assert_eq!(bench.produce("t", 0, batch(&["a"])).await.error_code, 0);
+}

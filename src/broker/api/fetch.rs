@@ -46,7 +46,7 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, cx: &Context, to: ReplyTo,
     Reply::later(async move {
         let outcomes = match is_replica {
             true => wants.iter().map(|_| Outcome::Failed(ErrorCode::NOT_LEADER_OR_FOLLOWER)).collect(),
-            false => gather(&broker.clock, &wants, limits).await,
+            false => gather(&broker.clock, &broker.closing, &wants, limits).await,
         };
         to.response(respond(&broker, to.version, by_id, session, wants, outcomes, &here))
     })
