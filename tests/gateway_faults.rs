@@ -160,3 +160,33 @@ async fn what_is_delayed_does_not_hold_up_the_end_of_the_process() {
     client.receive(ApiKey::Heartbeat, 4).await;
     assert_eq!(client.closed().await.unwrap(), b"");
 }
+
+#[tokio::test]
+async fn a_disconnect_with_input_unread_takes_nothing_owed_with_it() {
+    let policy = r#"policy("end", "x"); expires("1h"); on_request("Heartbeat").group("bye").disconnect();"#;
+    let running = start_with(Scripted::new(agreeable), Limits::default(), &[("end.rhai", policy)]).await;
+    let mut client = running.client().await;
+    client.send(4, "test", heartbeat("owed")).await;
+    client.send(4, "test", heartbeat("bye")).await;
+    // Pipelined behind: the connection is closed while this lies in the server's buffers.
+    client.send_raw(&vec![0; 256 * 1024]).await;
+    client.receive(ApiKey::Heartbeat, 4).await;
+    assert_eq!(client.closed().await.unwrap(), b"", "an orderly end");
+    drop(client);
+    running.until("tollgate_sessions_ended_total", &[("cause", "policy_disconnect")], 1.0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_end_its_side_is_not_waited_for() {
+    let limits = Limits { idle_timeout: Duration::from_millis(50), ..Limits::default() };
+    let running = start_with(Scripted::new(agreeable), limits, &[]).await;
+    let mut client = running.client().await;
+    client.ask(4, heartbeat("g")).await;
+    running.until("tollgate_sessions_ended_total", &[("cause", "idle")], 1.0).await;
+    let gone = async {
+        while !running.gateway.registry.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its place is taken for ever");
+}

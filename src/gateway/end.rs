@@ -95,6 +95,17 @@ impl EndCause {
         }
     }
 
+    /// Whether we close a connection that the peer still has open, and may still be reading.
+    pub fn leaves_a_peer(self) -> bool {
+        !matches!(
+            self,
+            EndCause::ClientClosed
+                | EndCause::ClientClosedMidFrame
+                | EndCause::Connection
+                | EndCause::WriteTimeout
+        )
+    }
+
     /// Whether the peer did something that deserves a line in the log at its ordinary level.
     pub fn is_notable(self) -> bool {
         !matches!(

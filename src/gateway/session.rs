@@ -20,12 +20,17 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, tcp::WriteHalf},
     time::Instant,
 };
 
 /// Frames that are due together are sent together up to this many bytes.
 const SEND_TOGETHER: usize = 256 * 1024;
+
+/// How long and how much is read of a client whose connection we close: a few round trips, and what it may have sent meanwhile.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 pub(super) async fn run(
     gateway: Arc<Gateway>,
@@ -44,17 +49,7 @@ pub(super) async fn run(
         Some(closing) => closing,
         None => serve(&gateway, &listener, &mut stream, &info, counted).await,
     };
-    let cause = match closing {
-        Closing::Close(cause) => cause,
-        Closing::Reset(cause) => {
-            // Closing a socket with unsent-data lingering of zero sends a RST.
-            if let Err(error) = SockRef::from(&stream).set_linger(Some(Duration::ZERO)) {
-                tracing::debug!(%error, "the connection is closed instead of reset");
-            }
-            cause
-        }
-    };
-    drop(stream);
+    let (Closing::Close(cause) | Closing::Reset(cause)) = closing;
     gateway.metrics.ended(cause);
     let who = info.who();
     let (principal, client_id) = (&who.principal, who.client_id.as_deref().unwrap_or(""));
@@ -63,6 +58,35 @@ pub(super) async fn run(
     } else {
         tracing::debug!(session = info.id, remote = %info.remote, %principal, client_id, %cause, "session ended");
     }
+    match closing {
+        Closing::Close(cause) if cause.leaves_a_peer() => linger(&mut stream).await,
+        Closing::Close(_) => {}
+        Closing::Reset(_) => {
+            // Closing a socket with unsent-data lingering of zero sends a RST.
+            if let Err(error) = SockRef::from(&stream).set_linger(Some(Duration::ZERO)) {
+                tracing::debug!(%error, "the connection is closed instead of reset");
+            }
+        }
+    }
+}
+
+/// Ends our side of the connection and reads what the client still sends until it ends its own. Closing with input unread, or
+/// input to come, resets the connection, and a reset takes with it what the client has not read yet.
+async fn linger(stream: &mut TcpStream) {
+    let drained = async {
+        stream.shutdown().await?;
+        let mut sink = vec![0; 16 * 1024];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match stream.read(&mut sink).await? {
+                0 => break,
+                n => left = left.saturating_sub(n),
+            }
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    // However it ends, the connection is closed next.
+    let _ = tokio::time::timeout(LINGER, drained).await;
 }
 
 async fn serve(
