@@ -10,9 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tollgate::wire::api::create_topics::{CreatableTopic, CreateTopicsRequest};
 use tollgate::wire::api::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use tollgate::wire::api::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use tollgate::wire::api::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use tollgate::wire::record::{BatchBuilder, BatchHeader, Compressor};
-use tollgate::wire::{ApiKey, Payload, Piece, Request, RequestBody, Response, ResponseBody};
+use tollgate::wire::{ApiKey, ErrorCode, Payload, Piece, Request, RequestBody, Response, ResponseBody};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -81,6 +82,14 @@ impl Server {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    /// Waits until a request of this api has been taken.
+    fn until_taken(&self, api: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.get("/metrics").contains(&format!("tollgate_requests_total{{api=\"{api}\"}} 1\n")) {
+            assert!(Instant::now() < deadline, "no {api} was taken");
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -282,10 +291,7 @@ fn a_fetch_that_waits_is_answered_at_once_when_the_process_drains() {
     let mut client = Kafka::connect(&server);
     client.create("idle");
     client.fetch("idle");
-    let begun = Instant::now();
-    while !server.get("/metrics").contains("tollgate_requests_total{api=\"Fetch\"} 1") {
-        assert!(begun.elapsed() < PATIENCE, "the fetch was not taken");
-    }
+    server.until_taken("Fetch");
     let begun = Instant::now();
     server.signal(Signal::TERM);
     let ResponseBody::Fetch(answer) = client.receive(ApiKey::Fetch, 12) else { panic!() };
@@ -294,6 +300,36 @@ fn a_fetch_that_waits_is_answered_at_once_when_the_process_drains() {
     drop(client);
     server.wait_for("stopped");
     assert!(begun.elapsed() < PATIENCE, "it took {:?}", begun.elapsed());
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_member_that_waits_to_join_is_answered_at_once_when_the_process_drains() {
+    let dir = tempfile::tempdir().unwrap();
+    // A new group waits for more members, here for longer than any test.
+    let settings = "[broker]\n\"group.initial.rebalance.delay.ms\" = 600000\n";
+    std::fs::write(dir.path().join("tollgate.toml"), settings).unwrap();
+    let mut server = Server::start(dir.path(), &["--drain-timeout", "60s"]);
+    let mut client = Kafka::connect(&server);
+    client.create("unrelated");
+    let protocol = JoinGroupRequestProtocol { name: "range".into(), ..Default::default() };
+    client.send(
+        3,
+        JoinGroupRequest {
+            group_id: "g".into(),
+            session_timeout_ms: 30_000,
+            rebalance_timeout_ms: 600_000,
+            protocol_type: "consumer".into(),
+            protocols: vec![protocol],
+            ..Default::default()
+        },
+    );
+    server.until_taken("JoinGroup");
+    server.signal(Signal::TERM);
+    let ResponseBody::JoinGroup(answer) = client.receive(ApiKey::JoinGroup, 3) else { panic!() };
+    assert!(ErrorCode(answer.error_code).is_retriable(), "{answer:?}");
+    drop(client);
+    server.wait_for("stopped");
     assert_eq!(server.wait(), Some(0));
 }
 
