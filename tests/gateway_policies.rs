@@ -438,7 +438,7 @@ async fn masked_fetches_from_files_do_not_wait_for_each_others_memory() {
         }
         assert!(running.gateway.held.waits() > 0, "nobody had to wait: the test shows nothing");
         running.until("tollgate_sessions_ended_total", &[("cause", "client_closed")], 30.0).await;
-        assert_eq!((running.gateway.held.taken(), running.gateway.held.timeouts()), (0, 0));
+        assert_eq!((running.gateway.held.taken(), running.gateway.held.refusals()), (0, 0));
     }
 }
 

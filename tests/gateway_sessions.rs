@@ -200,3 +200,106 @@ async fn the_upstream_sees_requests_in_arrival_order() {
         .collect();
     assert_eq!(groups, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn half_frames_of_many_sessions_stay_within_the_memory_for_requests() {
+    const TOTAL: usize = 1 << 20;
+    let limits = Limits {
+        request_memory_bytes: TOTAL,
+        max_frame_bytes: 512 * 1024,
+        frame_timeout: Duration::from_millis(500),
+        ..Limits::default()
+    };
+    let running = start(Scripted::new(agreeable), limits).await;
+    let memory = running.gateway.request_memory.clone();
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = running.client().await;
+        let mut half = vec![0; 200 * 1024];
+        half[..4].copy_from_slice(&(512u32 * 1024).to_be_bytes());
+        client.send_raw(&half).await;
+        clients.push(client);
+        assert!(memory.taken() <= TOTAL);
+    }
+    let (mut most, mut ended) = (0, 0.0);
+    while ended < 20.0 {
+        most = most.max(memory.taken());
+        ended = running.metric("tollgate_sessions_ended_total", &[("cause", "frame_timeout")])
+            + running.metric("tollgate_sessions_ended_total", &[("cause", "request_memory")]);
+        tokio::task::yield_now().await;
+    }
+    assert!(most <= TOTAL, "{most}");
+    assert!(most > TOTAL / 2, "what is being gathered counts: {most}");
+    assert!(memory.waits() > 0, "some found no room");
+    assert_eq!(memory.taken(), 0);
+    running.client().await.ask(4, heartbeat("g")).await;
+}
+
+#[tokio::test]
+async fn a_complete_request_waits_for_memory_as_long_as_a_frame_may_take() {
+    let (release, released) = oneshot::channel::<()>();
+    let released = Mutex::new(Some(released));
+    let upstream = Scripted::new(move |_, mut request| {
+        let response = agree(&mut request);
+        match released.lock().unwrap().take() {
+            Some(released) => {
+                let response = Box::pin(async move {
+                    released.await.ok();
+                    response
+                });
+                Submitted::Later { response, barrier: false }
+            }
+            None => Submitted::Now(response),
+        }
+    });
+    let large = "g".repeat(30_000);
+    let limits = Limits {
+        request_memory_bytes: 40_000,
+        frame_timeout: Duration::from_millis(500),
+        ..Limits::default()
+    };
+    let running = start(upstream.clone(), limits).await;
+    let mut first = running.client().await;
+    first.send(4, "test", heartbeat(&large)).await;
+    running.until("tollgate_requests_total", &[("api", "Heartbeat")], 1.0).await;
+    let mut second = running.client().await;
+    second.send(4, "test", heartbeat(&large)).await;
+    running.until("tollgate_sessions_ended_total", &[("cause", "request_memory")], 1.0).await;
+    assert_eq!(second.closed().await.unwrap(), b"");
+    assert_eq!(running.gateway.request_memory.refusals(), 1);
+    // One that begins to wait is served when there is room.
+    let mut third = running.client().await;
+    third.send(4, "test", heartbeat(&large)).await;
+    release.send(()).unwrap();
+    first.receive(ApiKey::Heartbeat, 4).await;
+    third.receive(ApiKey::Heartbeat, 4).await;
+}
+
+#[tokio::test]
+async fn a_large_client_id_counts_as_long_as_the_session_keeps_it() {
+    let limits = Limits {
+        request_memory_bytes: 160_000,
+        memory_timeout: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let running = start(Scripted::new(agreeable), limits).await;
+    let memory = running.gateway.request_memory.clone();
+    let large = "c".repeat(30_000);
+    let mut clients = Vec::new();
+    for n in 1..=2 {
+        let mut client = running.client().await;
+        client.send(4, &large, heartbeat("g")).await;
+        client.receive(ApiKey::Heartbeat, 4).await;
+        assert_eq!(memory.taken(), n * 60_000);
+        clients.push(client);
+    }
+    let mut third = running.client().await;
+    third.send(4, &large, heartbeat("g")).await;
+    assert_eq!(third.closed().await.unwrap(), b"");
+    running.until("tollgate_sessions_ended_total", &[("cause", "request_memory")], 1.0).await;
+    // A usual one costs nothing beyond the session.
+    for client in &mut clients {
+        client.ask(4, heartbeat("g")).await;
+    }
+    assert_eq!(memory.taken(), 0);
+}

@@ -16,7 +16,7 @@ pub struct Budget {
     total: usize,
     freed: Notify,
     waits: AtomicU64,
-    timeouts: AtomicU64,
+    refusals: AtomicU64,
 }
 
 impl Budget {
@@ -26,7 +26,7 @@ impl Budget {
             total,
             freed: Notify::new(),
             waits: AtomicU64::new(0),
-            timeouts: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
         })
     }
 
@@ -45,8 +45,8 @@ impl Budget {
     }
 
     /// How often somebody waited in vain.
-    pub fn timeouts(&self) -> u64 {
-        self.timeouts.load(Ordering::Relaxed)
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
     }
 
     fn try_take(&self, bytes: usize) -> bool {
@@ -96,7 +96,7 @@ impl Share {
         });
         let granted = granted.await.is_ok();
         if !granted {
-            budget.timeouts.fetch_add(1, Ordering::Relaxed);
+            budget.refusals.fetch_add(1, Ordering::Relaxed);
         }
         granted
     }
@@ -165,7 +165,7 @@ mod tests {
             drop(first);
             assert!(waiting.await);
         }
-        assert_eq!((budget.taken(), budget.waits(), budget.timeouts()), (30, 1, 0));
+        assert_eq!((budget.taken(), budget.waits(), budget.refusals()), (30, 1, 0));
         drop(second);
         assert_eq!(budget.taken(), 0);
     }
@@ -177,7 +177,7 @@ mod tests {
         assert!(first.try_grow(80));
         let mut second = Share::new(&budget);
         assert!(!second.grow_within(30, Duration::from_secs(5)).await);
-        assert_eq!((second.bytes(), budget.taken(), budget.waits(), budget.timeouts()), (0, 80, 1, 1));
+        assert_eq!((second.bytes(), budget.taken(), budget.waits(), budget.refusals()), (0, 80, 1, 1));
     }
 
     #[tokio::test(start_paused = true)]

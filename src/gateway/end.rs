@@ -30,6 +30,8 @@ pub enum EndCause {
     NoPlaceForError,
     /// A record source could not be read while its response was being sent.
     StorageRead,
+    /// No memory came free in time to gather a request.
+    RequestMemory,
     /// No memory came free in time to hold a response.
     ResponseMemory,
     /// A rule's `disconnect` or `reset`.
@@ -60,6 +62,7 @@ impl EndCause {
         EndCause::AuthenticationTimeout,
         EndCause::NoPlaceForError,
         EndCause::StorageRead,
+        EndCause::RequestMemory,
         EndCause::ResponseMemory,
         EndCause::PolicyDisconnect,
         EndCause::PolicyReset,
@@ -87,6 +90,7 @@ impl EndCause {
             EndCause::AuthenticationTimeout => "authentication_timeout",
             EndCause::NoPlaceForError => "no_place_for_error",
             EndCause::StorageRead => "storage_read",
+            EndCause::RequestMemory => "request_memory",
             EndCause::ResponseMemory => "response_memory",
             EndCause::PolicyDisconnect => "policy_disconnect",
             EndCause::PolicyReset => "policy_reset",

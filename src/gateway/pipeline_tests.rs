@@ -100,7 +100,7 @@ async fn a_response_that_finds_no_memory_in_time_ends_its_session() {
     let due = pipeline.complete(waiting.exchange, waiting.answered, false).await.unwrap();
     assert_eq!(due.closing, Some(Closing::Close(EndCause::ResponseMemory)));
     assert!(due.pieces.is_empty() && due.release.is_none());
-    assert_eq!((gateway.held.waits(), gateway.held.timeouts()), (1, 1));
+    assert_eq!((gateway.held.waits(), gateway.held.refusals()), (1, 1));
 }
 
 /// Two stretches of a file, of `each` bytes.
@@ -143,7 +143,7 @@ async fn two_fetches_that_each_need_most_of_the_memory_do_not_wait_for_each_othe
         assert_eq!(share.bytes(), 200);
     };
     tokio::join!(fetch(), fetch(), fetch());
-    assert_eq!((budget.taken(), budget.timeouts()), (0, 0));
+    assert_eq!((budget.taken(), budget.refusals()), (0, 0));
     // More than there is in all is read when nobody else has any.
     let mut share = Share::new(&budget);
     bring_to_memory(&mut fetched(1_000), &mut share, time).await.unwrap();

@@ -6,7 +6,7 @@ use super::{
     end::EndCause,
 };
 use crate::wire::frame::{FrameError, NotKafka, frame_length};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{net::tcp::ReadHalf, time::Instant};
 
@@ -37,6 +37,8 @@ impl<'a> FrameReader<'a> {
 
     /// The next frame of at most `max` bytes. `idle` bounds the wait for its first byte, `whole` the time from there to its last.
     pub async fn next(&mut self, max: usize, idle: Duration, whole: Duration) -> Result<Frame, EndCause> {
+        // What could never be had is not waited for.
+        let max = max.min(self.budget.total());
         let mut share = Share::new(&self.budget);
         let silent_until = Instant::now() + idle;
         loop {
@@ -57,10 +59,7 @@ impl<'a> FrameReader<'a> {
             }
         }
         let deadline = Instant::now() + whole;
-        match tokio::time::timeout_at(deadline, self.gather(max, &mut share, deadline)).await {
-            Ok(payload) => payload.map(|payload| Frame { payload, share }),
-            Err(_) => Err(EndCause::FrameTimeout),
-        }
+        self.gather(max, &mut share, deadline).await.map(|payload| Frame { payload, share })
     }
 
     /// The frame at hand if it can be had without waiting.
@@ -90,27 +89,30 @@ impl<'a> FrameReader<'a> {
 
     async fn gather(&mut self, max: usize, share: &mut Share, deadline: Instant) -> Result<Bytes, EndCause> {
         loop {
-            let want = match self.length(max)? {
+            let (want, whole) = match self.length(max)? {
                 Some(len) => {
-                    let arrived = self.src.len().min(4 + len);
-                    let more = arrived.saturating_sub(4).saturating_sub(share.bytes());
-                    if !share.grow(more, deadline).await {
-                        return Err(EndCause::FrameTimeout);
-                    }
-                    if self.src.len() >= 4 + len {
-                        self.src.advance(4);
-                        return Ok(self.src.split_to(len).freeze());
-                    }
-                    (4 + len - self.src.len()).min(self.src.len().clamp(MORE, MOST))
+                    let missing = (4 + len).saturating_sub(self.src.len());
+                    (missing.min(self.src.len().clamp(MORE, MOST)), Some(len).filter(|_| missing == 0))
                 }
-                None => FIRST_READ,
+                None => (FIRST_READ, None),
             };
+            // Counted before it is filled: what waits for memory takes none.
+            let more = (self.src.len() + want).saturating_sub(share.bytes());
+            if !share.grow(more, deadline).await {
+                return Err(EndCause::RequestMemory);
+            }
+            if let Some(len) = whole {
+                self.src.advance(4);
+                share.settle(len);
+                return Ok(self.src.split_to(len).freeze());
+            }
             self.src.reserve(want);
-            match self.stream.try_read_buf(&mut self.src) {
+            match self.stream.try_read_buf(&mut (&mut self.src).limit(want)) {
                 Ok(0) => return Err(self.closed()),
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.stream.readable().await.map_err(|_| EndCause::Connection)?;
+                    let ready = tokio::time::timeout_at(deadline, self.stream.readable()).await;
+                    ready.map_err(|_| EndCause::FrameTimeout)?.map_err(|_| EndCause::Connection)?;
                 }
                 Err(_) => return Err(EndCause::Connection),
             }

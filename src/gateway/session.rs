@@ -3,6 +3,7 @@
 
 use super::{
     auth::{Authentication, Step},
+    budget::Share,
     end::EndCause,
     in_flight::{Answered, Closing, Due, InFlight, Waiting},
     listener::{Gateway, ListenerKind},
@@ -28,6 +29,8 @@ use tokio::{
 /// Frames that are due together are sent together up to this many bytes.
 const SEND_TOGETHER: usize = 256 * 1024;
 
+/// Client ids up to this many bytes are part of what any session costs; Kafka allows 32 KB.
+const LARGE_CLIENT_ID: usize = 256;
 /// How long and how much is read of a client whose connection we close: a few round trips, and what it may have sent meanwhile.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
@@ -126,6 +129,7 @@ async fn serve(
         reader: FrameReader::new(read, &gateway.request_memory),
         authentication: Authentication::new(listener.sasl.clone()),
         caller: Arc::new(caller),
+        client_id: Share::new(&gateway.request_memory),
         counted,
         opened: Instant::now(),
     };
@@ -210,6 +214,8 @@ struct ReaderLoop<'a> {
     reader: FrameReader<'a>,
     authentication: Authentication,
     caller: Arc<Caller>,
+    /// Memory of a client id that is larger than any name.
+    client_id: Share,
     counted: StateGauge,
     opened: Instant,
 }
@@ -290,7 +296,7 @@ impl ReaderLoop<'_> {
             api.requests.inc();
             api.bytes_in.inc_by(bytes as u64);
         }
-        self.note_client(&mut request);
+        self.note_client(&mut request).await?;
         let exchange = Exchange::new(&request, frame.share);
         match self.authentication.take(&mut request, &self.gateway.metrics).await {
             Step::Pass => {}
@@ -381,9 +387,16 @@ impl ReaderLoop<'_> {
     }
 
     /// The client id may change with every request; software name and version come with ApiVersions.
-    fn note_client(&mut self, request: &mut Request) {
+    async fn note_client(&mut self, request: &mut Request) -> Result<(), Closing> {
         if request.client_id() != self.caller.client_id.as_ref() {
             let client_id = request.client_id().map(Str::detached);
+            // Rules see all of it, however long, and the session keeps it: once as it came and once in their terms.
+            let large = client_id.as_ref().map(|id| id.len()).filter(|len| *len > LARGE_CLIENT_ID);
+            let mut share = Share::new(&self.gateway.request_memory);
+            if !share.grow_within(2 * large.unwrap_or(0), self.gateway.limits.memory_timeout).await {
+                return Err(Closing::Close(EndCause::RequestMemory));
+            }
+            self.client_id = share;
             self.caller = Arc::new(Caller { client_id: client_id.clone(), ..(*self.caller).clone() });
             self.info.update(|who| who.client_id = client_id);
         }
@@ -395,6 +408,7 @@ impl ReaderLoop<'_> {
             software.truncate(software.floor_char_boundary(200));
             self.info.update(|who| who.client_software = Some(software));
         }
+        Ok(())
     }
 }
 

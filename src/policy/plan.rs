@@ -21,6 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Clients of which is remembered which plan is theirs.
 const CLIENTS: usize = 4_096;
+/// Longer client ids are looked up anew: what is remembered must not grow with what a stranger writes.
+const CLIENT_ID: usize = 256;
 /// Things of which a plan remembers which rules can meet them.
 const THINGS: usize = 4_096;
 /// Api keys with a place in the tables.
@@ -266,6 +268,9 @@ impl PlanCache {
                 .flat_map(|policy| &policy.rules)
                 .any(|rule| !rule.selectors.who.from_ip.is_empty())
         };
+        if who.client_id.len() > CLIENT_ID {
+            return self.make(generation, who);
+        }
         let client = Client {
             principal: Arc::clone(&who.principal),
             client_id: Arc::clone(&who.client_id),
