@@ -159,7 +159,16 @@ fn it_says_what_it_serves_and_answers() {
     assert!(server.get("/healthz").starts_with("HTTP/1.1 200"));
     assert!(server.get("/readyz").starts_with("HTTP/1.1 200"));
     let metrics = server.get("/metrics");
-    assert!(metrics.contains("tollgate_sessions_accepted_total 1"), "{metrics}");
+    for line in [
+        "tollgate_sessions_accepted_total 1\n",
+        "tollgate_sessions_ended_total{cause=\"request_memory\"} 0\n",
+        "tollgate_sessions_ended_total{cause=\"response_memory\"} 0\n",
+        "tollgate_memory_limit_bytes{memory=\"request\"} 536870912\n",
+        "tollgate_memory_waits_total{memory=\"response\"} 0\n",
+        "tollgate_memory_refusals_total{memory=\"request\"} 0\n",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
     assert!(server.get("/v1/policies").contains("\"policies\":["));
 }
 

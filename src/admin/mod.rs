@@ -7,6 +7,7 @@
 
 pub mod collect;
 pub mod handles;
+pub mod memory;
 mod process;
 mod routes;
 mod server;

@@ -18,9 +18,10 @@ use super::ready::Ready;
 use super::rotate::Closed;
 use super::shutdown::Shutdown;
 use super::values::Address;
-use super::views::{Lag, Sessions};
+use super::views::{Lag, Memory, Sessions};
 use super::{descriptors, policies, users};
 use crate::admin::collect::{LagCollector, RuleCollector};
+use crate::admin::memory::MemoryCollector;
 use crate::admin::{self, AdminHandles, ProcessCollector};
 use crate::broker::{Broker, BrokerConfig, BrokerError, Clock};
 use crate::gateway::metrics::Metrics;
@@ -85,6 +86,8 @@ async fn serve(config: Config, started: Instant, ends: &mut Vec<Closed>) -> Resu
     let gateway = Gateway::new(config.limits.clone(), metrics, upstream, policies);
     let lag = LagCollector::new(Arc::new(Lag(broker.clone())), METRIC_SERIES).map_err(metrics_failed)?;
     registry.register(Box::new(lag)).map_err(metrics_failed)?;
+    let memory = MemoryCollector::new(Arc::new(Memory(gateway.clone()))).map_err(metrics_failed)?;
+    registry.register(Box::new(memory)).map_err(metrics_failed)?;
     let process = ProcessCollector::new().map_err(metrics_failed)?;
     registry.register(Box::new(process)).map_err(metrics_failed)?;
 

@@ -6,9 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::admin::collect::{GroupPosition, LagSource, PartitionPosition};
+use crate::admin::memory::{MemorySource, MemoryStatus};
 use crate::admin::{SessionStatus, SessionsPage, SessionsView};
 use crate::broker::Broker;
 use crate::broker::topic::Topic;
+use crate::gateway::Gateway;
+use crate::gateway::budget::Budget;
 use crate::gateway::registry::{Registry, SessionInfo};
 use crate::wire::Str;
 
@@ -45,6 +48,22 @@ fn status(session: &SessionInfo) -> SessionStatus {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The gateway's budgets of memory.
+pub struct Memory(pub Arc<Gateway>);
+
+impl MemorySource for Memory {
+    fn memory(&self) -> Vec<MemoryStatus> {
+        let status = |memory, budget: &Budget| MemoryStatus {
+            memory,
+            taken: budget.taken(),
+            limit: budget.total(),
+            waits: budget.waits(),
+            refusals: budget.refusals(),
+        };
+        vec![status("request", &self.0.request_memory), status("response", &self.0.held)]
+    }
 }
 
 /// What one scrape looks at, at most. What is beyond is missing from its answer.
