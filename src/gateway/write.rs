@@ -45,7 +45,7 @@ impl<'a> FrameWriter<'a> {
     pub async fn flush(&mut self) -> Result<(), EndCause> {
         while let Some(front) = self.queue.front() {
             match front {
-                Piece::Bytes(_) => self.send_bytes().await?,
+                Piece::Bytes(_) => self.send_bytes(VECTORS).await?,
                 Piece::Source(source) => {
                     let source = source.clone();
                     self.queue.pop_front();
@@ -57,10 +57,11 @@ impl<'a> FrameWriter<'a> {
         Ok(())
     }
 
-    async fn send_bytes(&mut self) -> Result<(), EndCause> {
+    /// Sends what the kernel takes at once of the bytes at the front, at most `most` pieces.
+    async fn send_bytes(&mut self, most: usize) -> Result<(), EndCause> {
         let mut slices = [IoSlice::new(&[]); VECTORS];
         let mut count = 0;
-        for piece in self.queue.iter().take(VECTORS) {
+        for piece in self.queue.iter().take(most.min(VECTORS)) {
             let Piece::Bytes(bytes) = piece else { break };
             slices[count] = IoSlice::new(bytes);
             count += 1;
@@ -113,7 +114,8 @@ impl<'a> FrameWriter<'a> {
             self.queue.push_front(Piece::Bytes(chunk));
             let behind = self.queue.len() - 1;
             while self.queue.len() > behind {
-                self.send_bytes().await?;
+                // Alone: what stands behind the source must not come between its chunks.
+                self.send_bytes(1).await?;
             }
         }
         Ok(())
@@ -171,3 +173,7 @@ async fn read_chunk(source: &Arc<dyn ByteSource>, pos: u64, size: usize) -> io::
         .await
         .map_err(io::Error::other)?
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;
