@@ -2,14 +2,24 @@
 
 mod support;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     io::{Read, Write},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
-use support::{Scripted, agreeable, flat, heartbeat, start};
-use tollgate::gateway::Limits;
-use tollgate::wire::{Request, RequestBody, Str};
+use support::{agree, flat, heartbeat, start_with};
+use tollgate::gateway::{Caller, Limits, Submitted, Upstream};
+use tollgate::wire::{
+    ApiKey, Request, RequestBody, Response, Str,
+    api::{
+        api_versions::ApiVersionsRequest,
+        metadata::{MetadataRequest, MetadataRequestTopic},
+    },
+};
 
 struct Counting;
 
@@ -32,42 +42,98 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// 5,000 sessions, or as many as the process may have descriptors for (two a session).
-fn sessions() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    5_000.min((limit as usize).saturating_sub(200) / 2)
+const SESSIONS: usize = 5_000;
+const WARM: usize = 50;
+
+/// Two descriptors a session are needed here, because both its ends are ours.
+fn make_room() {
+    let needed = (2 * (SESSIONS + WARM) + 200) as u64;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        assert!(
+            limit.maximum.is_none_or(|most| most >= needed),
+            "{SESSIONS} sessions need {needed} descriptors, and the hard limit (ulimit -Hn) is {:?}",
+            limit.maximum
+        );
+        setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: limit.maximum }).unwrap();
+    }
+}
+
+/// Agrees with everything and remembers nothing.
+struct Forgetful;
+
+impl Upstream for Forgetful {
+    fn submit(&self, _: &Arc<Caller>, mut request: Request) -> Submitted {
+        Submitted::Now(agree(&mut request))
+    }
+
+    fn unknown_api_versions(&self, _: &Arc<Caller>, _: i32) -> Response {
+        unreachable!("no client here asks for it")
+    }
+}
+
+const POLICIES: [(&str, &str); 3] = [
+    (
+        "access.rhai",
+        r#"policy("access", "x"); on_access("Write").topic("secret-*").principal("!User:boss").deny();"#,
+    ),
+    (
+        "mask.rhai",
+        r#"policy("mask", "x"); on_fetch("customers").client_id("app-*").mask("$.email", "email");"#,
+    ),
+    (
+        "slow.rhai",
+        r#"policy("slow", "x"); expires("1h"); on_request("Heartbeat").group("late").delay("1s");"#,
+    ),
+];
+
+/// What a client says before it falls silent.
+fn greeting(n: usize) -> Vec<(ApiKey, i16, Vec<u8>)> {
+    let client_id = format!("app-{}", n % 100);
+    let topic = MetadataRequestTopic { name: Some(Str::from_static("orders")), ..Default::default() };
+    let metadata = MetadataRequest { topics: Some(vec![topic]), ..Default::default() };
+    let version = ApiVersionsRequest {
+        client_software_name: "apache-kafka-java".into(),
+        client_software_version: "4.4.0".into(),
+        ..Default::default()
+    };
+    let bodies: [(i16, RequestBody); 3] =
+        [(4, version.into()), (12, metadata.into()), (4, heartbeat("g").into())];
+    let frame = |(version, body): (i16, RequestBody)| {
+        let api = body.api();
+        let request = Request::new(version, 1, Some(Str::from(client_id.clone())), body).unwrap();
+        (api, version, flat(&request.encode().unwrap()))
+    };
+    bodies.into_iter().map(frame).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_session_costs_less_than_20_kb() {
-    let running = start(Scripted::new(agreeable), Limits::default()).await;
-    let count = sessions();
-    assert!(count >= 400, "too few descriptors to say anything");
-    let request = Request::new(4, 1, Some(Str::from("idle")), RequestBody::from(heartbeat("g"))).unwrap();
-    let frame = flat(&request.encode().unwrap());
+    make_room();
+    let running = start_with(Arc::new(Forgetful), Limits::default(), &POLICIES).await;
     let address = running.address;
     let connect = move |n: usize| {
         let mut streams = Vec::with_capacity(n);
-        for _ in 0..n {
+        for n in 0..n {
             let mut stream = std::net::TcpStream::connect(address).unwrap();
-            stream.write_all(&frame).unwrap();
-            let mut answer = [0; 4];
-            stream.read_exact(&mut answer).unwrap();
-            let mut rest = vec![0; u32::from_be_bytes(answer) as usize];
-            stream.read_exact(&mut rest).unwrap();
+            for (api, version, frame) in greeting(n) {
+                stream.write_all(&frame).unwrap();
+                let mut answer = [0; 4];
+                stream.read_exact(&mut answer).unwrap();
+                let mut rest = vec![0; u32::from_be_bytes(answer) as usize];
+                stream.read_exact(&mut rest).unwrap();
+                Response::parse(api, version, rest.into()).unwrap();
+            }
             streams.push(stream);
         }
         streams
     };
     // Lazily made things (metrics, worker queues) are not what a session costs.
-    let warm = tokio::task::spawn_blocking({
-        let connect = connect.clone();
-        move || connect(50)
-    });
+    let warm = tokio::task::spawn_blocking(move || connect(WARM));
     let warm = warm.await.unwrap();
     let before = LIVE.load(Relaxed);
-    let streams = tokio::task::spawn_blocking(move || connect(count)).await.unwrap();
-    let each = (LIVE.load(Relaxed) - before) / count;
+    let streams = tokio::task::spawn_blocking(move || connect(SESSIONS)).await.unwrap();
+    let each = (LIVE.load(Relaxed) - before) / SESSIONS;
     assert!(each < 20 * 1024, "an idle session costs {each} bytes");
     // A floor, so that the test cannot pass by counting nothing.
     assert!(each > 500, "{each} bytes are too few to be true");
