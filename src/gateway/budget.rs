@@ -109,7 +109,8 @@ impl Share {
     /// Takes more if it is there.
     pub fn try_grow(&mut self, bytes: usize) -> bool {
         let bytes = bytes.min(self.budget.total.saturating_sub(self.bytes));
-        let granted = self.budget.try_take(bytes);
+        // Nothing is always there, also when more is taken than there is.
+        let granted = bytes == 0 || self.budget.try_take(bytes);
         if granted {
             self.bytes += bytes;
         }
@@ -196,6 +197,7 @@ mod tests {
         first.settle(150);
         assert_eq!(budget.taken(), 150);
         assert!(!Share::new(&budget).try_grow(1));
+        assert!(Share::new(&budget).try_grow(0), "who needs nothing waits for nobody");
         first.settle(40);
         assert_eq!(budget.taken(), 40);
         drop(first);

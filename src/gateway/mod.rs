@@ -4,7 +4,7 @@
 //!
 //! One request, end to end: `listener` accepts, `session` runs three loops in one task. `read` gathers a frame; `pipeline` runs
 //! the request stage (security, then chaos) and submits what is left; `in_flight` keeps the order; the pipeline's response
-//! stage runs as answers become ready; `write` sends each when it is its turn and its time.
+//! stage runs as answers become ready; `release` says how long rules hold one back; `write` sends each when it is its turn.
 
 mod auth;
 pub mod budget;
