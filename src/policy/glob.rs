@@ -191,6 +191,11 @@ impl Patterns {
         !self.excludes.is_empty()
     }
 
+    /// Whether it names only what is exempt. What has no name at all is then let through as well.
+    pub fn only_excludes(&self) -> bool {
+        self.includes.is_empty()
+    }
+
     pub fn includes(&self) -> &[Glob] {
         &self.includes
     }

@@ -4,6 +4,7 @@
 
 use super::action::{JsonValue, Path, PathSet};
 use super::glob::{Glob, Patterns};
+use crate::wire::record::Headers;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -156,6 +157,11 @@ impl Cidr {
 }
 
 /// What a record must have.
+///
+/// A test that only excludes (`"!public"`, `"!= 0"`) means "all but", as in every list of patterns: a record is exempt
+/// only when something is there and all of it is what is excluded. Where nothing is (no such header, no member at the
+/// path, null, a null value) or something of another kind (an array, a text where `!=` names a number), the record
+/// is selected: the exemption of a mask must be earned by the record.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RecordSelector {
     /// A header of a name that matches, with a value that matches (any value when none is given).
@@ -163,6 +169,8 @@ pub enum RecordSelector {
         name: Glob,
         value: Option<Patterns>,
     },
+    /// No header has a name that matches.
+    NoHeader(Glob),
     /// A null key matches exclusions only.
     Key(Patterns),
     Value {
@@ -214,32 +222,39 @@ pub enum Selected {
 }
 
 impl RecordSelector {
-    /// Looks at a record. Headers are looked up by `headers`, which says whether any of them passes.
-    pub fn matches(
-        &self,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: impl FnOnce(&dyn Fn(&[u8], Option<&[u8]>) -> bool) -> bool,
-    ) -> Selected {
+    /// Looks at a record.
+    pub fn matches(&self, key: Option<&[u8]>, value: Option<&[u8]>, headers: Headers<'_>) -> Selected {
         let holds = match self {
-            Self::Header { name, value } => headers(&|n, v| {
-                name.matches(n) && value.as_ref().is_none_or(|p| v.is_some_and(|v| p.matches(v)))
-            }),
+            Self::Header { name, value } => {
+                let mut named = headers.into_iter().filter(|header| name.matches(header.key)).peekable();
+                let absent = named.peek().is_none();
+                match value {
+                    None => !absent,
+                    Some(patterns) if patterns.only_excludes() => {
+                        absent || named.any(|h| h.value.is_none_or(|value| patterns.matches(value)))
+                    }
+                    Some(patterns) => named.any(|h| h.value.is_some_and(|value| patterns.matches(value))),
+                }
+            }
+            Self::NoHeader(name) => !headers.into_iter().any(|header| name.matches(header.key)),
             Self::Key(patterns) => match key {
                 Some(key) => patterns.matches(key),
-                None => patterns.includes().is_empty(),
+                None => patterns.only_excludes(),
             },
             Self::Value { path, test } => {
                 // a record without a value has nothing at any path
                 let Some(value) = value else {
-                    return if *test == Test::Missing { Selected::Yes } else { Selected::No };
+                    return if test.passes_nothing() { Selected::Yes } else { Selected::No };
                 };
                 let mut spans = Vec::new();
                 let Ok(text) = path.set.find(value, &mut spans) else { return Selected::Unreadable };
                 // of members that stand twice, readers disagree which counts: any that passes does
                 match test {
                     Test::Missing => spans.iter().all(|span| JsonValue::of(text, span) == JsonValue::Null),
-                    test => spans.iter().any(|span| test.passes(&JsonValue::of(text, span))),
+                    test => {
+                        (spans.is_empty() && test.passes_nothing())
+                            || spans.iter().any(|span| test.passes(&JsonValue::of(text, span)))
+                    }
                 }
             }
         };
@@ -248,10 +263,26 @@ impl RecordSelector {
 }
 
 impl Test {
+    /// Whether it passes where there is nothing to look at.
+    fn passes_nothing(&self) -> bool {
+        match self {
+            Self::Text(patterns) => patterns.only_excludes(),
+            Self::Number(comparison, _) => *comparison == Comparison::NotEqual,
+            Self::Exactly(_) => false,
+            Self::Missing => true,
+        }
+    }
+
     fn passes(&self, found: &JsonValue<'_>) -> bool {
         match self {
-            Self::Text(patterns) => found.as_text().is_some_and(|text| patterns.matches(text)),
-            Self::Number(comparison, wanted) => found.as_f64().is_some_and(|n| comparison.holds(n, *wanted)),
+            Self::Text(patterns) => match found.as_text() {
+                Some(text) => patterns.matches(text),
+                None => patterns.only_excludes(),
+            },
+            Self::Number(comparison, wanted) => match found.as_f64() {
+                Some(number) => comparison.holds(number, *wanted),
+                None => *comparison == Comparison::NotEqual,
+            },
             Self::Exactly(truth) => *found == JsonValue::Bool(*truth),
             Self::Missing => *found == JsonValue::Null,
         }
@@ -345,6 +376,7 @@ impl fmt::Display for Selectors {
             match record {
                 RecordSelector::Header { name, value: Some(value) } => write!(f, ".header({name}, {value})")?,
                 RecordSelector::Header { name, value: None } => write!(f, ".header({name})")?,
+                RecordSelector::NoHeader(name) => write!(f, ".header(!{name})")?,
                 RecordSelector::Key(patterns) => write!(f, ".key({patterns})")?,
                 RecordSelector::Value { path, test } => write!(f, ".value({}, {test})", path.path)?,
             }
@@ -370,6 +402,7 @@ impl fmt::Display for Test {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::record::HeadersBuf;
 
     fn list(blocks: &[&str]) -> CidrList {
         CidrList::parse(blocks).unwrap()
@@ -435,9 +468,11 @@ mod tests {
 
     #[test]
     fn records_are_selected() {
+        let mut headers = HeadersBuf::new();
+        headers.push(b"class", Some(b"a"));
+        headers.push(b"class", Some(b"secret"));
         let ask = |selector: &RecordSelector, value: Option<&str>| {
-            let headers: [(&[u8], Option<&[u8]>); 2] = [(b"class", Some(b"a")), (b"class", Some(b"secret"))];
-            selector.matches(None, value.map(str::as_bytes), |test| headers.iter().any(|(n, v)| test(n, *v)))
+            selector.matches(None, value.map(str::as_bytes), headers.as_headers())
         };
         let value = |path, test| RecordSelector::Value { path: ValuePath::parse(path).unwrap(), test };
         let over = value("$.n", Test::Number(Comparison::More, 5.0));
@@ -470,7 +505,53 @@ mod tests {
         assert_eq!(ask(&RecordSelector::Key(Patterns::new(["a"])), None), Selected::No);
         assert_eq!(ask(&RecordSelector::Key(Patterns::new(["!a"])), None), Selected::Yes);
         let key = RecordSelector::Key(Patterns::new(["a*"]));
-        assert_eq!(key.matches(Some(b"ab"), None, |_| false), Selected::Yes);
+        assert_eq!(key.matches(Some(b"ab"), None, Headers::default()), Selected::Yes);
+    }
+
+    #[test]
+    fn exclusions_alone_select_all_but_what_they_name() {
+        let value = |test| RecordSelector::Value { path: ValuePath::parse("$.v").unwrap(), test };
+        let text = value(Test::Text(Patterns::new(["!public"])));
+        let number = value(Test::Number(Comparison::NotEqual, 0.0));
+        for (json, by_text, by_number) in [
+            (Some(r#"{"v":"public"}"#), Selected::No, Selected::Yes),
+            (Some(r#"{"v":0}"#), Selected::Yes, Selected::No),
+            (Some(r#"{"v":-0.0}"#), Selected::Yes, Selected::No),
+            (Some(r#"{"v":"public","v":"public"}"#), Selected::No, Selected::Yes),
+            (Some(r#"{"v":"public","v":"secret"}"#), Selected::Yes, Selected::Yes),
+            (Some(r#"{"v":"secret"}"#), Selected::Yes, Selected::Yes),
+            (Some(r#"{"v":true}"#), Selected::Yes, Selected::Yes),
+            (Some(r#"{"v":null}"#), Selected::Yes, Selected::Yes),
+            (Some(r#"{"v":["public"]}"#), Selected::Yes, Selected::Yes),
+            (Some(r#"{"v":{"v":0}}"#), Selected::Yes, Selected::Yes),
+            (Some("{}"), Selected::Yes, Selected::Yes),
+            (Some("[0]"), Selected::Yes, Selected::Yes),
+            (Some("no json"), Selected::Unreadable, Selected::Unreadable),
+            (None, Selected::Yes, Selected::Yes),
+        ] {
+            let ask = |s: &RecordSelector| s.matches(None, json.map(str::as_bytes), Headers::default());
+            assert_eq!((ask(&text), ask(&number)), (by_text, by_number), "{json:?}");
+        }
+        let with_include = value(Test::Text(Patterns::new(["p*", "!public"])));
+        assert_eq!(with_include.matches(None, Some(b"{}"), Headers::default()), Selected::No);
+
+        let header =
+            RecordSelector::Header { name: Glob::new("class"), value: Some(Patterns::new(["!public"])) };
+        for (values, selected) in [
+            (&[][..], Selected::Yes),
+            (&[Some("public")], Selected::No),
+            (&[Some("public"), Some("secret")], Selected::Yes),
+            (&[Some("secret")], Selected::Yes),
+            (&[None], Selected::Yes),
+        ] {
+            let mut headers = HeadersBuf::new();
+            headers.push(b"other", Some(b"public"));
+            values.iter().for_each(|v: &Option<&str>| headers.push(b"class", v.map(str::as_bytes)));
+            assert_eq!(header.matches(None, None, headers.as_headers()), selected, "{values:?}");
+            let none = RecordSelector::NoHeader(Glob::new("class"));
+            let absent = if values.is_empty() { Selected::Yes } else { Selected::No };
+            assert_eq!(none.matches(None, None, headers.as_headers()), absent);
+        }
     }
 
     #[test]

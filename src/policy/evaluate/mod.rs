@@ -16,6 +16,7 @@ mod response;
 pub use connect::on_connect;
 
 use super::generation::{Shared, Who};
+use super::glob::Patterns;
 use super::identity::{Met, Side, Subject};
 use super::plan::{Candidates, Plan};
 use super::rule::{Kind, Rule};
@@ -217,13 +218,15 @@ impl<'a> Round<'a> {
     /// Whether the selectors of a rule hold for a part, but for records.
     fn holds(&self, rule: &Rule, part: &mut PartState) -> Holds {
         let (selectors, about) = (&rule.selectors, &part.about);
-        let named = |patterns: &Option<super::glob::Patterns>, name: &Option<Str>| {
+        let named = |patterns: &Option<Patterns>, name: &Option<Str>| {
             patterns.as_ref().is_none_or(|p| name.as_ref().is_some_and(|name| p.matches(&**name)))
         };
         if rule.is_expired(self.now)
             || !selectors.partition_matches(about.partition)
             || !named(&selectors.groups, &about.group)
-            || !named(&selectors.transactional_ids, &about.transactional_id)
+            || !(named(&selectors.transactional_ids, &about.transactional_id)
+                || self.lacks_transactional_id(about)
+                    && selectors.transactional_ids.as_ref().is_some_and(Patterns::only_excludes))
         {
             return Holds::No;
         }
@@ -238,6 +241,12 @@ impl<'a> Round<'a> {
                 Holds::Failed(error)
             }
         }
+    }
+
+    /// Without an id where there could be one: exclusions alone ("all but") take it.
+    fn lacks_transactional_id(&self, about: &About) -> bool {
+        let could = self.api == ApiKey::Produce || self.api == ApiKey::InitProducerId;
+        could && about.transactional_id.as_ref().is_none_or(|id| id.is_empty())
     }
 
     fn closure_failed(&self, rule: &Rule, error: &ClosureError) {

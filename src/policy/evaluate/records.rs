@@ -303,10 +303,7 @@ impl Ruled {
 fn selected(rule: &Rule, record: &Record<'_>) -> Selected {
     let mut all = Selected::Yes;
     for selector in &rule.selectors.records {
-        let one = selector.matches(record.key, record.value, |test| {
-            record.headers.into_iter().any(|header| test(header.key, header.value))
-        });
-        match one {
+        match selector.matches(record.key, record.value, record.headers) {
             Selected::No => return Selected::No,
             Selected::Unreadable => all = Selected::Unreadable,
             Selected::Yes => {}

@@ -79,8 +79,18 @@ pub fn register(engine: &mut Engine) {
 fn records(engine: &mut Engine) {
     rule_word(engine, "header", 1..=MOST, |rule, call| {
         let mut texts = call.some_texts()?.into_iter();
-        let name = Glob::new(&texts.next().unwrap_or_default());
+        let name = texts.next().unwrap_or_default();
         let rest: Vec<String> = texts.collect();
+        if let Some(absent) = name.strip_prefix('!') {
+            let selector = RecordSelector::NoHeader(Glob::new(absent));
+            return match rest.is_empty() {
+                true => record(rule, &call, selector),
+                false => {
+                    Err(format!("a header that is not there has no value; name one without `!`: {name}"))
+                }
+            };
+        }
+        let name = Glob::new(&name);
         let value = (!rest.is_empty()).then(|| Patterns::new(rest));
         record(rule, &call, RecordSelector::Header { name, value })
     });

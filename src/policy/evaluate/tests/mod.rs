@@ -3,6 +3,7 @@
 mod access;
 mod chaos;
 mod determinism;
+mod regressions;
 mod security;
 
 use super::{ExchangeContext, on_connect};

@@ -1,0 +1,61 @@
+//! Bugs of the past, each by its name.
+
+use super::*;
+
+#[test]
+fn an_exclusion_exempts_only_what_it_names() {
+    for (selector, exempt, others) in [
+        (
+            r#".value("$.class", "!public")"#,
+            r#"{"class":"public","id":1}"#,
+            &[r#"{"id":1}"#, r#"{"class":null,"id":1}"#, r#"{"class":["public"],"id":1}"#][..],
+        ),
+        (
+            r#".value("$.level", "!= 0")"#,
+            r#"{"level":0,"id":1}"#,
+            &[r#"{"id":1}"#, r#"{"level":"0","id":1}"#, r#"{"level":2,"id":1}"#],
+        ),
+    ] {
+        let world = one(&format!(r#"on_fetch("t"){selector}.mask("$.id", replace("x"));"#));
+        let value = |json| world.fetch(&who("User:x"), &[("t", json)]).values(0);
+        assert_eq!(value(exempt), some(&[exempt]), "{selector}");
+        for json in others {
+            let masked = json.replace(r#""id":1"#, r#""id":"x""#);
+            assert_eq!(value(json), some(&[&masked]), "{selector} {json}");
+        }
+    }
+}
+
+#[test]
+fn an_excluded_header_exempts_only_records_that_have_it() {
+    for (selector, headers, hides) in [
+        (r#".header("class", "!public")"#, &[("class", "public")][..], false),
+        (r#".header("class", "!public")"#, &[], true),
+        (r#".header("class", "!public")"#, &[("class", "public"), ("class", "secret")], true),
+        (r#".header("!class")"#, &[("class", "any")], false),
+        (r#".header("!class")"#, &[], true),
+    ] {
+        let world = one(&format!(r#"on_fetch("t"){selector}.mask("$.id", replace("x"));"#));
+        let payload = batch_with_headers(&[r#"{"id":1}"#], 0, headers);
+        let seen = world.fetch_payloads(&who("User:x"), &[("t", payload)], 0);
+        let value = if hides { r#"{"id":"x"}"# } else { r#"{"id":1}"# };
+        assert_eq!(seen.values(0), some(&[value]), "{selector} {headers:?}");
+    }
+}
+
+#[test]
+fn a_producer_without_a_transactional_id_is_not_exempt_by_one() {
+    let world = one(r#"on_produce("t").transactional_id("!trusted").deny();"#);
+    let ask = |id: Option<&str>| {
+        let mut body = match producing(&[("t", "v")], 0).body().unwrap() {
+            RequestBody::Produce(body) => (**body).clone(),
+            other => panic!("{other:?}"),
+        };
+        body.transactional_id = id.map(Into::into);
+        codes(&world.ask(&who("User:x"), &mut request(12, body)))
+    };
+    let denied = vec![Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED)];
+    assert_eq!(ask(Some("trusted")), []);
+    assert_eq!(ask(Some("other")), denied);
+    assert_eq!(ask(None), denied);
+}
