@@ -7,6 +7,7 @@
 
 use super::lru::Lru;
 use super::random::{Event, identity};
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -125,6 +126,8 @@ struct State {
     next: u64,
     ring: Vec<Batch>,
     ring_at: usize,
+    /// Batches that windows counted already, the oldest first.
+    counted: VecDeque<Sequenced>,
     rules: Vec<(u64, RuleCount)>,
 }
 
@@ -134,7 +137,17 @@ struct Batch {
     length: u32,
     ordinal: u64,
     attempts: u32,
-    counted: bool,
+}
+
+/// A batch of an idempotent producer, as its broker tells it from others. The CRC is there for those who
+/// give themselves a producer id: what is sent under the same numbers but is another batch counts again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequenced {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
+    pub crc: u32,
+    pub length: u32,
 }
 
 /// All subjects of a process.
@@ -180,7 +193,7 @@ impl Subjects {
                 None => {
                     let ordinal = state.next;
                     state.next += u64::from(records.max(1));
-                    let batch = Batch { crc, length, ordinal, attempts: 0, counted: false };
+                    let batch = Batch { crc, length, ordinal, attempts: 0 };
                     if state.ring.len() < RING {
                         state.ring.push(batch);
                     } else {
@@ -194,12 +207,22 @@ impl Subjects {
         })
     }
 
-    /// Whether a produced batch, met before, is looked at for the first time by what counts each batch once.
-    pub fn first_counted(&self, subject: u128, crc: u32, length: u32) -> bool {
+    /// Whether a batch is not a retry of one of the last that were counted. Only an idempotent producer's can be told
+    /// to be one, and its broker stores it once: two equal batches of any other are two.
+    pub fn first_counted(&self, subject: u128, batch: Sequenced) -> bool {
+        if batch.producer_id < 0 {
+            return true;
+        }
         self.with(subject, |state| {
-            let batch = state.ring.iter_mut().find(|b| b.crc == crc && b.length == length);
             // forgotten meanwhile: better counted twice than never
-            batch.is_none_or(|batch| !std::mem::replace(&mut batch.counted, true))
+            let first = !state.counted.contains(&batch);
+            if first {
+                if state.counted.len() == RING {
+                    state.counted.pop_front();
+                }
+                state.counted.push_back(batch);
+            }
+            first
         })
     }
 
@@ -320,6 +343,21 @@ mod tests {
         }
         assert_eq!(ordinal_and_attempt(subjects.produced(1, 1, 100, 1)), (1, 1));
         assert_eq!(ordinal_and_attempt(subjects.produced(1, 0, 100, 1)), (17, 0), "the seventeenth is new");
+    }
+
+    #[test]
+    fn what_counts_once_is_a_sequence_and_not_a_content() {
+        let subjects = Subjects::default();
+        let first = |producer_id, base_sequence, crc| {
+            let batch = Sequenced { producer_id, producer_epoch: 0, base_sequence, crc, length: 100 };
+            subjects.first_counted(1, batch)
+        };
+        assert!((0..3).all(|_| first(-1, -1, 7)), "nobody's batches are never retries");
+        assert!(first(5, 0, 7) && first(5, 1, 7) && first(6, 0, 7));
+        assert!(!first(5, 0, 7) && !first(5, 1, 7) && !first(6, 0, 7));
+        assert!(first(5, 0, 8), "another content under the same numbers");
+        assert!((0..RING as i32).all(|n| first(9, n, 7)));
+        assert!(first(5, 0, 7), "forgotten by now: counted twice rather than never");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use connect::on_connect;
 
 use super::generation::{Shared, Who};
 use super::glob::Patterns;
-use super::identity::{Met, Side, Subject};
+use super::identity::{Met, Sequenced, Side, Subject};
 use super::plan::{Candidates, Plan};
 use super::rule::{Kind, Rule};
 use super::script::closure::{self, Closure, ClosureError};
@@ -125,8 +125,7 @@ enum Shape {
     #[default]
     Next,
     Batch {
-        crc: u32,
-        length: u32,
+        sent: Sequenced,
         records: u32,
     },
     Offset(i64),
@@ -304,8 +303,8 @@ impl<'a> Round<'a> {
         let subject = self.subject(&part.about, side).id();
         let met = match part.shape {
             Shape::Next => self.shared.subjects.next(subject),
-            Shape::Batch { crc, length, records } => {
-                self.shared.subjects.produced(subject, crc, length, records)
+            Shape::Batch { sent, records } => {
+                self.shared.subjects.produced(subject, sent.crc, sent.length, records)
             }
             Shape::Offset(offset) => Met::at_place(subject, offset),
         };

@@ -4,7 +4,7 @@ use super::chaos::{Injections, Possible, Stage};
 use super::records::Way;
 use super::report::Told;
 use super::{ExchangeContext, Holds, PartState, Round, Shape};
-use crate::policy::identity::Side;
+use crate::policy::identity::{Sequenced, Side};
 use crate::policy::plan::Plan;
 use crate::policy::rule::{Action, Kind};
 use crate::policy::script::host;
@@ -205,8 +205,8 @@ impl Round<'_> {
         }
     }
 
-    /// What closures added to windows counts once nothing keeps the batch from being executed; a retry of a
-    /// batch that counted already does not count again.
+    /// What closures added to windows counts once nothing keeps the batch from being executed; an idempotent
+    /// producer's retry of a batch that counted already does not count again.
     fn count_in_windows(&self, parts: &mut [PartState], verdict: &Verdict) {
         let executed = verdict.end.is_none() && verdict.lose != Some(Lose::Request);
         for part in parts.iter_mut().filter(|part| !part.additions.is_empty()) {
@@ -215,9 +215,9 @@ impl Round<'_> {
                 continue;
             }
             let first_time = match part.shape {
-                Shape::Batch { crc, length, .. } => {
-                    let met = self.met(part, Side::Security);
-                    self.shared.subjects.first_counted(met.subject, crc, length)
+                Shape::Batch { sent, .. } => {
+                    let subject = self.subject(&part.about, Side::Security).id();
+                    self.shared.subjects.first_counted(subject, sent)
                 }
                 _ => true,
             };
@@ -285,8 +285,13 @@ fn shape(body: &RequestBody, parts: &mut [PartState]) {
                 let Payload::Bytes(payload) = &partition.records else { continue };
                 part.shape = match BatchHeader::parse(payload) {
                     Ok(header) => Shape::Batch {
-                        crc: header.crc,
-                        length: payload.len() as u32,
+                        sent: Sequenced {
+                            producer_id: header.producer_id,
+                            producer_epoch: header.producer_epoch,
+                            base_sequence: header.base_sequence,
+                            crc: header.crc,
+                            length: payload.len() as u32,
+                        },
                         records: header.record_count.max(0) as u32,
                     },
                     // the broker will refuse it: it is one event of a row all the same

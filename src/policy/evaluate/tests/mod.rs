@@ -216,6 +216,18 @@ fn batch_with_headers(values: &[&str], offset: i64, headers: &[(&str, &str)]) ->
     })
 }
 
+/// As an idempotent producer sends it.
+fn sequenced(values: &[&str], producer_id: i64, base_sequence: i32) -> Bytes {
+    with_codecs(|_, compressor| {
+        let header = BatchHeader { producer_id, producer_epoch: 0, base_sequence, ..BatchHeader::default() };
+        let mut builder = BatchBuilder::new(header, compressor);
+        for value in values {
+            builder.append(1_000, None, Some(value.as_bytes()), HeadersBuf::new().as_headers()).unwrap();
+        }
+        builder.finish().unwrap()
+    })
+}
+
 fn producing(parts: &[(&str, &str)], count: i64) -> Request {
     let payloads: Vec<(&str, Bytes)> =
         parts.iter().map(|(topic, value)| (*topic, batch(&[value], count))).collect();

@@ -59,3 +59,42 @@ fn a_producer_without_a_transactional_id_is_not_exempt_by_one() {
     assert_eq!(ask(Some("other")), denied);
     assert_eq!(ask(None), denied);
 }
+
+#[test]
+fn equal_batches_of_a_producer_without_sequences_each_count_in_windows() {
+    let world = one(r#"policy("p");
+        let w = window("w", "60s");
+        on_produce("t").each(|cx, record| {
+            if w.count("k") >= 5 { return cx.deny("too many"); }
+            w.add("k");
+        });"#);
+    let send = |payload: &Bytes| {
+        codes(&world.ask(&who("User:x"), &mut producing_payloads(&[("t", payload.clone())], -1)))
+    };
+    let plain = batch(&["v"], 0);
+    assert!((0..5).all(|_| send(&plain).is_empty()));
+    assert_eq!(
+        send(&plain),
+        [Some(ErrorCode::INVALID_RECORD)],
+        "the sixth, though its bytes were met before"
+    );
+}
+
+#[test]
+fn a_retry_of_an_idempotent_producer_counts_in_windows_once() {
+    let world = one(r#"policy("p");
+        let w = window("w", "60s");
+        on_produce("t").each(|cx, record| { w.add("k"); });"#);
+    let window = world.policies.shared().state.window("p", "w", std::time::Duration::from_secs(60));
+    let send = |payload: Bytes| {
+        world.ask(&who("User:x"), &mut producing_payloads(&[("t", payload)], -1));
+        window.count(b"sk")
+    };
+    let (first, second) = (sequenced(&["v", "v"], 9, 0), sequenced(&["v", "v"], 9, 2));
+    assert_eq!(send(first.clone()), 2);
+    assert_eq!(send(second.clone()), 4, "as many bytes, and the next sequence");
+    assert_eq!((send(first.clone()), send(second)), (4, 4), "retries");
+    assert_eq!(send(sequenced(&["v", "v"], 10, 0)), 6, "of another producer");
+    assert_eq!(send(sequenced(&["v", "w"], 9, 0)), 8, "another content under the same numbers");
+    assert_eq!(send(first), 8);
+}
