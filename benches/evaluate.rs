@@ -14,6 +14,8 @@ use tollgate::wire::record::{BatchBuilder, BatchHeader, Compressor, Headers};
 use tollgate::wire::{Payload, Piece, Request};
 
 const RECORDS: usize = 100;
+/// What a record costs must not grow with its batch.
+const MANY_RECORDS: usize = 100_000;
 
 fn policies(text: &str) -> Arc<Policies> {
     let policies = Policies::new(Shared::new(Settings::default()));
@@ -32,10 +34,10 @@ fn who() -> Who {
 }
 
 /// The frame of a Produce request of one batch.
-fn frame() -> Bytes {
+fn frame(records: usize) -> Bytes {
     let mut compressor = Compressor::new();
     let mut builder = BatchBuilder::new(BatchHeader::default(), &mut compressor);
-    for n in 0..RECORDS {
+    for n in 0..records {
         let value = format!("{{\"user\":\"u{}\",\"status\":\"ok\",\"amount\":{n}}}", n % 10);
         builder.append(n as i64, Some(b"key"), Some(value.as_bytes()), Headers::default()).unwrap();
     }
@@ -61,7 +63,7 @@ fn frame() -> Bytes {
 
 fn evaluate(c: &mut Criterion) {
     let others = |head: &str| -> String { (0..1_000).map(|n| head.replace("{n}", &n.to_string())).collect() };
-    let frame = frame();
+    let frame = frame(RECORDS);
     let who = who();
     let mut group = c.benchmark_group("evaluate");
     for (name, text) in [
@@ -112,6 +114,24 @@ fn evaluate(c: &mut Criterion) {
             });
         });
     }
+    group.throughput(Throughput::Elements(MANY_RECORDS as u64));
+    group.bench_function("each, a window that every record of 100,000 fills", |b| {
+        let policies = policies(
+            r#"let seen = window("seen", "60s");
+            on_produce("orders").each(|cx, record| {
+                if seen.count(record.offset % 1000) >= 1000000 { return cx.deny("too many"); }
+                seen.add(record.offset % 1000);
+            });"#,
+        );
+        let frame = self::frame(MANY_RECORDS);
+        let mut slot = PlanSlot::default();
+        b.iter(|| {
+            let mut request = Request::parse(frame.clone()).unwrap();
+            let plan = slot.plan(&policies, &who);
+            let cx = ExchangeContext { who: &who, session: 1 };
+            black_box(plan.on_request(&cx, &mut request))
+        });
+    });
     group.finish();
 }
 

@@ -28,7 +28,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    time::Instant,
+};
 
 /// Record bytes of one fetch that rules look into are asked for in portions of this size: a masked fetch is held whole, so
 /// it must be small; an unmasked one streams whatever its size.
@@ -188,7 +191,8 @@ impl Pipeline {
             },
         };
         let cx = ExchangeContext { who: &who, session: caller.session };
-        let mut verdict = plan.on_request(&cx, &mut request);
+        let heavy = plan.is_heavy_request(&request);
+        let mut verdict = off_worker(heavy, || plan.on_request(&cx, &mut request));
         exchange.release = Release::new(exchange.started, std::mem::take(&mut verdict.holds), plan.number);
         match verdict.end {
             Some(End::Disconnect) => return Taken::End(Closing::Close(EndCause::PolicyDisconnect)),
@@ -375,12 +379,11 @@ impl Pipeline {
                     bring_to_memory(&mut said, &mut due.share, time).await.map_err(Closing::Close)?;
                 }
                 if decided.verdict.response > Interest::Nothing {
-                    let verdict = decided.plan.on_response(
-                        &decided.cx(),
-                        &decided.original,
-                        &decided.verdict,
-                        &mut said,
-                    );
+                    let heavy = decided.plan.is_heavy_response(&decided.verdict, &said);
+                    let verdict = off_worker(heavy, || {
+                        let (cx, original, asked) = (decided.cx(), &decided.original, &decided.verdict);
+                        decided.plan.on_response(&cx, original, asked, &mut said)
+                    });
                     match &mut due.release {
                         Some(release) => release.add(verdict.holds),
                         none => *none = Release::new(Instant::now(), verdict.holds, decided.plan.number),
@@ -434,6 +437,21 @@ impl Pipeline {
             }
         }
         Ok(said)
+    }
+}
+
+/// Rules that look into many records compute for milliseconds: the sessions of this worker go on elsewhere meanwhile.
+/// A runtime of one thread has no elsewhere.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the worker's other tasks move to another thread, and a decision borrows what spawn_blocking would have to own"
+)]
+fn off_worker<T>(heavy: bool, decide: impl FnOnce() -> T) -> T {
+    let has_others =
+        || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    match heavy && has_others() {
+        true => tokio::task::block_in_place(decide),
+        false => decide(),
     }
 }
 

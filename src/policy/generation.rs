@@ -19,6 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// Fifty times what a closure needs for each of 100,000 records.
+const CLOSURES_WALL: Duration = Duration::from_secs(8);
+
 /// What all generations of a process share.
 #[derive(Debug)]
 pub struct Shared {
@@ -33,6 +36,7 @@ pub struct Shared {
     pub journal: Arc<Lines>,
     pub audit: Arc<Lines>,
     pub secrets: Secrets,
+    pub closures_wall: Duration,
     /// Closures that failed.
     pub closure_failures: AtomicU64,
 }
@@ -51,6 +55,7 @@ impl Shared {
             journal,
             audit: Arc::new(settings.audit),
             secrets: settings.secrets,
+            closures_wall: settings.closures_wall,
             closure_failures: AtomicU64::new(0),
         })
     }
@@ -71,6 +76,8 @@ pub struct Settings {
     pub journal: Lines,
     pub audit: Lines,
     pub secrets: Secrets,
+    /// How long the closures on the records of one request or response may take together; then they failed.
+    pub closures_wall: Duration,
 }
 
 impl Default for Settings {
@@ -83,6 +90,7 @@ impl Default for Settings {
             journal: Lines::none(),
             audit: Lines::none(),
             secrets: Secrets::default(),
+            closures_wall: CLOSURES_WALL,
         }
     }
 }

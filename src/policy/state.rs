@@ -105,13 +105,13 @@ impl Window {
 
     /// Events under `key` in the window that ends now.
     pub fn count(&self, key: &[u8]) -> u64 {
-        let (key, now) = (bounded(key), self.step_now());
+        let (key, now) = (Self::bounded(key), self.step_now());
         let mut shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
         shard.0.get_mut(&*key).map_or(0, |counts| counts.total(now))
     }
 
     pub fn add(&self, key: &[u8], n: u32) {
-        let (key, now) = (bounded(key), self.step_now());
+        let (key, now) = (Self::bounded(key), self.step_now());
         let mut shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
         let (counts, evicted) = shard.0.get_or_insert_with(key.into_owned().into(), Counts::default);
         counts.add(now, n);
@@ -121,9 +121,17 @@ impl Window {
     }
 
     pub fn clear(&self, key: &[u8]) {
-        let key = bounded(key);
+        let key = Self::bounded(key);
         let mut shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
         shard.0.remove(&*key);
+    }
+
+    /// The key as it is kept: a long one as a hash of itself.
+    pub fn bounded(key: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+        match key.len() {
+            0..=KEY_BYTES => key.into(),
+            _ => super::random::identity([key]).to_le_bytes().to_vec().into(),
+        }
     }
 
     fn step_now(&self) -> u64 {
@@ -153,13 +161,6 @@ impl Counts {
         while self.0.front().is_some_and(|(step, _)| step + STEPS < now) {
             self.0.pop_front();
         }
-    }
-}
-
-fn bounded(key: &[u8]) -> std::borrow::Cow<'_, [u8]> {
-    match key.len() {
-        0..=KEY_BYTES => key.into(),
-        _ => super::random::identity([key]).to_le_bytes().to_vec().into(),
     }
 }
 

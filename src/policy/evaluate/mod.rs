@@ -21,16 +21,19 @@ use super::identity::{Met, Sequenced, Side, Subject};
 use super::plan::{Candidates, Plan};
 use super::rule::{Kind, Rule};
 use super::script::closure::{self, Closure, ClosureError};
-use super::script::host::Addition;
+use super::script::host::Pending;
 use super::script::objects::CxData;
-use super::verdict::{Outcome, ResponseVerdict, Verdict};
+use super::verdict::{Interest, Outcome, ResponseVerdict, Verdict};
 use crate::wire::api::{Part, Resource};
-use crate::wire::{ApiKey, ErrorCode, Request, Response, Str};
+use crate::wire::record::{Compression, batches};
+use crate::wire::{ApiKey, ErrorCode, Payload, Request, RequestBody, Response, ResponseBody, Str};
+use bytes::Bytes;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of one batch once decompressed, when rules look into it.
 const DECOMPRESSED_BYTES: usize = 64 << 20;
@@ -77,6 +80,49 @@ impl Plan {
     }
 }
 
+/// Plain bytes of records that are looked into within a fraction of a millisecond.
+const LIGHT_BYTES: usize = 64 << 10;
+
+impl Plan {
+    /// Whether [`Plan::on_request`] may take longer than an async worker should be kept from other sessions.
+    pub fn is_heavy_request(&self, request: &Request) -> bool {
+        self.request_interest(request.api()) >= Interest::Records
+            && match request.decoded() {
+                Ok(RequestBody::Produce(produce)) => {
+                    let partitions = produce.topic_data.iter().flat_map(|topic| &topic.partition_data);
+                    are_heavy(partitions.map(|partition| &partition.records))
+                }
+                _ => false,
+            }
+    }
+
+    /// The same of [`Plan::on_response`].
+    pub fn is_heavy_response(&self, verdict: &Verdict, response: &Response) -> bool {
+        verdict.response >= Interest::Records
+            && match &response.body {
+                ResponseBody::Fetch(fetch) => {
+                    let partitions = fetch.responses.iter().flat_map(|topic| &topic.partitions);
+                    are_heavy(partitions.map(|partition| &partition.records))
+                }
+                _ => false,
+            }
+    }
+}
+
+/// A few compressed bytes may hold very many: they are always heavy.
+fn are_heavy<'p>(payloads: impl Iterator<Item = &'p Payload>) -> bool {
+    let mut plain = 0;
+    let mut payloads = payloads.filter(|payload| !payload.is_empty());
+    payloads.any(|payload| {
+        plain += payload.len();
+        let compressed = |bytes: &Bytes| {
+            let mut batches = batches(bytes).map_while(Result::ok);
+            batches.any(|batch| batch.header.compression() != Compression::None)
+        };
+        plain > LIGHT_BYTES || !matches!(payload, Payload::Bytes(bytes) if !compressed(bytes))
+    })
+}
+
 /// One evaluation: what all steps of it need.
 struct Round<'a> {
     plan: &'a Plan,
@@ -88,6 +134,8 @@ struct Round<'a> {
     version: i16,
     correlation_id: i32,
     now: Duration,
+    /// When a closure was first shown a record: all of them together have a limited time.
+    closures_since: Cell<Option<Instant>>,
 }
 
 /// What a part is about, with its topic's name.
@@ -115,7 +163,7 @@ struct PartState {
     met: [Option<Met>; 2],
     cx: Option<Rc<CxData>>,
     /// Windows are filled by it once nothing keeps it from being executed.
-    additions: Vec<Addition>,
+    additions: Pending,
 }
 
 /// What tells an event from others of its subject.
@@ -150,6 +198,7 @@ impl<'a> Round<'a> {
             version: request.version(),
             correlation_id: request.correlation_id(),
             now: plan.shared.clock.now(),
+            closures_since: Cell::new(None),
         }
     }
 
@@ -210,7 +259,7 @@ impl<'a> Round<'a> {
             shape: Shape::default(),
             met: [None, None],
             cx: None,
-            additions: Vec::new(),
+            additions: Pending::default(),
         }
     }
 
@@ -255,6 +304,17 @@ impl<'a> Round<'a> {
         if before < 1_000 || before.is_multiple_of(1_000) {
             tracing::warn!(policy = %rule.policy.name, rule = %rule.name, at = %rule.written_at(), %error,
                 "a closure failed");
+        }
+    }
+
+    /// Whether the closures on records took all the time they have for one exchange.
+    fn closures_are_late(&self) -> bool {
+        match self.closures_since.get() {
+            Some(since) => since.elapsed() >= self.shared.closures_wall,
+            None => {
+                self.closures_since.set(Some(Instant::now()));
+                self.shared.closures_wall.is_zero()
+            }
         }
     }
 

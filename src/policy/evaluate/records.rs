@@ -16,6 +16,9 @@ use crate::wire::record::{Rebuild, Record, RecordError, Records, Tail, batches, 
 use bytes::{Bytes, BytesMut};
 use std::rc::Rc;
 
+/// Denied records that a refused batch names: one refuses all of it, and no client reads more.
+const MOST_DENIED: usize = 1_000;
+
 /// Which way the records go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -126,6 +129,7 @@ impl Round<'_> {
                             continue;
                         }
                         match way {
+                            Way::Produced if ruled.denied.len() == MOST_DENIED => return Ok(()),
                             Way::Produced => ruled.denied.push((index, reason)),
                             Way::Fetched => drops.push(offset),
                         }
@@ -151,6 +155,7 @@ impl Round<'_> {
                 self.audit(&part.about, Told::new(rule, "audit").records(records));
             }
         }
+        drops.sort_unstable();
         result.map(|()| drops)
     }
 
@@ -171,6 +176,14 @@ impl Round<'_> {
                     if !seen.record.headers.into_iter().any(|header| name.matches(header.key)) =>
                 {
                     return Ok(Some(format!("the record has no header `{name}`")));
+                }
+                Action::Each(_) if self.closures_are_late() => {
+                    rule.life.counters.could_not_apply();
+                    return Err(format!(
+                        "the rule at {} failed: the closures of one exchange took longer than {:?}",
+                        rule.written_at(),
+                        self.shared.closures_wall
+                    ));
                 }
                 Action::Each(each) => {
                     let closure =
@@ -339,15 +352,16 @@ fn record_data(seen: &Seen<'_>) -> Rc<RecordData> {
     })
 }
 
-/// A fetched payload without some records: their batches keep their offsets, so that consumers move on.
+/// A fetched payload without some records, by their offsets in ascending order: their batches keep their offsets, so that consumers move on.
 fn without(payload: &Bytes, drops: &[i64]) -> Result<Bytes, RecordError> {
     with_codecs(|decompressor, compressor| {
         let mut out = BytesMut::with_capacity(payload.len());
         for batch in batches(payload) {
             let batch = batch?;
             let header = &batch.header;
-            let range = header.base_offset..=header.last_offset();
-            if header.is_control() || !drops.iter().any(|offset| range.contains(offset)) {
+            let first = drops.partition_point(|offset| *offset < header.base_offset);
+            let touched = drops.get(first).is_some_and(|offset| *offset <= header.last_offset());
+            if header.is_control() || !touched {
                 out.extend_from_slice(batch.bytes);
                 continue;
             }

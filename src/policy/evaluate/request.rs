@@ -7,11 +7,11 @@ use super::{ExchangeContext, Holds, PartState, Round, Shape};
 use crate::policy::identity::{Sequenced, Side};
 use crate::policy::plan::Plan;
 use crate::policy::rule::{Action, Kind};
-use crate::policy::script::host;
 use crate::policy::verdict::{End, Interest, Lose, Outcome, Verdict};
 use crate::wire::record::BatchHeader;
 use crate::wire::{ApiKey, ErrorCode, Payload, Request, RequestBody};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Request) -> Verdict {
     let api = request.api();
@@ -60,7 +60,8 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
         answered: !matches!(body, RequestBody::Produce(produce) if produce.acks == 0),
         answer: has_parts || body.answer(round.version, ErrorCode::UNKNOWN_SERVER_ERROR).is_some(),
     };
-    let payload = |at: usize| edits.payload(at).or_else(|| produced(body, at));
+    let payloads = produced(body);
+    let payload = |at: usize| edits.payload(at).or_else(|| payloads.get(at)?.to_bytes().ok());
     let injections = round.inject(&mut parts, Stage::Request, &possible, &payload);
     round.sum_up(&mut verdict, &parts, has_parts, injections);
     round.count_in_windows(&mut parts, &verdict);
@@ -80,7 +81,7 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
 #[derive(Default)]
 struct Edits {
     /// By part.
-    payloads: Vec<(usize, Bytes)>,
+    payloads: BTreeMap<usize, Bytes>,
     no_creation: bool,
 }
 
@@ -110,11 +111,14 @@ impl Round<'_> {
         if self.api != ApiKey::Produce {
             return;
         }
+        let payloads = produced(body);
         for (at, (part, fired)) in parts.iter_mut().zip(on_records).enumerate() {
             if fired.is_empty() || !part.is_open() {
                 continue;
             }
-            let Some(payload) = produced(body, at) else { continue };
+            let Some(payload) = payloads.get(at).and_then(|payload| payload.to_bytes().ok()) else {
+                continue;
+            };
             let ruled = self.rule_records(part, &payload, &fired, Way::Produced);
             if let Some((code, message)) = ruled.refused {
                 part.refuse(code, message);
@@ -129,7 +133,7 @@ impl Round<'_> {
                     records: ruled.denied,
                 };
             } else if let Some(payload) = ruled.payload {
-                edits.payloads.push((at, payload));
+                edits.payloads.insert(at, payload);
             }
         }
     }
@@ -222,7 +226,7 @@ impl Round<'_> {
                 _ => true,
             };
             if first_time {
-                host::commit(&additions);
+                additions.commit();
             }
         }
     }
@@ -230,7 +234,7 @@ impl Round<'_> {
 
 impl Edits {
     fn payload(&self, at: usize) -> Option<Bytes> {
-        self.payloads.iter().find(|(part, _)| *part == at).map(|(_, payload)| payload.clone())
+        self.payloads.get(&at).cloned()
     }
 
     /// Writes the changes into the body, but for parts that do not go on.
@@ -269,11 +273,11 @@ fn answer_whole(body: &RequestBody, version: i16, code: ErrorCode, verdict: Verd
     }
 }
 
-/// The records of a part of a Produce request.
-fn produced(body: &RequestBody, at: usize) -> Option<Bytes> {
-    let RequestBody::Produce(produce) = body else { return None };
-    let partition = produce.topic_data.iter().flat_map(|topic| &topic.partition_data).nth(at)?;
-    partition.records.to_bytes().ok()
+/// The records of the parts of a Produce request.
+fn produced(body: &RequestBody) -> Vec<&Payload> {
+    let RequestBody::Produce(produce) = body else { return Vec::new() };
+    let partitions = produce.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    partitions.map(|partition| &partition.records).collect()
 }
 
 /// What tells each part from others of its subject.

@@ -5,7 +5,6 @@ use super::chaos::{Possible, Stage};
 use super::records::Way;
 use super::{ExchangeContext, PartState, Round, Shape};
 use crate::policy::plan::Plan;
-use crate::policy::script::host;
 use crate::policy::verdict::{Interest, Outcome, ResponseVerdict, Verdict};
 use crate::wire::api::{Part, fetch};
 use crate::wire::{ErrorCode, Payload, Request, RequestBody, Response, ResponseBody, Str, Uuid};
@@ -108,7 +107,7 @@ impl Round<'_> {
             if let Some((code, message)) = ruled.refused {
                 part.refuse(code, message);
             } else if part.is_open() {
-                host::commit(&std::mem::take(&mut part.additions));
+                std::mem::take(&mut part.additions).commit();
                 if let Some(payload) = ruled.payload {
                     partition.records = Payload::Bytes(payload);
                     return true;

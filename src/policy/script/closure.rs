@@ -5,7 +5,7 @@
 //! closures of that generation, whatever was loaded since.
 
 use super::engine::{self, CALL};
-use super::host::{Addition, Host};
+use super::host::{Host, Pending};
 use super::objects::{Cx, CxData, RecordData, RecordHandle};
 use super::testing::Bench;
 use super::{Surroundings, explain};
@@ -77,16 +77,16 @@ pub fn each(
     closure: Closure<'_>,
     cx: &Rc<CxData>,
     record: Rc<RecordData>,
-    additions: &mut Vec<Addition>,
+    additions: &mut Pending,
 ) -> Result<Option<String>, ClosureError> {
     with_thread(|thread| {
-        let before = additions.len();
+        additions.keep();
         thread.host.additions(|a| a.gather(std::mem::take(additions)));
         let result = thread.call(closure, (Cx(Rc::clone(cx)), RecordHandle(record)));
         *additions = thread.host.additions(|a| a.finish());
         let denied = cx.take_denied();
         if result.is_err() || denied.is_some() {
-            additions.truncate(before);
+            additions.take_back();
         }
         result.map(|_| denied)
     })

@@ -155,7 +155,7 @@ fn windows(engine: &mut Engine, host: &Rc<Host>) {
     method(engine, "add", 1..=2, move |window: &mut WindowHandle, call| {
         let n = if call.len() > 1 { call.integer(1, 0)?.min(i64::from(u32::MAX)) as u32 } else { 1 };
         match window_key(&call.value(0)) {
-            Some(key) => own.additions(|a| a.add(&window.0, key, n)),
+            Some(key) => own.additions(|a| a.add(&window.0, &key, n)),
             None => Ok(()),
         }
     });

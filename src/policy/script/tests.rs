@@ -443,7 +443,7 @@ fn records_are_seen_and_denied() {
             if record.value("$.missing.deep") != () { cx.deny("missing") }
         });"#,
     );
-    let ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut Vec::new());
+    let ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut host::Pending::default());
     assert_eq!(ask(r#"{"user":{"name":"ada"}}"#), Ok(Some("no ada".to_owned())));
     assert_eq!(ask(r#"{"user":{"name":"bob"}}"#), Ok(None));
     assert_eq!(ask("not json"), Ok(None));
@@ -460,7 +460,7 @@ fn windows_take_any_key_and_count_when_final() {
             seen.add(user);
         });"#,
     );
-    let mut additions = Vec::new();
+    let mut additions = host::Pending::default();
     let mut ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut additions).unwrap();
     assert_eq!(ask(r#"{"user":"ada"}"#), None);
     assert_eq!(ask(r#"{"user":"ada"}"#), None);
@@ -473,7 +473,7 @@ fn windows_take_any_key_and_count_when_final() {
     }
     let window = loaded.state.window("p", "seen", Duration::from_secs(60));
     assert_eq!(window.count(b"sada"), 0, "not final yet");
-    host::commit(&additions);
+    additions.commit();
     assert_eq!((window.count(b"sada"), window.count(b"v5"), window.count(b"s5")), (2, 2, 1));
     loaded.clock.advance(Duration::from_secs(62));
     assert_eq!(window.count(b"sada"), 0);
@@ -486,7 +486,7 @@ fn a_denied_record_adds_nothing() {
         on_produce().each(|cx, record| { w.add("a"); w.add("b", 3); cx.deny("no"); });
         on_produce().each(|cx, record| { w.add("a"); w.add(); });"#,
     );
-    let mut additions = Vec::new();
+    let mut additions = host::Pending::default();
     assert!(each(loaded.closure(0), &cx(), record("{}"), &mut additions).unwrap().is_some());
     assert!(additions.is_empty());
     assert!(each(loaded.closure(1), &cx(), record("{}"), &mut additions).is_err());
@@ -506,7 +506,8 @@ fn what_belongs_elsewhere_fails_in_a_closure() {
     assert!(when(loaded.closure(0), &plain()).unwrap_err().message.contains("only read"));
     assert!(when(loaded.closure(1), &plain()).unwrap_err().message.contains("`.each`"));
     for index in [2, 3] {
-        let error = each(loaded.closure(index), &cx(), record("{}"), &mut Vec::new()).unwrap_err();
+        let error =
+            each(loaded.closure(index), &cx(), record("{}"), &mut host::Pending::default()).unwrap_err();
         assert!(error.message.contains("not into a closure"), "{error}");
     }
 }
@@ -522,7 +523,7 @@ fn what_is_captured_is_constant_even_where_the_loader_cannot_see_it() {
          on_produce().each(|cx, record| { n.bump(); });
          fn bump() { this += 1; }",
     );
-    let ask = |index| each(loaded.closure(index), &cx(), record("{}"), &mut Vec::new());
+    let ask = |index| each(loaded.closure(index), &cx(), record("{}"), &mut host::Pending::default());
     for _ in 0..2 {
         assert_eq!(ask(0), Ok(None), "a copy may change, and starts afresh every time");
     }
@@ -533,7 +534,7 @@ fn what_is_captured_is_constant_even_where_the_loader_cannot_see_it() {
 #[test]
 fn calls_are_bounded() {
     let loaded = loaded("on_produce().each(|cx, record| { loop {} });");
-    let error = each(loaded.closure(0), &cx(), record("{}"), &mut Vec::new()).unwrap_err();
+    let error = each(loaded.closure(0), &cx(), record("{}"), &mut host::Pending::default()).unwrap_err();
     assert!(error.message.contains("too many operations"), "{error}");
 }
 
@@ -547,9 +548,9 @@ fn threads_share_windows_and_nothing_else() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..500 {
-                    let mut additions = Vec::new();
+                    let mut additions = host::Pending::default();
                     each(loaded.closure(0), &cx(), record(r#"{"k":"x"}"#), &mut additions).unwrap();
-                    host::commit(&additions);
+                    additions.commit();
                 }
             });
         }

@@ -54,6 +54,10 @@ impl TopicIds for Topics {
 
 /// A world with these files.
 fn world(files: &[(&str, &str)]) -> World {
+    world_with(files, Settings::default())
+}
+
+fn world_with(files: &[(&str, &str)], settings: Settings) -> World {
     let clock = Clock::manual();
     let topics = Arc::new(Topics::default());
     let policies = Policies::new(Shared::new(Settings {
@@ -63,7 +67,7 @@ fn world(files: &[(&str, &str)]) -> World {
         journal: Lines::memory(),
         audit: Lines::memory(),
         secrets: Secrets::made_up(),
-        ..Settings::default()
+        ..settings
     }));
     let world = World { policies, clock, topics };
     world.load(files);

@@ -1,6 +1,7 @@
 //! Bugs of the past, each by its name.
 
 use super::*;
+use std::time::Duration;
 
 #[test]
 fn an_exclusion_exempts_only_what_it_names() {
@@ -85,7 +86,7 @@ fn a_retry_of_an_idempotent_producer_counts_in_windows_once() {
     let world = one(r#"policy("p");
         let w = window("w", "60s");
         on_produce("t").each(|cx, record| { w.add("k"); });"#);
-    let window = world.policies.shared().state.window("p", "w", std::time::Duration::from_secs(60));
+    let window = world.policies.shared().state.window("p", "w", Duration::from_secs(60));
     let send = |payload: Bytes| {
         world.ask(&who("User:x"), &mut producing_payloads(&[("t", payload)], -1));
         window.count(b"sk")
@@ -97,4 +98,22 @@ fn a_retry_of_an_idempotent_producer_counts_in_windows_once() {
     assert_eq!(send(sequenced(&["v", "v"], 10, 0)), 6, "of another producer");
     assert_eq!(send(sequenced(&["v", "w"], 9, 0)), 8, "another content under the same numbers");
     assert_eq!(send(first), 8);
+}
+
+#[test]
+fn closures_that_take_too_long_for_one_batch_refuse_it() {
+    let text = r#"on_produce("t").each(|cx, record| {}); on_produce("o").observe().each(|cx, record| {});"#;
+    let world = world_with(&[("p", text)], Settings { closures_wall: Duration::ZERO, ..Settings::default() });
+    let verdict = world.produce(&who("User:x"), &[("t", "v"), ("o", "v")]);
+    assert_eq!(codes(&verdict), [Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED), None]);
+    assert_eq!((world.counts(0), world.counts(1)), ((1, 0, 1), (1, 0, 1)));
+}
+
+#[test]
+fn a_batch_of_very_many_denied_records_is_refused_by_the_first_of_them() {
+    let world = one(r#"on_produce("t").each(|cx, record| { cx.deny("no") });"#);
+    let payload = batch(&["v"; 5_000], 0);
+    let verdict = world.ask(&who("User:x"), &mut producing_payloads(&[("t", payload)], -1));
+    let Outcome::Answer { code, records, .. } = &verdict.parts[0] else { panic!("forwarded") };
+    assert_eq!((*code, records.len()), (ErrorCode::INVALID_RECORD, 1_000));
 }
