@@ -38,11 +38,13 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
         };
         rule.edit(&call, |rule| {
             let mut found = false;
-            for (action, _) in &mut rule.actions {
+            // those before have said what they want
+            for (action, _) in rule.actions.iter_mut().skip(rule.unparsable_chosen) {
                 if let Action::Edit(Edit::Mask(mask)) = action {
                     (mask.on_unparsable, found) = (choice, true);
                 }
             }
+            rule.unparsable_chosen = rule.actions.len();
             match found {
                 true => Ok(()),
                 false => Err("`on_unparsable` follows the masks it is about".to_owned()),

@@ -51,6 +51,8 @@ pub struct RuleDraft {
     pub selectors: Selectors,
     pub triggers: Triggers,
     pub actions: Vec<(Action, Place)>,
+    /// Of how many of these an `on_unparsable` spoke already.
+    pub unparsable_chosen: usize,
     pub named: Option<String>,
     pub observe: bool,
     pub expires: Option<(Duration, Place)>,
@@ -118,6 +120,7 @@ impl RuleDraft {
             selectors: Selectors::default(),
             triggers: Triggers::default(),
             actions: Vec::new(),
+            unparsable_chosen: 0,
             named: None,
             observe: false,
             expires: None,

@@ -188,6 +188,22 @@ fn a_script_may_use_the_language_to_make_rules() {
 }
 
 #[test]
+fn on_unparsable_leaves_the_choice_of_earlier_masks_alone() {
+    let rule = one(r#"on_fetch("t").mask("$.a", "all").on_unparsable("error")
+               .remove_header("x").mask("$.b", "all").mask("$.c", "all").on_unparsable("pass").mask("$.d", "all");"#);
+    let choices: Vec<OnUnparsable> = rule
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Edit(Edit::Mask(mask)) => Some(mask.on_unparsable),
+            _ => None,
+        })
+        .collect();
+    use OnUnparsable::*;
+    assert_eq!(choices, [Error, Pass, Pass, Empty]);
+}
+
+#[test]
 fn rules_have_lasting_names() {
     let names = |text: &str| load(text).unwrap().rules.into_iter().map(|r| r.name).collect::<Vec<_>>();
     let a = names(
@@ -262,6 +278,11 @@ fn what_makes_no_sense_is_refused() {
         ("on_produce().mask(\"$.n\", pattern(\"(\", \"\"));", "1:26", "not a regular expression"),
         ("on_produce().mask(\"$.n\", hash(\"literal\"));", "1:26", "secret(\"name\")"),
         ("on_produce().deny().on_unparsable(\"empty\");", "1:21", "follows the masks"),
+        (
+            "on_produce().mask(\"$.n\", \"all\").on_unparsable(\"null\").on_unparsable(\"pass\");",
+            "1:55",
+            "follows the masks",
+        ),
         ("on_produce().mask(\"$.n\", \"all\").on_unparsable(\"drop\");", "1:33", "none of"),
         ("on_produce().set_header(\"a\", \"{who}\");", "1:14", "{who}"),
         ("on_produce().deny().named(\"a\"); on_fetch().deny().named(\"a\");", "1:33", "named \"a\" already"),
