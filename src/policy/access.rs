@@ -1,6 +1,7 @@
 //! Access control in Kafka's own terms: each api asks for (operation, resource) pairs; any deny wins over any
 //! allow; with `default_deny()` what no allow names is refused.
 
+use super::plan::REMEMBERED_NAME_BYTES;
 use super::rule::{Action, Head, Operations, Rule};
 use super::selector::Selectors;
 use crate::wire::Operation;
@@ -8,8 +9,10 @@ use crate::wire::api::Resource;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Names of which the decision is remembered, by operation and kind.
-const NAMES: usize = 4_096;
+/// What is remembered of decisions. Names are a stranger's choice.
+const KNOWN_BYTES: usize = 4 << 20;
+/// What one costs beside its name.
+const RULING_BYTES: usize = 160;
 
 /// The access rules that can concern one (principal, client id).
 #[derive(Debug, Default)]
@@ -22,7 +25,14 @@ pub struct Access {
     default_deny_observed: bool,
     /// A `.when` must be asked every time.
     has_conditions: bool,
-    known: RwLock<HashMap<(Operation, Resource), ByName>>,
+    known: RwLock<Known>,
+}
+
+/// Decisions by operation and kind.
+#[derive(Debug, Default)]
+struct Known {
+    by_pair: HashMap<(Operation, Resource), ByName>,
+    bytes: usize,
 }
 
 type ByName = HashMap<Box<str>, Arc<Ruling>>;
@@ -69,22 +79,27 @@ impl Access {
         name: &str,
         holds: impl FnMut(&Arc<Rule>) -> bool,
     ) -> Arc<Ruling> {
-        if self.has_conditions {
+        if self.has_conditions || name.len() > REMEMBERED_NAME_BYTES {
             return Arc::new(self.find(operation, resource, name, holds));
         }
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ruling) = known.get(&(operation, resource)).and_then(|names| names.get(name)) {
+        if let Some(ruling) = known.by_pair.get(&(operation, resource)).and_then(|names| names.get(name)) {
             return Arc::clone(ruling);
         }
         drop(known);
         let ruling = Arc::new(self.find(operation, resource, name, holds));
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let names = known.entry((operation, resource)).or_default();
-        if names.len() >= NAMES {
-            names.clear();
+        if known.bytes >= KNOWN_BYTES {
+            *known = Known::default();
         }
-        names.insert(name.into(), Arc::clone(&ruling));
+        known.bytes += name.len() + RULING_BYTES;
+        known.by_pair.entry((operation, resource)).or_default().insert(name.into(), Arc::clone(&ruling));
         ruling
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).bytes
     }
 
     fn find(

@@ -23,8 +23,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 const CLIENTS: usize = 4_096;
 /// Longer client ids are looked up anew: what is remembered must not grow with what a stranger writes.
 const CLIENT_ID: usize = 256;
-/// Things of which a plan remembers which rules can meet them.
-const THINGS: usize = 4_096;
+/// What a plan remembers about things: which rules can meet them. Names are a stranger's choice.
+const THINGS_BYTES: usize = 4 << 20;
+/// What one costs beside its name.
+const THING_BYTES: usize = 96;
+/// No topic's name is longer (Kafka's own limit), and hardly anything else's: longer ones are looked at each time.
+pub(super) const REMEMBERED_NAME_BYTES: usize = 249;
 /// Api keys with a place in the tables.
 const APIS_WITH_PLACE: usize = 128;
 
@@ -38,7 +42,16 @@ pub struct Plan {
     pub security: Vec<Arc<Rule>>,
     pub chaos: Vec<Arc<Rule>>,
     interests: Vec<(Interest, Interest)>,
-    things: RwLock<HashMap<Kinds, ByName>>,
+    things: RwLock<Things>,
+}
+
+/// What is remembered about things.
+#[derive(Default)]
+struct Things {
+    by_kind: HashMap<Kinds, ByName>,
+    /// Those whom the same rules can meet share them: there are as many as the rules tell things apart.
+    same: HashMap<(ApiKey, Vec<usize>, Vec<usize>), Arc<Candidates>>,
+    bytes: usize,
 }
 
 type ByName = HashMap<Box<str>, Arc<Candidates>>;
@@ -112,19 +125,25 @@ impl Plan {
 
     /// The rules that can meet a thing.
     pub fn candidates(&self, api: ApiKey, resource: Option<Resource>, name: &str) -> Arc<Candidates> {
+        let thing = Thing { api, resource, name };
+        if name.len() > REMEMBERED_NAME_BYTES {
+            return Arc::new(self.find(&thing));
+        }
         let things = self.things.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = things.get(&(api, resource)).and_then(|names| names.get(name)) {
+        if let Some(known) = things.by_kind.get(&(api, resource)).and_then(|names| names.get(name)) {
             return Arc::clone(known);
         }
         drop(things);
-        let found = Arc::new(self.find(&Thing { api, resource, name }));
+        let found = self.find(&thing);
         let mut things = self.things.write().unwrap_or_else(PoisonError::into_inner);
-        let names = things.entry((api, resource)).or_default();
-        if names.len() >= THINGS {
-            // names are a stranger's choice: forgetting all of them is rare and cheap enough
-            names.clear();
+        if things.bytes >= THINGS_BYTES {
+            // forgetting all of them is rare and cheap enough
+            *things = Things::default();
         }
-        names.insert(name.into(), Arc::clone(&found));
+        let kind = (api, found.security.clone(), found.chaos.clone());
+        let found = Arc::clone(things.same.entry(kind).or_insert_with(|| Arc::new(found)));
+        things.bytes += name.len() + THING_BYTES;
+        things.by_kind.entry((api, resource)).or_default().insert(name.into(), Arc::clone(&found));
         found
     }
 
@@ -277,6 +296,9 @@ impl PlanCache {
             listener: Arc::clone(&who.listener),
             ip: asks_address().then_some(who.remote_ip),
         };
+        if client.client_id.len() > REMEMBERED_NAME_BYTES || client.principal.len() > REMEMBERED_NAME_BYTES {
+            return self.make(generation, who);
+        }
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let clients = clients.get_or_insert_with(|| Lru::new(CLIENTS));
         if let Some(plan) = clients.get_mut(&client) {
@@ -343,4 +365,83 @@ pub fn answers_parts(rule: &Rule) -> bool {
         Action::Fault(fault) => fault.answers(),
         _ => false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::generation::{Policies, Settings};
+    use super::super::load::Script;
+    use super::*;
+    use crate::wire::Operation;
+
+    #[test]
+    fn what_is_remembered_of_a_strangers_names_is_bounded_in_bytes() {
+        let policies = Policies::new(Shared::new(Settings::default()));
+        let text = "default_deny(); on_produce(\"secret*\").deny(); on_fetch(\"*\").mask(\"$.a\", \"all\");";
+        policies.load(&[Script { file: "p.rhai".into(), text: text.into() }]).unwrap();
+        let plan = policies.current().plan(&Who {
+            principal: "User:x".into(),
+            client_id: "c".into(),
+            listener: "l".into(),
+            remote_ip: [127, 0, 0, 1].into(),
+        });
+        let ask = |api, name: &str| plan.candidates(api, Some(Resource::Topic), name);
+        let decide =
+            |name: &str| plan.access.decide(Operation::Write, Resource::Topic, name, |_| true).allowed;
+        for n in 0..30_000 {
+            let name = format!("{n:0>249}");
+            ask(ApiKey::Fetch, &name);
+            assert!(!decide(&name));
+        }
+        let most = THINGS_BYTES + REMEMBERED_NAME_BYTES + THING_BYTES;
+        let remembered = || {
+            let things = plan.things.read().unwrap();
+            let names = things.by_kind.values().flat_map(HashMap::keys);
+            (things.bytes, names.map(|name| name.len() + THING_BYTES).sum::<usize>())
+        };
+        let (said, held) = remembered();
+        assert!(said == held && 0 < held && held <= most, "{said} said, {held} held");
+        assert!(plan.access.remembered() <= most);
+        let before = (remembered(), plan.access.remembered());
+        let long = "x".repeat(32_000);
+        ask(ApiKey::Fetch, &long);
+        assert!(!decide(&long));
+        assert_eq!((remembered(), plan.access.remembered()), before, "no long name is kept");
+        assert_eq!(
+            ask(ApiKey::Produce, &format!("secret{long}")).security,
+            [0],
+            "and yet it meets its rules"
+        );
+        assert!(Arc::ptr_eq(&ask(ApiKey::Fetch, "a"), &ask(ApiKey::Fetch, "b")), "the same rules are shared");
+        assert!(!Arc::ptr_eq(&ask(ApiKey::Produce, "a"), &ask(ApiKey::Produce, "secret")));
+    }
+
+    #[test]
+    fn clients_with_long_names_are_not_remembered() {
+        let policies = Policies::new(Shared::new(Settings::default()));
+        let text = "on_produce(\"t\").client_id(\"x*\").deny();";
+        policies.load(&[Script { file: "p.rhai".into(), text: text.into() }]).unwrap();
+        let generation = policies.current();
+        let plan = |client_id: &str| {
+            generation.plan(&Who {
+                principal: "User:x".into(),
+                client_id: client_id.into(),
+                listener: "l".into(),
+                remote_ip: [127, 0, 0, 1].into(),
+            })
+        };
+        let cache = PlanCache::default();
+        let remembered = || cache.clients.lock().unwrap().as_ref().map_or(0, Lru::len);
+        for client_id in ["x".repeat(32_000), "x".to_owned()] {
+            let who = Who {
+                principal: "User:x".into(),
+                client_id: (&*client_id).into(),
+                listener: "l".into(),
+                remote_ip: [127, 0, 0, 1].into(),
+            };
+            assert_eq!(cache.find(&generation, &who).security.len(), 1);
+            assert_eq!(remembered(), usize::from(client_id.len() == 1));
+        }
+        assert!(Arc::ptr_eq(&plan(&"x".repeat(300)), &plan("x")), "the same rules, so the same plan");
+    }
 }
