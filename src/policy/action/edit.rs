@@ -4,9 +4,9 @@
 //! they are encoded. Control batches are never opened. What selects a record sees it as it came, whatever
 //! earlier rules did to it, so that no mask hides a record from the next one.
 //!
-//! All fails closed: a value that a mask cannot parse becomes empty, marked with the header [`MASKED_HEADER`]; a
-//! batch that cannot be decoded, or whose CRC is wrong, is an error for the whole payload; the piece of a batch
-//! that ends a fetch is dropped, as clients ignore it and nobody can look into it.
+//! All fails closed: a value that a mask cannot parse becomes empty, marked with the header [`MASKED_HEADER`]; so does
+//! a fetched batch whose records cannot be read, as a whole; a batch whose CRC is wrong is an error for the whole
+//! payload; the piece of a batch that ends a fetch is dropped, as clients ignore it and nobody can look into it.
 
 mod run;
 
@@ -18,7 +18,9 @@ use super::mask::How;
 use super::path::Target;
 use crate::policy::glob::Patterns;
 use crate::policy::template::{Field, Template};
-use crate::wire::record::{Record, RecordError, Tail, batches, with_codecs};
+use crate::wire::record::{
+    BatchHeader, Compressor, HeadersBuf, Rebuild, Record, RecordError, Tail, batches, with_codecs,
+};
 
 /// Marks a record whose value a mask emptied, because it could not be parsed; its value names the rule.
 pub const MASKED_HEADER: &str = "tollgate-masked";
@@ -82,6 +84,44 @@ pub trait EditContext {
 
     /// Appends what `field` is here. Never asked for offset and timestamp.
     fn say(&self, rule: usize, field: Field, out: &mut String);
+
+    /// What becomes of a batch whose bytes are as they were written, and whose records cannot be read.
+    fn unreadable(&mut self, _batch: &BatchHeader, _error: &RecordError) -> Unreadable {
+        Unreadable::Refuse
+    }
+}
+
+/// What becomes of a batch into which nobody can look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// The payload is refused.
+    Refuse,
+    /// It goes on as it is: all who wanted to look only observe.
+    Pass,
+    /// A [`stand_in`] that names this rule.
+    StandIn(String),
+}
+
+/// What stands for a fetched batch into which nobody can look (its records are larger than may be looked into, or not
+/// what its attributes say): all of its properties and offsets, so that consumers move on, and instead of its records
+/// an empty one, marked as a value is that a mask cannot parse.
+pub fn stand_in<'c>(
+    header: &BatchHeader,
+    rule: &str,
+    compressor: &'c mut Compressor,
+) -> Result<Rebuild<'c>, RecordError> {
+    let mut headers = HeadersBuf::new();
+    headers.push(MASKED_HEADER.as_bytes(), Some(rule.as_bytes()));
+    let mut rebuild = Rebuild::of(header, compressor)?;
+    rebuild.push(&Record {
+        attributes: 0,
+        timestamp_delta: header.max_timestamp.saturating_sub(header.base_timestamp),
+        offset_delta: header.last_offset_delta,
+        key: None,
+        value: Some(&[]),
+        headers: headers.as_headers(),
+    })?;
+    Ok(rebuild)
 }
 
 /// What was done.
@@ -170,7 +210,16 @@ impl RecordEdits {
             let mut walk = batches(payload);
             for batch in &mut walk {
                 let batch = batch?;
-                let rebuilt = run.batch(&batch, decompressor, compressor)?;
+                let rebuilt = match run.batch(&batch, decompressor, compressor) {
+                    Err(EditError::Records(error)) if !matches!(error, RecordError::Corrupt { .. }) => {
+                        match run.unreadable(&batch.header, &error) {
+                            Unreadable::StandIn(rule) => Some(stand_in(&batch.header, &rule, compressor)?),
+                            Unreadable::Pass => None,
+                            Unreadable::Refuse => return Err(error.into()),
+                        }
+                    }
+                    result => result?,
+                };
                 match (rebuilt, &mut out) {
                     (None, None) => {}
                     (None, Some(out)) => out.extend_from_slice(batch.bytes),

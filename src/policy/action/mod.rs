@@ -8,7 +8,7 @@ pub mod path;
 
 pub use edit::{
     Edit, EditContext, EditError, EditRule, Edited, MASKED_HEADER, Mask, OnUnparsable, RecordEdits,
-    RuleCounts, Seen,
+    RuleCounts, Seen, Unreadable, stand_in,
 };
 pub use json::{JsonValue, PathSet, Unparsable};
 pub use mask::{HashKey, How};

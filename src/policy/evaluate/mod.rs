@@ -1,13 +1,14 @@
 //! From an exchange to its verdict: the rules of a plan applied, security strictly before chaos in both
 //! directions, per part.
 //!
-//! `request` and `response` are the two stages; `access`, `records` and `chaos` what they have in common;
+//! `request` and `response` are the two stages; `access`, `records` (with `inspect`) and `chaos` what they have in common;
 //! `report` writes the journal and the audit trail. A security rule that fails refuses, a chaos rule that fails
 //! lets pass.
 
 mod access;
 mod chaos;
 mod connect;
+mod inspect;
 mod records;
 mod report;
 mod request;

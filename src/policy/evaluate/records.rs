@@ -1,23 +1,18 @@
 //! Security rules inside a records payload: which records are denied, and what is changed in the others.
 
+use super::inspect::without;
 use super::report::{Told, audits};
 use super::{DECOMPRESSED_BYTES, PartState, Round};
-use crate::policy::action::{EditContext, EditError, Seen};
+use crate::policy::action::{EditContext, EditError, Seen, Unreadable};
 use crate::policy::identity::{Met, Repeat, Side, fetched_record};
 use crate::policy::random::Event;
-use crate::policy::rule::{Action, Rule};
-use crate::policy::script::closure::{self, Closure};
-use crate::policy::script::objects::{CxData, RecordData};
+use crate::policy::rule::Rule;
 use crate::policy::selector::Selected;
 use crate::policy::template::Field;
 use crate::wire::ErrorCode;
 use crate::wire::api::Resource;
-use crate::wire::record::{Rebuild, Record, RecordError, Records, Tail, batches, verify_crc, with_codecs};
-use bytes::{Bytes, BytesMut};
-use std::rc::Rc;
-
-/// Denied records that a refused batch names: one refuses all of it, and no client reads more.
-const MOST_DENIED: usize = 1_000;
+use crate::wire::record::{BatchHeader, Record, RecordError, Records, batches, with_codecs};
+use bytes::Bytes;
 
 /// Which way the records go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,17 +48,17 @@ impl Round<'_> {
         };
         let inspecting = rules(Rule::inspects_records);
         if !inspecting.is_empty() {
-            let drops = match self.inspect(part, payload, &inspecting, way, &mut ruled) {
-                Ok(drops) => drops,
-                Err(error) => return ruled.refuse(ErrorCode::CORRUPT_MESSAGE, error.to_string()),
+            let left_out = match self.inspect(part, payload, &inspecting, way, &mut ruled) {
+                Ok(left_out) => left_out,
+                Err(error) => return ruled.refuse(code_of(&error), error.to_string()),
             };
             if ruled.refused.is_some() || !ruled.denied.is_empty() {
                 return ruled;
             }
-            if !drops.is_empty() {
-                match without(payload, &drops) {
+            if !left_out.offsets.is_empty() || !left_out.batches.is_empty() {
+                match without(payload, &left_out) {
                     Ok(rest) => ruled.payload = Some(rest),
-                    Err(error) => return ruled.refuse(ErrorCode::CORRUPT_MESSAGE, error.to_string()),
+                    Err(error) => return ruled.refuse(code_of(&error), error.to_string()),
                 }
             }
         }
@@ -74,133 +69,29 @@ impl Round<'_> {
         ruled
     }
 
-    /// Looks at every record: fills `denied` for a produced payload, gives the offsets to leave out of a
-    /// fetched one.
-    fn inspect(
+    /// What becomes of a batch that none of these rules can look into, though it is as it was written. Refusing it
+    /// would hold up the consumers of its partition for ever: a fetched one is emptied.
+    pub(super) fn unreadable(
         &self,
-        part: &mut PartState,
-        payload: &Bytes,
+        part: &PartState,
         places: &[usize],
+        batch: &BatchHeader,
+        error: &RecordError,
         way: Way,
-        ruled: &mut Ruled,
-    ) -> Result<Vec<i64>, RecordError> {
-        let met = self.record_met(part, places, way);
-        let cx = self.denying_cx(part);
-        let mut drops = Vec::new();
-        let mut written = vec![0u64; places.len()];
-        let result = with_codecs(|decompressor, _| -> Result<(), RecordError> {
-            let mut walk = batches(payload);
-            let mut index = 0;
-            for batch in &mut walk {
-                let batch = batch?;
-                if batch.header.is_control() {
-                    continue;
-                }
-                verify_crc(batch.bytes)?;
-                for record in Records::open(batch.bytes, &batch.header, decompressor, DECOMPRESSED_BYTES)? {
-                    let record = record?;
-                    let offset = batch.header.base_offset.saturating_add(i64::from(record.offset_delta));
-                    let timestamp = batch.header.timestamp_of(record.timestamp_delta);
-                    let seen = Seen { record: &record, offset, timestamp };
-                    let event = record_event(part, met, index, offset, way);
-                    for (at, place) in places.iter().enumerate() {
-                        let rule = &self.plan.security[*place];
-                        if !self.selects(rule, &record, event) {
-                            continue;
-                        }
-                        rule.life.counters.matched();
-                        written[at] += u64::from(audits(rule));
-                        let denial = match self.deny(rule, &seen, &cx, part) {
-                            Ok(denial) => denial,
-                            Err(failure) if rule.observe => {
-                                self.audit(&part.about, Told::new(rule, "error").because(&failure));
-                                None
-                            }
-                            Err(failure) => {
-                                self.audit(&part.about, Told::new(rule, "error").because(&failure));
-                                ruled.refused = Some((part.refusal(), failure));
-                                return Ok(());
-                            }
-                        };
-                        let Some(reason) = denial else { continue };
-                        rule.life.counters.applied();
-                        self.audit(&part.about, Told::new(rule, "deny").because(&reason).records(1));
-                        if rule.observe {
-                            continue;
-                        }
-                        match way {
-                            Way::Produced if ruled.denied.len() == MOST_DENIED => return Ok(()),
-                            Way::Produced => ruled.denied.push((index, reason)),
-                            Way::Fetched => drops.push(offset),
-                        }
-                        break;
-                    }
-                    index += 1;
-                }
-            }
-            match (walk.tail(), way) {
-                (Tail::Whole, _) => {}
-                // nobody can look into the piece of a batch that ends a fetch, and clients ignore it
-                (Tail::CutShort { at }, Way::Fetched) => ruled.payload = Some(payload.slice(..at)),
-                (Tail::CutShort { .. }, Way::Produced) => {
-                    let message = "the batch ends before its length says".to_owned();
-                    ruled.refused = Some((ErrorCode::CORRUPT_MESSAGE, message));
-                }
-            }
-            Ok(())
-        });
-        for (place, records) in places.iter().zip(written) {
-            if records > 0 {
-                let rule = &self.plan.security[*place];
-                self.audit(&part.about, Told::new(rule, "audit").records(records));
-            }
+    ) -> Unreadable {
+        let rules = || places.iter().map(|place| &self.plan.security[*place]);
+        let reason = error.to_string();
+        for rule in rules() {
+            rule.life.counters.matched();
+            rule.life.counters.could_not_apply();
+            let records = u64::try_from(batch.record_count).unwrap_or_default();
+            self.audit(&part.about, Told::new(rule, "unparsable").because(&reason).records(records));
         }
-        drops.sort_unstable();
-        result.map(|()| drops)
-    }
-
-    /// Whether a rule denies a record that it selects; the reason. An error is a rule that failed.
-    fn deny(
-        &self,
-        rule: &Rule,
-        seen: &Seen<'_>,
-        cx: &Rc<CxData>,
-        part: &mut PartState,
-    ) -> Result<Option<String>, String> {
-        for action in &rule.actions {
-            match action {
-                Action::Deny(reason) => {
-                    return Ok(Some(reason.clone().unwrap_or_else(|| "refused by policy".to_owned())));
-                }
-                Action::RequireHeader(name)
-                    if !seen.record.headers.into_iter().any(|header| name.matches(header.key)) =>
-                {
-                    return Ok(Some(format!("the record has no header `{name}`")));
-                }
-                Action::Each(_) if self.closures_are_late() => {
-                    rule.life.counters.could_not_apply();
-                    return Err(format!(
-                        "the rule at {} failed: the closures of one exchange took longer than {:?}",
-                        rule.written_at(),
-                        self.shared.closures_wall
-                    ));
-                }
-                Action::Each(each) => {
-                    let closure =
-                        Closure { policy: &rule.policy, index: each.closure, state: &self.shared.state };
-                    match closure::each(closure, cx, record_data(seen), &mut part.additions) {
-                        Ok(None) => rule.life.counters.applied(),
-                        Ok(Some(reason)) => return Ok(Some(reason)),
-                        Err(error) => {
-                            self.closure_failed(rule, &error);
-                            return Err(format!("the rule at {} failed", rule.written_at()));
-                        }
-                    }
-                }
-                _ => {}
-            }
+        match rules().find(|rule| !rule.observe) {
+            None => Unreadable::Pass,
+            Some(rule) if way == Way::Fetched => Unreadable::StandIn(rule.name.clone()),
+            Some(_) => Unreadable::Refuse,
         }
-        Ok(None)
     }
 
     /// Changes records.
@@ -228,7 +119,7 @@ impl Round<'_> {
                 }
                 ruled
             }
-            Err(EditError::Records(error)) => ruled.refuse(ErrorCode::CORRUPT_MESSAGE, error.to_string()),
+            Err(EditError::Records(error)) => ruled.refuse(code_of(&error), error.to_string()),
             Err(EditError::Unparsable { rule, offset, source }) => {
                 let rule = candidates.editing.get(rule).map(|place| &self.plan.security[*place]);
                 if let Some(rule) = rule {
@@ -264,32 +155,14 @@ impl Round<'_> {
     }
 
     /// Whether a rule takes a record. A value that cannot be read is taken by a security rule.
-    fn selects(&self, rule: &Rule, record: &Record<'_>, event: Event) -> bool {
+    pub(super) fn selects(&self, rule: &Rule, record: &Record<'_>, event: Event) -> bool {
         selected(rule, record) != Selected::No && rule.triggers.record(rule.firing(self.now), event)
     }
 
     /// The event that the records of a part count from, if a rule draws about them.
-    fn record_met(&self, part: &mut PartState, places: &[usize], way: Way) -> Option<Met> {
+    pub(super) fn record_met(&self, part: &mut PartState, places: &[usize], way: Way) -> Option<Met> {
         let draws = |place: &usize| self.plan.security[*place].triggers.chance.is_some();
         (way == Way::Produced && places.iter().any(draws)).then(|| self.met(part, Side::Security))
-    }
-
-    fn denying_cx(&self, part: &mut PartState) -> Rc<CxData> {
-        let cx = self.cx(part);
-        Rc::new(CxData {
-            principal: cx.principal.clone(),
-            client_id: cx.client_id.clone(),
-            listener: cx.listener.clone(),
-            ip: cx.ip.clone(),
-            api: cx.api.clone(),
-            version: cx.version,
-            topic: cx.topic.clone(),
-            partition: cx.partition,
-            group: cx.group.clone(),
-            transactional_id: cx.transactional_id.clone(),
-            may_deny: true,
-            ..CxData::default()
-        })
     }
 
     /// Whether a chaos rule's record selectors take any record of a payload. What cannot be read is not taken.
@@ -326,7 +199,7 @@ fn selected(rule: &Rule, record: &Record<'_>) -> Selected {
 }
 
 /// What a record is as an event: at produce its place in the row of its subject, at fetch where it is stored.
-fn record_event(part: &PartState, met: Option<Met>, index: i32, offset: i64, way: Way) -> Event {
+pub(super) fn record_event(part: &PartState, met: Option<Met>, index: i32, offset: i64, way: Way) -> Event {
     match (way, met) {
         (Way::Produced, Some(met)) => {
             let attempt = match met.repeat {
@@ -341,42 +214,12 @@ fn record_event(part: &PartState, met: Option<Met>, index: i32, offset: i64, way
     }
 }
 
-fn record_data(seen: &Seen<'_>) -> Rc<RecordData> {
-    let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
-    Rc::new(RecordData {
-        key: seen.record.key.map(copy),
-        value: seen.record.value.map(copy),
-        headers: seen.record.headers.into_iter().map(|h| (copy(h.key), h.value.map(copy))).collect(),
-        offset: seen.offset,
-        timestamp: seen.timestamp,
-    })
-}
-
-/// A fetched payload without some records, by their offsets in ascending order: their batches keep their offsets, so that consumers move on.
-fn without(payload: &Bytes, drops: &[i64]) -> Result<Bytes, RecordError> {
-    with_codecs(|decompressor, compressor| {
-        let mut out = BytesMut::with_capacity(payload.len());
-        for batch in batches(payload) {
-            let batch = batch?;
-            let header = &batch.header;
-            let first = drops.partition_point(|offset| *offset < header.base_offset);
-            let touched = drops.get(first).is_some_and(|offset| *offset <= header.last_offset());
-            if header.is_control() || !touched {
-                out.extend_from_slice(batch.bytes);
-                continue;
-            }
-            let mut rebuild = Rebuild::of(header, compressor)?;
-            for record in Records::open(batch.bytes, header, decompressor, DECOMPRESSED_BYTES)? {
-                let record = record?;
-                let offset = header.base_offset.saturating_add(i64::from(record.offset_delta));
-                if drops.binary_search(&offset).is_err() {
-                    rebuild.push(&record)?;
-                }
-            }
-            rebuild.finish_into(&mut out)?;
-        }
-        Ok(out.freeze())
-    })
+/// What a payload is refused with that cannot be looked into. Of a batch that is too large clients make smaller ones.
+fn code_of(error: &RecordError) -> ErrorCode {
+    match error {
+        RecordError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
+        _ => ErrorCode::CORRUPT_MESSAGE,
+    }
 }
 
 /// What the edits ask.
@@ -424,5 +267,11 @@ impl EditContext for Editing<'_> {
         };
         // writing into a text does not fail
         written.unwrap_or_default();
+    }
+
+    fn unreadable(&mut self, batch: &BatchHeader, error: &RecordError) -> Unreadable {
+        let fired: Vec<usize> =
+            self.rules.iter().zip(self.fires).filter(|(_, fires)| **fires).map(|(place, _)| *place).collect();
+        self.round.unreadable(self.part, &fired, batch, error, self.way)
     }
 }

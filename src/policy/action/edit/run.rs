@@ -5,9 +5,12 @@ use super::super::json::{Span, Unparsable};
 use super::super::path::Target;
 use super::{
     Edit, EditContext, EditError, EditRule, Edited, MASKED_HEADER, Mask, OnUnparsable, RecordEdits, Seen,
+    Unreadable,
 };
 use crate::policy::template::{Field, Template};
-use crate::wire::record::{Batch, Compressor, Decompressor, Rebuild, Record, Records, verify_crc};
+use crate::wire::record::{
+    Batch, BatchHeader, Compressor, Decompressor, Rebuild, Record, RecordError, Records, verify_crc,
+};
 
 /// One application of the edits.
 pub(super) struct Run<'r> {
@@ -67,6 +70,10 @@ impl<'r> Run<'r> {
         counts: &'r mut Edited,
     ) -> Self {
         Self { edits, context, limit, counts, scratch: Scratch::default() }
+    }
+
+    pub(super) fn unreadable(&mut self, header: &BatchHeader, error: &RecordError) -> Unreadable {
+        self.context.unreadable(header, error)
     }
 
     /// `None` if nothing in the batch changes.

@@ -1,6 +1,8 @@
 //! Bugs of the past, each by its name.
 
 use super::*;
+use crate::policy::action::MASKED_HEADER;
+use crate::wire::record::{Headers, verify_crc};
 use std::time::Duration;
 
 #[test]
@@ -116,4 +118,76 @@ fn a_batch_of_very_many_denied_records_is_refused_by_the_first_of_them() {
     let verdict = world.ask(&who("User:x"), &mut producing_payloads(&[("t", payload)], -1));
     let Outcome::Answer { code, records, .. } = &verdict.parts[0] else { panic!("forwarded") };
     assert_eq!((*code, records.len()), (ErrorCode::INVALID_RECORD, 1_000));
+}
+
+/// One record of more than what rules look into, which brokers store all the same.
+fn too_large(offset: i64) -> Bytes {
+    let value = vec![b' '; (64 << 20) + 1];
+    with_codecs(|_, compressor| {
+        let mut header = BatchHeader { base_offset: offset, last_offset_delta: 4, ..BatchHeader::default() };
+        (header.producer_id, header.producer_epoch, header.base_sequence) = (7, 1, 3);
+        header.set_compression(crate::wire::record::Compression::Zstd);
+        let mut builder = BatchBuilder::new(header, compressor);
+        builder.append(1_000, Some(b"k"), Some(&value), HeadersBuf::new().as_headers()).unwrap();
+        builder.finish().unwrap()
+    })
+}
+
+#[test]
+fn a_batch_too_large_to_look_into_does_not_hold_up_consumers() {
+    for rule in [
+        r#".mask("$.a", "all").on_unparsable("pass")"#,
+        r#".each(|cx, record| {})"#,
+        r#".value("$.a", "x").deny()"#,
+    ] {
+        let world =
+            one(&format!(r#"on_fetch("t").named("watch").observe(){rule}; on_fetch("t").named("r"){rule};"#));
+        let large = too_large(10);
+        let original = batches(&large).next().unwrap().unwrap().header;
+        let payload = [&large[..], &batch(&[r#"{"b":1}"#], 20)].concat();
+        let seen = world.fetch_payloads(&who("User:x"), &[("t", payload.into())], 10);
+        assert_eq!((seen.code(0), seen.values(0)), (ErrorCode::NONE, some(&["", r#"{"b":1}"#])), "{rule}");
+        let payload = seen.payload(0);
+        let stands = batches(&payload).next().unwrap().unwrap();
+        verify_crc(stands.bytes).unwrap();
+        let same = BatchHeader { crc: original.crc, batch_length: original.batch_length, ..stands.header };
+        assert_eq!(same, original, "all but its records: {rule}");
+        with_codecs(|decompressor, _| {
+            let mut records = Records::open(stands.bytes, &stands.header, decompressor, 1 << 20).unwrap();
+            let record = records.next().unwrap().unwrap();
+            assert_eq!((record.key, record.offset_delta), (None, original.last_offset_delta));
+            assert_eq!(Headers::last(&record.headers, MASKED_HEADER.as_bytes()), Some(Some(b"r".as_slice())));
+        });
+        for at in [0, 1] {
+            assert_eq!(world.counts(at).2, 1, "{rule}");
+        }
+        let told = world.audit();
+        assert!(told.iter().any(|l| l["rule"] == "r" && l["decision"] == "unparsable" && l["records"] == 1));
+    }
+}
+
+#[test]
+fn rules_that_only_observe_let_pass_what_they_cannot_look_into() {
+    let world =
+        one(r#"on_fetch("t").observe().mask("$.a", "all"); on_produce("t").observe().mask("$.a", "all");"#);
+    let large = too_large(10);
+    let seen = world.fetch_payloads(&who("User:x"), &[("t", large.clone())], 10);
+    assert!(!seen.decided.edited && seen.payload(0) == large);
+    assert!(world.ask(&who("User:x"), &mut producing_payloads(&[("t", large)], -1)).parts.is_empty());
+}
+
+#[test]
+fn a_produced_batch_too_large_to_look_into_is_refused_as_too_large() {
+    let world = one(r#"on_produce("t").mask("$.a", "all");"#);
+    let verdict = world.ask(&who("User:x"), &mut producing_payloads(&[("t", too_large(0))], -1));
+    assert_eq!(codes(&verdict), [Some(ErrorCode::MESSAGE_TOO_LARGE)]);
+}
+
+#[test]
+fn a_broken_batch_is_still_an_error_for_its_consumers() {
+    let world = one(r#"on_fetch("t").mask("$.a", "all");"#);
+    let mut broken = batch(&[r#"{"a":1}"#], 0).to_vec();
+    *broken.last_mut().unwrap() ^= 1;
+    let seen = world.fetch_payloads(&who("User:x"), &[("t", broken.into())], 0);
+    assert_eq!(seen.code(0), ErrorCode::CORRUPT_MESSAGE);
 }
