@@ -74,7 +74,7 @@ impl Plan {
         let version = request.version();
         let Ok(body) = request.body() else { return Vec::new() };
         let parts = body.parts(version);
-        let ids = parts.iter().filter(|part| part.name.is_empty()).map(|part| part.topic_id);
+        let ids = parts.iter().map(|part| part.topic_id);
         let unknown: BTreeSet<_> =
             ids.filter(|id| !id.is_zero() && self.shared.names.name(*id).is_none()).collect();
         unknown.into_iter().collect()
@@ -150,6 +150,8 @@ struct About {
     transactional_id: Option<Str>,
     /// It names its topic by an id that nobody knows.
     unknown: bool,
+    /// It names its topic by an id, and by a name that is not that topic's. Brokers go by the id.
+    contradicts: bool,
 }
 
 /// A part on its way through the rules.
@@ -222,7 +224,13 @@ impl<'a> Round<'a> {
             if part.resource == Resource::Group {
                 group = Some(part.name.clone());
             }
-            states.push(self.state(self.about(part, group.clone(), transactional_id.clone())));
+            let mut about = self.about(part, group.clone(), transactional_id.clone());
+            if part.resource == Resource::Topic && !part.name.is_empty() && !part.topic_id.is_zero() {
+                let named = self.shared.names.name(part.topic_id);
+                about.unknown = named.is_none();
+                about.contradicts = named.is_some_and(|name| name != part.name);
+            }
+            states.push(self.state(about));
         }
         states
     }
@@ -248,6 +256,7 @@ impl<'a> Round<'a> {
             group,
             transactional_id,
             unknown,
+            contradicts: false,
         }
     }
 

@@ -89,11 +89,15 @@ impl Round<'_> {
     /// All security rules.
     fn protect(&self, body: &RequestBody, parts: &mut [PartState], has_parts: bool, edits: &mut Edits) {
         if self.plan.needs_topic_names(self.api) {
-            for part in parts.iter_mut().filter(|part| part.about.unknown) {
-                part.refuse(
-                    ErrorCode::UNKNOWN_TOPIC_ID,
-                    "no policy can be sure of a topic that nobody knows",
-                );
+            for part in parts.iter_mut() {
+                if part.about.unknown {
+                    part.refuse(
+                        ErrorCode::UNKNOWN_TOPIC_ID,
+                        "no policy can be sure of a topic that nobody knows",
+                    );
+                } else if part.about.contradicts {
+                    part.refuse(ErrorCode::INVALID_REQUEST, "the topic's name and id are of two topics");
+                }
             }
         }
         if self.plan.access.is_active() && has_parts {

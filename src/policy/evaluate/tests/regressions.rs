@@ -191,3 +191,51 @@ fn a_broken_batch_is_still_an_error_for_its_consumers() {
     let seen = world.fetch_payloads(&who("User:x"), &[("t", broken.into())], 0);
     assert_eq!(seen.code(0), ErrorCode::CORRUPT_MESSAGE);
 }
+
+fn metadata(version: i16, name: &str, id: u8) -> Request {
+    use crate::wire::api::metadata::{MetadataRequestTopic, Request};
+    let topic = MetadataRequestTopic {
+        name: (!name.is_empty()).then(|| name.into()),
+        topic_id: Uuid([id; 16]),
+        ..Default::default()
+    };
+    request(
+        version,
+        Request { topics: Some(vec![topic]), allow_auto_topic_creation: false, ..Default::default() },
+    )
+}
+
+#[test]
+fn a_topic_named_by_name_and_by_id_is_the_one_that_brokers_take() {
+    for text in [
+        r#"on_request("Metadata").topic("secret").deny();"#,
+        r#"on_access("Describe").topic("secret").deny();"#,
+        r#"default_deny(); on_access("Describe").topic("open").allow();"#,
+    ] {
+        let world = one(text);
+        world.topics.put(1, "secret");
+        world.topics.put(2, "open");
+        let ask = |name, id| codes(&world.ask(&who("User:x"), &mut metadata(12, name, id)));
+        let denied = vec![Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED)];
+        assert_eq!((ask("open", 0), ask("secret", 0)), (vec![], denied.clone()), "{text}");
+        assert_eq!((ask("", 2), ask("", 1)), (vec![], denied.clone()), "{text}");
+        let contradiction = vec![Some(ErrorCode::INVALID_REQUEST)];
+        assert_eq!((ask("open", 1), ask("secret", 2)), (contradiction.clone(), contradiction), "{text}");
+        assert_eq!((ask("open", 2), ask("secret", 1)), (vec![], denied), "{text}");
+        assert_eq!(ask("open", 3), [Some(ErrorCode::UNKNOWN_TOPIC_ID)], "{text}");
+    }
+}
+
+#[test]
+fn a_topic_to_delete_named_twice_is_not_another_one() {
+    let world = one(r#"on_access("Delete").topic("secret").deny();"#);
+    world.topics.put(1, "secret");
+    let topic = crate::wire::api::delete_topics::DeleteTopicState {
+        name: Some("open".into()),
+        topic_id: Uuid([1; 16]),
+        ..Default::default()
+    };
+    let body = crate::wire::api::delete_topics::Request { topics: vec![topic], ..Default::default() };
+    let verdict = world.ask(&who("User:x"), &mut request(6, body));
+    assert_eq!(codes(&verdict), [Some(ErrorCode::INVALID_REQUEST)]);
+}
