@@ -1,6 +1,6 @@
 //! DescribeTopicPartitions (key 75), KIP-966. No topics in the request means all of them.
 
-use super::{Answer, Exchange, Part, all, keep_flat, merge_flat};
+use super::{Answer, Exchange, Part, all, keep_flat, merge_flat, repeats_the_question};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::schema::schema;
 use crate::wire::types::{Str, Uuid};
@@ -62,7 +62,8 @@ impl Exchange for DescribeTopicPartitionsRequest {
 
     fn retain(_: i16, response: &mut DescribeTopicPartitionsResponse, keep: &mut dyn FnMut(&Part) -> bool) {
         response.topics.retain(|t| {
-            t.error_code != 0 || keep(&Part::topic(&t.name.clone().unwrap_or_default(), t.topic_id))
+            let name = t.name.clone().unwrap_or_default();
+            repeats_the_question(&name, t.error_code) || keep(&Part::topic(&name, t.topic_id))
         });
     }
 

@@ -395,14 +395,24 @@ fn metadata_by_name_by_id_and_of_all() {
 #[test]
 fn what_may_not_be_described_is_not_listed() {
     let mut response: ResponseBody = metadata::MetadataResponse {
-        topics: vec![described(Some("a"), 1, 0), described(Some("b"), 2, 0), described(Some("c"), 3, 5)],
+        topics: vec![
+            described(Some("a"), 1, 0),
+            described(Some("b"), 2, 0),
+            described(Some("c"), 3, 5),
+            described(Some("d"), 0, 29),
+            described(None, 4, 100),
+        ],
         ..Default::default()
     }
     .into();
     response.retain(12, &mut |part| part.name == "b");
     let ResponseBody::Metadata(it) = response else { panic!() };
-    let names: Vec<_> = it.topics.iter().map(|t| t.name.clone().unwrap()).collect();
-    assert_eq!(names, ["b", "c"]);
+    let names: Vec<_> = it.topics.iter().map(|t| t.name.as_deref().unwrap_or("-")).collect();
+    assert_eq!(
+        names,
+        ["b", "d", "-"],
+        "an error tells that a topic is there, unless it is the refusal itself"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Metadata (key 3). 1: null asks for all topics, an empty list for none (in 0 an empty list asks for all). 4: auto-creation
 //! only where wanted. 10 and 12: topics by id (KIP-516). 13: an error for the whole (KIP-1102).
 
-use super::{Answer, Asked, Exchange, NameOrId, Part, all, keep_flat, merge_flat};
+use super::{Answer, Asked, Exchange, NameOrId, Part, all, keep_flat, merge_flat, repeats_the_question};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::schema::schema;
 use crate::wire::types::{Str, Uuid};
@@ -117,7 +117,8 @@ impl Exchange for MetadataRequest {
 
     fn retain(_version: i16, response: &mut MetadataResponse, keep: &mut dyn FnMut(&Part) -> bool) {
         response.topics.retain(|t| {
-            t.error_code != 0 || keep(&Part::topic(&t.name.clone().unwrap_or_default(), t.topic_id))
+            let name = t.name.clone().unwrap_or_default();
+            repeats_the_question(&name, t.error_code) || keep(&Part::topic(&name, t.topic_id))
         });
     }
 }

@@ -142,6 +142,14 @@ pub trait Exchange: Sized {
     fn retain(_version: i16, _response: &mut Self::Response, _keep: &mut dyn FnMut(&Part) -> bool) {}
 }
 
+/// Whether a topic's row in a reply only repeats what its client asked for: it is refused, or without a name. Any other
+/// error tells that the topic is there.
+fn repeats_the_question(name: &Str, error_code: i16) -> bool {
+    let refusals =
+        [ErrorCode::TOPIC_AUTHORIZATION_FAILED, ErrorCode::UNKNOWN_TOPIC_ID, ErrorCode::INVALID_REQUEST];
+    error_code != 0 && (name.is_empty() || refusals.contains(&ErrorCode(error_code)))
+}
+
 /// Drops the elements of nested lists whose flag is false, and the topics that became empty.
 fn keep_nested<T, P>(topics: &mut Vec<T>, flags: &[bool], partitions: impl Fn(&mut T) -> &mut Vec<P>) {
     let mut flags = flags.iter();

@@ -2,6 +2,7 @@ use super::*;
 use crate::policy::verdict::Interest;
 use crate::wire::ApiKey;
 use crate::wire::api::*;
+use crate::wire::sample::Draw;
 
 const RULES: &str = r#"
     default_deny();
@@ -180,15 +181,69 @@ fn a_producer_id_asks_for_one_of_two_rights() {
     assert_eq!(init("User:i", Some("tx-1")), Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
 }
 
+/// What Kafka asks no right for; of DescribeCluster it leaves out the operations of whom may not describe the cluster.
+const FREE: &[ApiKey] =
+    &[ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate, ApiKey::DescribeCluster];
+
+/// Random requests of every api and version: each part is answered with the refusal of its kind, or the whole is; what
+/// is forwarded all the same (a listing) comes back without a name.
 #[test]
-fn every_api_with_a_right_is_refused_to_a_stranger() {
+fn every_api_and_version_refuses_a_stranger_everything() {
     let world = one("default_deny();");
-    let plan = world.generation().plan(&who("User:eve"));
-    let free =
-        [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate, ApiKey::DescribeCluster];
-    for api in crate::wire::table::APIS {
-        let looked_at = plan.request_interest(api.key).max(plan.response_interest(api.key));
-        assert_eq!(looked_at == Interest::Nothing, free.contains(&api.key), "{}", api.name);
+    let eve = who("User:eve");
+    let plan = world.generation().plan(&eve);
+    let cx = ExchangeContext { who: &eve, session: 1 };
+    for info in crate::wire::table::APIS {
+        let (mut asked, mut refused, mut listed) = (0, 0, 0);
+        for version in info.min_version..=info.max_version {
+            for seed in 0..60 {
+                let mut draw = Draw::new(seed * 1_000 + u64::from(version.unsigned_abs()));
+                let body = RequestBody::sample(info.key, version, &mut draw).unwrap();
+                let named = body.parts(version);
+                let mut request = request(version, body.clone());
+                let verdict = plan.on_request(&cx, &mut request);
+                let at = format!("{} {version}, seed {seed}: {body:?}\n{verdict:?}", info.name);
+                if FREE.contains(&info.key) {
+                    assert!(verdict.is_pass() && verdict.response == Interest::Nothing, "{at}");
+                    continue;
+                }
+                asked += 1;
+                if verdict.whole == Some(ErrorCode::FETCH_SESSION_ID_NOT_FOUND) {
+                    // it is to name its partitions first
+                    continue;
+                }
+                if verdict.whole.is_some() || verdict.end.is_some() {
+                    // it ends a session only where there is no place for an error
+                    let code = verdict.whole.unwrap_or(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+                    let kinds = [Resource::Group, Resource::Cluster, Resource::TransactionalId];
+                    assert!(kinds.map(Resource::refusal).contains(&code), "{at}");
+                    assert_eq!(verdict.end.is_some(), body.answer(version, code).is_none(), "{at}");
+                    refused += 1;
+                    continue;
+                }
+                for (part, outcome) in named.iter().zip(0..).map(|(part, n)| (part, verdict.outcome(n))) {
+                    let refusal = code(outcome).unwrap_or_else(|| panic!("{part:?} is forwarded: {at}"));
+                    // an id may be unknown, or of another topic than the name beside it
+                    let of_ids = [ErrorCode::UNKNOWN_TOPIC_ID, ErrorCode::INVALID_REQUEST];
+                    let has_id = !part.topic_id.is_zero();
+                    assert!(
+                        refusal == part.resource.refusal() || has_id && of_ids.contains(&refusal),
+                        "{refusal}: {at}"
+                    );
+                    refused += 1;
+                }
+                if info.listed.is_some() {
+                    let said = ResponseBody::sample(info.key, version, &mut draw).unwrap();
+                    let mut response = Response::new(&request, said);
+                    plan.on_response(&cx, &request, &verdict, &mut response);
+                    response.body.retain(version, &mut |part| panic!("{part:?} is listed: {at}"));
+                    listed += 1;
+                }
+            }
+        }
+        if asked > 0 {
+            assert!(refused + listed > asked / 4, "{}: {refused} refused, {listed} listed", info.name);
+        }
     }
 }
 

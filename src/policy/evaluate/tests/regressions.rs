@@ -239,3 +239,31 @@ fn a_topic_to_delete_named_twice_is_not_another_one() {
     let verdict = world.ask(&who("User:x"), &mut request(6, body));
     assert_eq!(codes(&verdict), [Some(ErrorCode::INVALID_REQUEST)]);
 }
+
+#[test]
+fn a_topic_with_an_error_is_not_listed_to_whom_may_not_describe_it() {
+    use crate::wire::api::metadata::{self, MetadataResponseTopic};
+    let world = one(r#"on_access("Describe").topic("secret*").deny();"#);
+    let row = |name: Option<&str>, code: ErrorCode| MetadataResponseTopic {
+        error_code: code.0,
+        name: name.map(Into::into),
+        ..Default::default()
+    };
+    let mut asked = request(12, metadata::Request { topics: None, ..Default::default() });
+    let verdict = world.ask(&who("User:x"), &mut asked);
+    let topics = vec![
+        row(Some("open"), ErrorCode::NONE),
+        row(Some("open-2"), ErrorCode::LEADER_NOT_AVAILABLE),
+        row(Some("secret"), ErrorCode::NONE),
+        row(Some("secret-2"), ErrorCode::LEADER_NOT_AVAILABLE),
+        row(Some("secret-3"), ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+        row(None, ErrorCode::UNKNOWN_TOPIC_ID),
+    ];
+    let mut response = Response::new(&asked, metadata::Response { topics, ..Default::default() }.into());
+    let user = who("User:x");
+    let plan = world.generation().plan(&user);
+    plan.on_response(&ExchangeContext { who: &user, session: 1 }, &asked, &verdict, &mut response);
+    let ResponseBody::Metadata(body) = response.body else { panic!("not metadata") };
+    let names: Vec<&str> = body.topics.iter().map(|t| t.name.as_deref().unwrap_or("-")).collect();
+    assert_eq!(names, ["open", "open-2", "secret-3", "-"], "a refusal repeats what its client asked for");
+}
