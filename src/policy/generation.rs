@@ -268,14 +268,14 @@ impl Policies {
             .flat_map(|policy| &policy.rules)
             .map(|rule| (rule.key, Arc::clone(&rule.life)))
             .collect();
+        let number = current.number + 1;
         let policies: Vec<Arc<LoadedPolicy>> = loaded
             .into_iter()
             .map(|new| match new {
                 New::Unchanged(policy) => policy,
-                New::Read(policy) => Arc::new(enliven(policy, now, &lives, &self.shared)),
+                New::Read(policy) => Arc::new(enliven(policy, (number, now), &lives, &self.shared)),
             })
             .collect();
-        let number = current.number + 1;
         let next = Arc::new(Generation::new(number, policies, Arc::clone(&self.shared)));
         *current = Arc::clone(&next);
         self.number.store(number, Ordering::Release);
@@ -287,9 +287,10 @@ impl Policies {
 
     /// Forgets what no rule in force can use any more.
     fn tidy(&self, generation: &Generation) {
-        let rules: HashSet<u64> =
-            generation.policies.iter().flat_map(|policy| &policy.rules).map(|rule| rule.key).collect();
-        self.shared.subjects.retain_rules(|rule| rules.contains(&rule));
+        let rules = || generation.policies.iter().flat_map(|policy| &policy.rules);
+        let keys: HashSet<u64> = rules().map(|rule| rule.key).collect();
+        let births = rules().map(|rule| rule.life.born).collect();
+        self.shared.subjects.retain_rules(|rule| keys.contains(&rule), &births);
         self.shared.state.retain(|policy, name, length| {
             generation
                 .policies
@@ -322,7 +323,7 @@ impl New {
 /// Gives the rules of a policy their identities, and the lives of those that were there before.
 fn enliven(
     policy: script::Policy,
-    now: Duration,
+    (number, now): (u64, Duration),
     lives: &HashMap<u64, Arc<Life>>,
     shared: &Shared,
 ) -> LoadedPolicy {
@@ -333,12 +334,14 @@ fn enliven(
         let life = match lives.get(&key) {
             // its text changed, so its `expires` counts anew; the rule did not, so the rest goes on
             Some(old) => Life {
+                born: old.born,
                 activated: old.activated,
                 policy_activated: now,
                 counters: Arc::clone(&old.counters),
                 fired: Arc::clone(&old.fired),
             },
             None => Life {
+                born: number,
                 activated: now,
                 policy_activated: now,
                 counters: Arc::new(Counters::default()),

@@ -1,14 +1,18 @@
 //! What an event is, so that a draw about it can be made again.
 //!
 //! A subject is (principal, client id, api, what the api is about). Each subject counts its own events, so
-//! that what one client meets does not depend on what others do meanwhile. Counters live as long as the
-//! process: they survive reconnects and reloads. At most [`SUBJECTS`] are remembered; one that had to go
+//! that what one client meets does not depend on what others do meanwhile. Events are counted before any selector is
+//! looked at, and each rule counts from its own birth (the generation that brought it): what it draws does not
+//! depend on which other rules there are, or were before it. (But for one thing: of a batch that was sent before a
+//! rule was born and is sent again after it, the rule knows the earlier attempts if another rule counted them.)
+//! Counters live as long as the process: they survive reconnects and reloads. At most [`SUBJECTS`] are remembered; one that had to go
 //! starts again at zero, which is counted and told to the journal.
 
 use super::lru::Lru;
 use super::random::{Event, identity};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,6 +21,8 @@ pub const SUBJECTS: usize = 65_536;
 const SHARDS: usize = 64;
 /// Produced batches of a subject among which a retry is recognised.
 const RING: usize = 16;
+/// Births of rules that a subject tells apart; of more, those between the first and the last count from later on.
+const BIRTHS: usize = 64;
 /// Rules that keep a count in one subject; more cannot be, and then the first of them starts again.
 const RULES_PER_SUBJECT: usize = 1_024;
 
@@ -89,14 +95,27 @@ pub enum Repeat {
     Place,
 }
 
+impl State {
+    /// An event comes that rules born up to `born` can meet.
+    fn arrive(&mut self, born: u64) {
+        if self.starts.last().is_none_or(|(known, _)| *known < born) {
+            if self.starts.len() == BIRTHS {
+                self.starts.remove(1);
+            }
+            self.starts.push((born, self.next));
+        }
+    }
+
+    /// Where the count of a rule born then begins.
+    fn start(&self, born: u64) -> u64 {
+        self.starts.iter().find(|(known, _)| *known >= born).map_or(0, |(_, next)| *next)
+    }
+}
+
 impl Met {
     /// A reply to a fetch from this offset.
     pub fn at_place(subject: u128, offset: i64) -> Self {
         Self { subject, ordinal: offset as u64, repeat: Repeat::Place }
-    }
-
-    pub fn event(&self, attempt: u32) -> Event {
-        Event { subject: self.subject, ordinal: self.ordinal, attempt }
     }
 }
 
@@ -118,6 +137,8 @@ pub struct Meeting {
     /// The rule never met this event before (as far as one remembers).
     pub fresh: bool,
     pub attempt: u32,
+    /// Of the event, counted from the rule's birth; a place stays what it is.
+    pub ordinal: u64,
 }
 
 #[derive(Default)]
@@ -128,6 +149,8 @@ struct State {
     ring_at: usize,
     /// Batches that windows counted already, the oldest first.
     counted: VecDeque<Sequenced>,
+    /// Births of rules, ascending, and what `next` was at the first event that each of them could meet.
+    starts: Vec<(u64, u64)>,
     rules: Vec<(u64, RuleCount)>,
 }
 
@@ -181,9 +204,11 @@ impl Subjects {
         }
     }
 
-    /// A produced batch, known by its CRC and length; `records` is what its header announces.
-    pub fn produced(&self, subject: u128, crc: u32, length: u32, records: u32) -> Met {
+    /// A produced batch, known by its CRC and length; `records` is what its header announces, `born` the latest birth
+    /// of the rules that can meet it.
+    pub fn produced(&self, subject: u128, born: u64, crc: u32, length: u32, records: u32) -> Met {
         self.with(subject, |state| {
+            state.arrive(born);
             let known = state.ring.iter_mut().find(|b| b.crc == crc && b.length == length);
             let (ordinal, attempt) = match known {
                 Some(batch) => {
@@ -226,19 +251,32 @@ impl Subjects {
         })
     }
 
-    /// Anything that has neither records nor a place: the n-th of its subject.
-    pub fn next(&self, subject: u128) -> Met {
+    /// Anything that has neither records nor a place: the n-th of its subject. `born` as for a batch.
+    pub fn next(&self, subject: u128, born: u64) -> Met {
         self.with(subject, |state| {
+            state.arrive(born);
             let ordinal = state.next;
             state.next += 1;
             Met { subject, ordinal, repeat: Repeat::Attempt(0) }
         })
     }
 
+    /// Where in a subject the count of a rule born then begins.
+    pub fn start(&self, subject: u128, born: u64) -> u64 {
+        self.with(subject, |state| state.start(born))
+    }
+
     /// Lets a rule meet an event: `decide` sees the rule's count in this subject, with the event counted
     /// when it is new, and says whether the rule fires.
-    pub fn meet(&self, met: &Met, rule: u64, decide: impl FnOnce(&mut RuleCount, Meeting) -> bool) -> bool {
+    pub fn meet(
+        &self,
+        met: &Met,
+        rule: u64,
+        born: u64,
+        decide: impl FnOnce(&mut RuleCount, Meeting) -> bool,
+    ) -> bool {
         self.with(met.subject, |state| {
+            let start = state.start(born);
             let at = match state.rules.iter().position(|(id, _)| *id == rule) {
                 Some(at) => at,
                 None if state.rules.len() < RULES_PER_SUBJECT => {
@@ -252,13 +290,15 @@ impl Subjects {
             };
             let count = &mut state.rules[at].1;
             let meeting = match met.repeat {
-                Repeat::Attempt(attempt) => Meeting { fresh: attempt == 0, attempt },
+                Repeat::Attempt(attempt) => {
+                    Meeting { fresh: attempt == 0, attempt, ordinal: met.ordinal.saturating_sub(start) }
+                }
                 Repeat::Place if count.place == Some(met.ordinal) => {
-                    Meeting { fresh: false, attempt: count.fired }
+                    Meeting { fresh: false, attempt: count.fired, ordinal: met.ordinal }
                 }
                 Repeat::Place => {
                     (count.place, count.fired) = (Some(met.ordinal), 0);
-                    Meeting { fresh: true, attempt: 0 }
+                    Meeting { fresh: true, attempt: 0, ordinal: met.ordinal }
                 }
             };
             if meeting.fresh {
@@ -272,12 +312,18 @@ impl Subjects {
         })
     }
 
-    /// Forgets the counts of rules that are no more, so that one that comes back starts at zero.
-    pub fn retain_rules(&self, mut lives: impl FnMut(u64) -> bool) {
+    /// Forgets the counts of rules that are no more, so that one that comes back starts at zero, and where the counts
+    /// of those born with them begin.
+    pub fn retain_rules(&self, lives: impl Fn(u64) -> bool, births: &BTreeSet<u64>) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             for state in shard.values_mut() {
                 state.rules.retain(|(rule, _)| lives(*rule));
+                let mut before = None;
+                state.starts.retain(|(born, _)| {
+                    let since = before.replace(*born).map_or(Bound::Unbounded, Bound::Excluded);
+                    births.range((since, Bound::Included(*born))).next().is_some()
+                });
             }
         }
     }
@@ -321,28 +367,32 @@ mod tests {
     #[test]
     fn produced_records_are_counted_and_retries_recognised() {
         let subjects = Subjects::default();
-        let batch = |crc, records| ordinal_and_attempt(subjects.produced(1, crc, 100, records));
+        let batch = |crc, records| ordinal_and_attempt(subjects.produced(1, 0, crc, 100, records));
         assert_eq!(batch(10, 5), (0, 0));
         assert_eq!(batch(11, 3), (5, 0));
         assert_eq!(batch(10, 5), (0, 1));
         assert_eq!(batch(10, 5), (0, 2));
         assert_eq!(batch(12, 1), (8, 0));
         assert_eq!(
-            ordinal_and_attempt(subjects.produced(1, 12, 101, 1)),
+            ordinal_and_attempt(subjects.produced(1, 0, 12, 101, 1)),
             (9, 0),
             "another length is another batch"
         );
-        assert_eq!(ordinal_and_attempt(subjects.produced(2, 10, 100, 5)), (0, 0), "subjects count apart");
+        assert_eq!(ordinal_and_attempt(subjects.produced(2, 0, 10, 100, 5)), (0, 0), "subjects count apart");
     }
 
     #[test]
     fn a_retry_is_recognised_among_the_last_sixteen() {
         let subjects = Subjects::default();
         for crc in 0..17 {
-            subjects.produced(1, crc, 100, 1);
+            subjects.produced(1, 0, crc, 100, 1);
         }
-        assert_eq!(ordinal_and_attempt(subjects.produced(1, 1, 100, 1)), (1, 1));
-        assert_eq!(ordinal_and_attempt(subjects.produced(1, 0, 100, 1)), (17, 0), "the seventeenth is new");
+        assert_eq!(ordinal_and_attempt(subjects.produced(1, 0, 1, 100, 1)), (1, 1));
+        assert_eq!(
+            ordinal_and_attempt(subjects.produced(1, 0, 0, 100, 1)),
+            (17, 0),
+            "the seventeenth is new"
+        );
     }
 
     #[test]
@@ -363,7 +413,7 @@ mod tests {
     #[test]
     fn exchanges_without_records_count_one_by_one() {
         let subjects = Subjects::default();
-        let ordinals: Vec<u64> = (0..3).map(|_| subjects.next(7).ordinal).collect();
+        let ordinals: Vec<u64> = (0..3).map(|_| subjects.next(7, 0).ordinal).collect();
         assert_eq!(ordinals, [0, 1, 2]);
     }
 
@@ -372,7 +422,7 @@ mod tests {
         let subjects = Subjects::default();
         let meet = |rule, offset, fires| {
             let mut seen = None;
-            subjects.meet(&Met::at_place(1, offset), rule, |count, meeting| {
+            subjects.meet(&Met::at_place(1, offset), rule, 0, |count, meeting| {
                 seen = Some((count.matched, meeting.fresh, meeting.attempt));
                 fires
             });
@@ -395,14 +445,14 @@ mod tests {
                 told.fetch_add(1, Ordering::Relaxed);
             }
         });
-        assert_eq!(subjects.next(1).ordinal, 0);
+        assert_eq!(subjects.next(1, 0).ordinal, 0);
         for other in 0..(2 * SUBJECTS as u128) {
-            subjects.next(1_000 + other);
+            subjects.next(1_000 + other, 0);
         }
         assert!(subjects.len() <= SUBJECTS);
         assert_eq!(subjects.evicted(), told.load(Ordering::Relaxed));
         assert_eq!(subjects.evicted() as usize, 2 * SUBJECTS + 1 - subjects.len());
-        assert_eq!(subjects.next(1).ordinal, 0);
+        assert_eq!(subjects.next(1, 0).ordinal, 0);
     }
 
     #[test]
@@ -410,15 +460,39 @@ mod tests {
         let subjects = Subjects::default();
         let matched = |rule| {
             let mut seen = 0;
-            subjects.meet(&subjects.next(1), rule, |count, _| {
+            subjects.meet(&subjects.next(1, 0), rule, 0, |count, _| {
                 seen = count.matched;
                 false
             });
             seen
         };
         assert_eq!((matched(1), matched(1), matched(2)), (1, 2, 1));
-        subjects.retain_rules(|rule| rule == 1);
+        subjects.retain_rules(|rule| rule == 1, &BTreeSet::from([0]));
         assert_eq!((matched(1), matched(2)), (3, 1));
+    }
+
+    #[test]
+    fn each_rule_counts_from_its_own_birth() {
+        let subjects = Subjects::default();
+        let meet = |born, latest| {
+            let mut seen = 0;
+            subjects.meet(&subjects.next(1, latest), born, born, |_, meeting| {
+                seen = meeting.ordinal;
+                false
+            });
+            seen
+        };
+        assert_eq!([meet(3, 3), meet(3, 3), meet(3, 3)], [0, 1, 2]);
+        assert_eq!([meet(7, 7), meet(3, 7), meet(7, 7)], [0, 4, 2]);
+        assert_eq!([meet(5, 9), meet(9, 9)], [3, 1], "5 was there before 7 was met, and is met since then");
+        subjects.retain_rules(|_| true, &BTreeSet::from([3, 9]));
+        assert_eq!([meet(3, 9), meet(9, 9)], [8, 3]);
+        assert_eq!(subjects.with(1, |state| state.starts.len()), 2, "nobody was born with 7 any more");
+        for born in 10..10 + 2 * BIRTHS as u64 {
+            meet(born, born);
+        }
+        assert_eq!(subjects.with(1, |state| state.starts.len()), BIRTHS);
+        assert_eq!(meet(3, 3), 10 + 2 * BIRTHS as u64);
     }
 
     #[test]

@@ -83,6 +83,10 @@ pub struct Candidates {
     /// place in `Plan::security`.
     pub edits: RecordEdits,
     pub editing: Vec<usize>,
+    /// The latest birth of the security rules and of the chaos rules: their events count from there.
+    pub born: [u64; 2],
+    /// Whether events must be counted for them, whichever of them then fires.
+    pub counts: [bool; 2],
 }
 
 impl Plan {
@@ -207,7 +211,14 @@ impl Plan {
         let editing: Vec<usize> =
             security.iter().copied().filter(|place| self.security[*place].edits_records()).collect();
         let edits = RecordEdits::new(editing.iter().map(|place| edit_rule(&self.security[*place])).collect());
-        Candidates { security, chaos, request, response, edits, editing }
+        let born = |rules: &[Arc<Rule>], places: &[usize]| {
+            places.iter().map(|place| rules[*place].life.born).max().unwrap_or_default()
+        };
+        let born = [born(&self.security, &security), born(&self.chaos, &chaos)];
+        // the journal names the event of every fault
+        let draws = security.iter().any(|place| self.security[*place].triggers.needs_event());
+        let counts = [draws, !chaos.is_empty()];
+        Candidates { security, chaos, request, response, edits, editing, born, counts }
     }
 }
 

@@ -189,6 +189,8 @@ pub struct Rule {
 /// What of a rule survives the reload of its unchanged text.
 #[derive(Debug)]
 pub struct Life {
+    /// The number of the generation that brought it.
+    pub born: u64,
     /// On the policies' clock.
     pub activated: Duration,
     /// When its policy's text was first seen as it is now: what `expires` of the policy counts from.
@@ -248,6 +250,7 @@ impl Rule {
     pub fn firing(&self, now: Duration) -> Firing<'_> {
         Firing {
             rule: self.key,
+            born: self.life.born,
             seed: self.seed,
             age: now.saturating_sub(self.life.activated),
             fired: &self.life.fired,

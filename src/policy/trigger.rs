@@ -40,6 +40,8 @@ impl Fired {
 #[derive(Debug, Clone, Copy)]
 pub struct Firing<'a> {
     pub rule: u64,
+    /// The generation that brought it: its events count from there.
+    pub born: u64,
     pub seed: u64,
     /// Time since the rule's activation.
     pub age: Duration,
@@ -51,7 +53,7 @@ impl Triggers {
     /// what the action draws itself; the event is what the journal names.
     pub fn fire(&self, firing: Firing<'_>, met: &Met, subjects: &Subjects) -> Option<(Draws, Event)> {
         let mut result = None;
-        subjects.meet(met, firing.rule, |count, meeting| {
+        subjects.meet(met, firing.rule, firing.born, |count, meeting| {
             let n = count.matched;
             if let Some(after) = self.after
                 && n > after
@@ -67,7 +69,7 @@ impl Triggers {
                     Repeat::Attempt(_) => count.passed_at.is_some_and(|from| met.ordinal >= from),
                     Repeat::Place => n > after,
                 });
-            let event = met.event(meeting.attempt);
+            let event = Event { subject: met.subject, ordinal: meeting.ordinal, attempt: meeting.attempt };
             let mut draws = Draws::new(firing.seed, firing.rule, event);
             // drawn before the rest is looked at: what an action draws must not depend on the time of day
             let chosen = self.chance.is_none_or(|p| draws.chance(p));
@@ -139,8 +141,8 @@ mod tests {
     /// Which of `n` different events of one subject fire.
     fn fired(triggers: &Triggers, n: u64) -> Vec<u64> {
         let (subjects, fired) = (Subjects::default(), Fired::default());
-        let firing = Firing { rule: 1, seed: 2, age: LATE, fired: &fired };
-        (1..=n).filter(|_| triggers.fire(firing, &subjects.next(7), &subjects).is_some()).collect()
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
+        (1..=n).filter(|_| triggers.fire(firing, &subjects.next(7, 0), &subjects).is_some()).collect()
     }
 
     fn with(set: impl FnOnce(&mut Triggers)) -> Triggers {
@@ -178,8 +180,9 @@ mod tests {
         let (subjects, fired) = (Subjects::default(), Fired::default());
         let triggers = with(|t| t.during = Some((Duration::from_secs(10), Duration::from_secs(25))));
         let fires = |seconds| {
-            let firing = Firing { rule: 1, seed: 2, age: Duration::from_secs(seconds), fired: &fired };
-            triggers.fire(firing, &subjects.next(7), &subjects).is_some()
+            let firing =
+                Firing { rule: 1, born: 0, seed: 2, age: Duration::from_secs(seconds), fired: &fired };
+            triggers.fire(firing, &subjects.next(7, 0), &subjects).is_some()
         };
         assert_eq!([9, 10, 24, 25].map(fires), [false, true, true, false]);
     }
@@ -187,25 +190,26 @@ mod tests {
     #[test]
     fn at_most_is_per_rule_over_all_subjects() {
         let (subjects, fired) = (Subjects::default(), Fired::default());
-        let firing = Firing { rule: 1, seed: 2, age: LATE, fired: &fired };
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
         let triggers = with(|t| t.at_most = Some(3));
-        let hits = (0..10).filter(|s| triggers.fire(firing, &subjects.next(*s), &subjects).is_some()).count();
+        let hits =
+            (0..10).filter(|s| triggers.fire(firing, &subjects.next(*s, 0), &subjects).is_some()).count();
         assert_eq!(hits, 3);
     }
 
     #[test]
     fn a_retried_batch_is_the_same_event() {
         let (subjects, fired) = (Subjects::default(), Fired::default());
-        let firing = Firing { rule: 1, seed: 2, age: LATE, fired: &fired };
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
         let produce = |triggers: &Triggers, crc| {
-            triggers.fire(firing, &subjects.produced(7, crc, 10, 1), &subjects).is_some()
+            triggers.fire(firing, &subjects.produced(7, 0, crc, 10, 1), &subjects).is_some()
         };
         let second = with(|t| t.nth = Some(2));
         assert_eq!([1, 2, 2, 1, 3].map(|crc| produce(&second, crc)), [false, true, false, false, false]);
 
         let subjects = Subjects::default();
         let produce = |triggers: &Triggers, crc| {
-            triggers.fire(firing, &subjects.produced(7, crc, 10, 1), &subjects).is_some()
+            triggers.fire(firing, &subjects.produced(7, 0, crc, 10, 1), &subjects).is_some()
         };
         let after = with(|t| t.after = Some(1));
         let crcs = [1, 2, 1, 2, 3];
@@ -215,10 +219,10 @@ mod tests {
     #[test]
     fn a_retry_draws_again() {
         let (subjects, fired) = (Subjects::default(), Fired::default());
-        let firing = Firing { rule: 1, seed: 2, age: LATE, fired: &fired };
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
         let half = with(|t| t.chance = Some(0.5));
         let draws: Vec<bool> = (0..64)
-            .map(|_| half.fire(firing, &subjects.produced(7, 1, 10, 1), &subjects).is_some())
+            .map(|_| half.fire(firing, &subjects.produced(7, 0, 1, 10, 1), &subjects).is_some())
             .collect();
         assert!(draws.contains(&true) && draws.contains(&false));
     }
@@ -226,7 +230,7 @@ mod tests {
     #[test]
     fn a_fetch_from_the_same_offset_repeats_its_draw_until_the_rule_fires() {
         let (subjects, fired) = (Subjects::default(), Fired::default());
-        let firing = Firing { rule: 1, seed: 2, age: LATE, fired: &fired };
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
         let half = with(|t| t.chance = Some(0.5));
         for offset in 0..50 {
             let fetch = || half.fire(firing, &Met::at_place(7, offset), &subjects).is_some();
@@ -240,14 +244,14 @@ mod tests {
         let half = with(|t| t.chance = Some(0.5));
         let run = |noise: bool| -> Vec<bool> {
             let (subjects, fired) = (Subjects::default(), Fired::default());
-            let firing = Firing { rule: 1, seed: 2, age: LATE, fired: &fired };
+            let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
             (0..200)
                 .map(|i| {
                     if noise {
-                        half.fire(firing, &subjects.next(1_000 + i % 3), &subjects);
+                        half.fire(firing, &subjects.next(1_000 + i % 3, 0), &subjects);
                         half.fire(Firing { rule: 99, ..firing }, &Met::at_place(7, 3), &subjects);
                     }
-                    half.fire(firing, &subjects.next(7), &subjects).is_some()
+                    half.fire(firing, &subjects.next(7, 0), &subjects).is_some()
                 })
                 .collect()
         };

@@ -49,6 +49,10 @@ impl Round<'_> {
         payload: &dyn Fn(usize) -> Option<Bytes>,
     ) -> Injections {
         let mut injections = Injections::default();
+        // a fetched part is known by its offset, which is there without counting
+        if stage == Stage::Request {
+            self.count_events(parts, Side::Chaos);
+        }
         for place in self.places(parts, Kind::Chaos) {
             let rule = &self.plan.chaos[place];
             let late = self.api == ApiKey::Fetch && decided_on_reply(rule);

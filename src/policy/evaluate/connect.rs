@@ -20,7 +20,15 @@ pub fn on_connect(
     remote: IpAddr,
     session: u64,
 ) -> Option<ConnectVerdict> {
-    let mut begin = Begin { generation, listener, remote, session, now: generation.shared.clock.now() };
+    let mut begin = Begin {
+        generation,
+        listener,
+        remote,
+        session,
+        now: generation.shared.clock.now(),
+        met: [None, None],
+    };
+    begin.count_events();
     for rule in generation.connect_rules(Kind::Security) {
         if let Some(verdict) = begin.protect(rule) {
             return Some(verdict);
@@ -48,6 +56,8 @@ struct Begin<'a> {
     remote: IpAddr,
     session: u64,
     now: Duration,
+    /// The event that this session is to the rules of each side.
+    met: [Option<Met>; 2],
 }
 
 impl Begin<'_> {
@@ -63,9 +73,18 @@ impl Begin<'_> {
         }
     }
 
-    fn met(&self, side: Side) -> Met {
-        let address = self.remote.to_string();
-        self.generation.shared.subjects.next(self.subject(side, &address).id())
+    /// Counts this session once for each side, when any rule can concern its listener and address.
+    fn count_events(&mut self) {
+        for (side, kind) in [(Side::Security, Kind::Security), (Side::Chaos, Kind::Chaos)] {
+            let rules = self.generation.connect_rules(kind);
+            let concerned =
+                rules.filter(|rule| rule.selectors.who.matches("", "", self.listener, self.remote));
+            if let Some(born) = concerned.map(|rule| rule.life.born).max() {
+                let address = self.remote.to_string();
+                let subject = self.subject(side, &address).id();
+                self.met[side as usize] = Some(self.generation.shared.subjects.next(subject, born));
+            }
+        }
     }
 
     /// None: the selectors do not hold. An error is a `.when` that failed.
@@ -101,7 +120,7 @@ impl Begin<'_> {
             }
         }
         if !rule.triggers.is_always() {
-            let met = self.met(Side::Security);
+            let met = self.met[Side::Security as usize]?;
             rule.triggers.fire(rule.firing(self.now), &met, &self.generation.shared.subjects)?;
         }
         rule.life.counters.matched();
@@ -122,7 +141,7 @@ impl Begin<'_> {
         }
         rule.life.counters.matched();
         let shared = &self.generation.shared;
-        let met = self.met(Side::Chaos);
+        let Some(met) = self.met[Side::Chaos as usize] else { return false };
         let Some((mut draws, event)) = rule.triggers.fire(rule.firing(self.now), &met, &shared.subjects)
         else {
             return false;

@@ -4,7 +4,7 @@ use super::records::{Ruled, Way, record_event};
 use super::report::{Told, audits};
 use super::{DECOMPRESSED_BYTES, PartState, Round};
 use crate::policy::action::{Seen, Unreadable, stand_in};
-use crate::policy::identity::Met;
+use crate::policy::random::Event;
 use crate::policy::rule::{Action, Rule};
 use crate::policy::script::closure::{self, Closure};
 use crate::policy::script::objects::{CxData, RecordData};
@@ -33,7 +33,8 @@ struct Look<'l> {
     /// The rules that look, by their places.
     places: &'l [usize],
     way: Way,
-    met: Option<Met>,
+    /// By rule: the event of the first record, if any of them draws.
+    met: Vec<Event>,
     cx: Rc<CxData>,
     /// Of the next record, counted over the whole payload.
     index: i32,
@@ -111,9 +112,9 @@ impl Round<'_> {
             let offset = header.base_offset.saturating_add(i64::from(record.offset_delta));
             let timestamp = header.timestamp_of(record.timestamp_delta);
             let seen = Seen { record: &record, offset, timestamp };
-            let event = record_event(part, look.met, look.index, offset, look.way);
-            for (place, audited) in look.places.iter().zip(&mut look.audited) {
+            for (at, (place, audited)) in look.places.iter().zip(&mut look.audited).enumerate() {
                 let rule = &self.plan.security[*place];
+                let event = record_event(part, look.met.get(at), look.index, offset, look.way);
                 if !self.selects(rule, &record, event) {
                     continue;
                 }

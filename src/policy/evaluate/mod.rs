@@ -364,17 +364,26 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// What event a part is: counted at the first rule that asks, once for each side.
+    /// Counts the event that each open part is, before any selector is looked at: what a rule draws must not depend on
+    /// which other rules looked.
+    fn count_events(&self, parts: &mut [PartState], side: Side) {
+        for part in parts.iter_mut().filter(|part| part.is_open() && part.candidates.counts[side as usize]) {
+            self.met(part, side);
+        }
+    }
+
+    /// What event a part is: counted once for each side.
     fn met(&self, part: &mut PartState, side: Side) -> Met {
         let slot = side as usize;
         if let Some(met) = part.met[slot] {
             return met;
         }
         let subject = self.subject(&part.about, side).id();
+        let born = part.candidates.born[slot];
         let met = match part.shape {
-            Shape::Next => self.shared.subjects.next(subject),
+            Shape::Next => self.shared.subjects.next(subject, born),
             Shape::Batch { sent, records } => {
-                self.shared.subjects.produced(subject, sent.crc, sent.length, records)
+                self.shared.subjects.produced(subject, born, sent.crc, sent.length, records)
             }
             Shape::Offset(offset) => Met::at_place(subject, offset),
         };

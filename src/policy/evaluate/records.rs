@@ -13,6 +13,7 @@ use crate::wire::ErrorCode;
 use crate::wire::api::Resource;
 use crate::wire::record::{BatchHeader, Record, RecordError, Records, batches, with_codecs};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Which way the records go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl Round<'_> {
         way: Way,
         mut ruled: Ruled,
     ) -> Ruled {
-        let candidates = std::sync::Arc::clone(&part.candidates);
+        let candidates = Arc::clone(&part.candidates);
         let met = self.record_met(part, &candidates.editing, way);
         let fires: Vec<bool> =
             candidates.editing.iter().map(|place| fired.binary_search(place).is_ok()).collect();
@@ -159,10 +160,22 @@ impl Round<'_> {
         selected(rule, record) != Selected::No && rule.triggers.record(rule.firing(self.now), event)
     }
 
-    /// The event that the records of a part count from, if a rule draws about them.
-    pub(super) fn record_met(&self, part: &mut PartState, places: &[usize], way: Way) -> Option<Met> {
-        let draws = |place: &usize| self.plan.security[*place].triggers.chance.is_some();
-        (way == Way::Produced && places.iter().any(draws)).then(|| self.met(part, Side::Security))
+    /// The events that the records of a part count from, if a rule draws about them: one a rule.
+    pub(super) fn record_met(&self, part: &mut PartState, places: &[usize], way: Way) -> Vec<Event> {
+        let rules = || places.iter().map(|place| &self.plan.security[*place]);
+        if way == Way::Fetched || !rules().any(|rule| rule.triggers.chance.is_some()) {
+            return Vec::new();
+        }
+        let Met { subject, ordinal, repeat } = self.met(part, Side::Security);
+        let attempt = match repeat {
+            Repeat::Attempt(attempt) => attempt,
+            Repeat::Place => 0,
+        };
+        let first = |rule: &Arc<Rule>| {
+            let start = self.shared.subjects.start(subject, rule.life.born);
+            Event { subject, ordinal: ordinal.saturating_sub(start), attempt }
+        };
+        rules().map(first).collect()
     }
 
     /// Whether a chaos rule's record selectors take any record of a payload. What cannot be read is not taken.
@@ -198,16 +211,16 @@ fn selected(rule: &Rule, record: &Record<'_>) -> Selected {
     all
 }
 
-/// What a record is as an event: at produce its place in the row of its subject, at fetch where it is stored.
-pub(super) fn record_event(part: &PartState, met: Option<Met>, index: i32, offset: i64, way: Way) -> Event {
-    match (way, met) {
-        (Way::Produced, Some(met)) => {
-            let attempt = match met.repeat {
-                Repeat::Attempt(attempt) => attempt,
-                Repeat::Place => 0,
-            };
-            Event { subject: met.subject, ordinal: met.ordinal.wrapping_add(index as u64), attempt }
-        }
+/// What a record is as an event to a rule: at produce its place in the row of its subject, at fetch where it is stored.
+pub(super) fn record_event(
+    part: &PartState,
+    first: Option<&Event>,
+    index: i32,
+    offset: i64,
+    way: Way,
+) -> Event {
+    match (way, first) {
+        (Way::Produced, Some(first)) => Event { ordinal: first.ordinal.wrapping_add(index as u64), ..*first },
         // without a draw the event is not looked at
         (Way::Produced, None) => Event { subject: 0, ordinal: 0, attempt: 0 },
         (Way::Fetched, _) => fetched_record(&part.about.name, part.about.partition, offset),
@@ -226,7 +239,8 @@ fn code_of(error: &RecordError) -> ErrorCode {
 struct Editing<'e> {
     round: &'e Round<'e>,
     part: &'e PartState,
-    met: Option<Met>,
+    /// By the number of the rule: the event of the first record, if any rule draws.
+    met: Vec<Event>,
     way: Way,
     /// By the number of the rule among the edits: whether it fired for the part.
     fires: &'e [bool],
@@ -234,17 +248,18 @@ struct Editing<'e> {
 }
 
 impl EditContext for Editing<'_> {
-    fn selects(&mut self, rule: usize, seen: &Seen<'_>) -> bool {
-        if self.fires.get(rule) != Some(&true) {
+    fn selects(&mut self, number: usize, seen: &Seen<'_>) -> bool {
+        if self.fires.get(number) != Some(&true) {
             return false;
         }
-        let Some(rule) = self.rules.get(rule).map(|place| &self.round.plan.security[*place]) else {
+        let Some(rule) = self.rules.get(number).map(|place| &self.round.plan.security[*place]) else {
             return false;
         };
         if rule.selectors.records.is_empty() && rule.triggers.chance.is_none() {
             return true;
         }
-        let event = record_event(self.part, self.met, seen.offset as i32, seen.offset, self.way);
+        let first = self.met.get(number);
+        let event = record_event(self.part, first, seen.offset as i32, seen.offset, self.way);
         self.round.selects(rule, seen.record, event)
     }
 

@@ -104,6 +104,7 @@ impl Round<'_> {
             self.access_parts(body, parts);
             edits.no_creation = self.access_creation(body, parts);
         }
+        self.count_events(parts, Side::Security);
         let mut on_records: Vec<Vec<usize>> = vec![Vec::new(); parts.len()];
         for place in self.places(parts, Kind::Security) {
             for (part, fired) in parts.iter_mut().zip(&mut on_records) {

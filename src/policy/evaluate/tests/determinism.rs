@@ -13,9 +13,13 @@ const CHAOS: &str = r#"policy("chaos"); seed(42);
 
 /// What was injected, without time and ids.
 fn injections(world: &World) -> BTreeSet<String> {
+    told(&world.journal())
+}
+
+fn told(lines: &[serde_json::Value]) -> BTreeSet<String> {
     let fields = ["rule", "subject", "n", "attempt", "fault", "parameter"];
     let shown = |line: &serde_json::Value| fields.map(|f| line[f].to_string()).join(" ");
-    let all: Vec<String> = world.journal().iter().map(shown).collect();
+    let all: Vec<String> = lines.iter().map(shown).collect();
     let set: BTreeSet<String> = all.iter().cloned().collect();
     assert_eq!(set.len(), all.len(), "an injection is told once");
     set
@@ -202,4 +206,115 @@ fn a_rule_that_comes_back_starts_again_and_its_neighbours_do_not() {
     world.load(&[("p", both)]);
     assert!(failed(), "b has counted on: this is its fifth");
     assert_eq!([failed(), failed()], [false, true], "a began anew: this is its third");
+}
+
+/// Rules with selectors that only some events pass: what passes must draw by what its client did.
+const SELECTIVE: &str = r#"policy("selective"); seed(7);
+    on_produce("t*").header("class", "b").chance(0.4).fail("NOT_LEADER_OR_FOLLOWER").named("header");
+    on_produce("t*").value("$.n", "> 30").chance(0.4).delay("1s").named("value");
+    on_produce("t*").when(|cx| cx.version == 12).header("class", "b").every(3).lose_response().named("when");
+    on_request("Heartbeat").when(|cx| cx.group == "even").chance(0.5).fail("REBALANCE_IN_PROGRESS").named("group");"#;
+
+/// All that other files may say about the same doings, none of it terminal.
+const BESIDE: &str = r#"policy("beside"); seed(8);
+    on_produce("t*").delay("1ms"); on_produce("*").chance(0.5).delay("1ms"); on_request("*").nth(3).delay("1ms");
+    on_fetch("*").chance(0.5).delay("1ms");"#;
+
+fn selective_step(world: &World, who: &Who, topic: &str, step: i64) {
+    let class = if step % 3 == 0 { "b" } else { "a" };
+    let value = format!("{{\"n\":{step}}}");
+    let payload = batch_with_headers(&[&value, &value], step, &[("class", class)]);
+    let lost = |_: u32| {
+        let verdict = world.ask(who, &mut producing_payloads(&[(topic, payload.clone())], -1));
+        !verdict.parts.is_empty() || verdict.lose.is_some()
+    };
+    // sent again while it fails
+    let _ = (0..5).map(lost).find(|lost| !lost);
+    let group = if step % 2 == 0 { "even" } else { "odd" };
+    let heartbeat = crate::wire::api::heartbeat::Request { group_id: group.into(), ..Default::default() };
+    world.ask(who, &mut request(4, heartbeat));
+}
+
+fn selective(world: &World, steps: std::ops::Range<i64>) {
+    for n in 0..CLIENTS {
+        steps.clone().for_each(|step| selective_step(world, &client("User:x", &n.to_string()), "t", step));
+    }
+}
+
+/// Of the selective rules only.
+fn selected(world: &World) -> BTreeSet<String> {
+    let mut lines = world.journal();
+    lines.retain(|line| line["policy"] == "selective");
+    told(&lines)
+}
+
+#[test]
+fn an_unrelated_file_does_not_move_what_selective_rules_draw() {
+    let alone = world(&[("selective", SELECTIVE)]);
+    selective(&alone, 0..60);
+    let alone = selected(&alone);
+    for rule in ["header", "value", "when", "group"] {
+        let n = alone.iter().filter(|line| line.starts_with(&format!("\"{rule}\""))).count();
+        assert!(n > 5, "{rule} fired {n} times");
+    }
+    for files in
+        [[("selective", SELECTIVE), ("z-beside", BESIDE)], [("a-beside", BESIDE), ("selective", SELECTIVE)]]
+    {
+        let world = world(&files);
+        selective(&world, 0..60);
+        assert_eq!(selected(&world), alone);
+    }
+}
+
+#[test]
+fn what_ran_before_a_rule_was_loaded_does_not_move_what_it_draws() {
+    let alone = world(&[]);
+    selective(&alone, 0..40);
+    alone.load(&[("selective", SELECTIVE)]);
+    selective(&alone, 40..100);
+    let beside = world(&[("beside", BESIDE)]);
+    selective(&beside, 0..40);
+    beside.load(&[("beside", BESIDE), ("selective", SELECTIVE)]);
+    selective(&beside, 40..60);
+    beside.load(&[("selective", SELECTIVE)]);
+    selective(&beside, 60..80);
+    beside.load(&[("beside", BESIDE), ("selective", SELECTIVE)]);
+    selective(&beside, 80..100);
+    let alone = selected(&alone);
+    assert!(alone.len() > 20);
+    assert_eq!(selected(&beside), alone);
+}
+
+#[test]
+fn one_topic_from_several_clients_and_threads_draws_by_client() {
+    let alone = world(&[("selective", SELECTIVE)]);
+    selective(&alone, 0..60);
+    let threads = world(&[("selective", SELECTIVE), ("beside", BESIDE)]);
+    std::thread::scope(|scope| {
+        for n in 0..CLIENTS {
+            let world = &threads;
+            scope.spawn(move || {
+                let who = client("User:x", &n.to_string());
+                (0..60).for_each(|step| selective_step(world, &who, "t", step));
+            });
+        }
+    });
+    assert_eq!(selected(&threads), selected(&alone));
+}
+
+#[test]
+fn a_session_is_one_event_however_many_rules_look_at_its_beginning() {
+    let rule = r#"policy("p"); seed(3); on_connect().chance(0.3).delay("1s").named("slow");"#;
+    let beside = r#"on_connect().delay("1ms"); on_connect().chance(0.5).delay("1ms"); on_connect().from_ip("11.0.0.0/8").reset();"#;
+    let run = |files: &[(&str, &str)]| -> Vec<String> {
+        let world = world(files);
+        (0..100).for_each(|session| {
+            on_connect(&world.generation(), "public", [10, 0, 0, 1].into(), session);
+        });
+        let lines = world.journal();
+        lines.iter().filter(|l| l["rule"] == "slow").map(|l| l["n"].to_string()).collect()
+    };
+    let alone = run(&[("p", rule)]);
+    assert!((15..45).contains(&alone.len()), "{alone:?}");
+    assert_eq!(run(&[("a", beside), ("p", rule), ("z", &beside.replace("0.5", "0.6"))]), alone);
 }
