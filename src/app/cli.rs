@@ -60,6 +60,10 @@ pub enum Policy {
     /// Compile the policies of a folder and look for rules that cannot be meant
     Check(PolicyFolder),
     /// Run the tests that stand in policy files
+    ///
+    /// Each test runs in a world of its own, in which only the policy of its file is loaded: windows and counters are
+    /// empty, the clock stands at zero, and neither other files nor other tests are seen. A test therefore says what its
+    /// policy does, not what the whole folder does together; for that ask `policy explain`.
     Test(PolicyFolder),
     /// Show which rules would meet a request, in order
     Explain(Explain),
@@ -88,6 +92,9 @@ pub struct Explain {
     /// A topic it is about
     #[arg(long, value_name = "TOPIC")]
     pub topic: Option<String>,
+    /// The partition of that topic; rules about others are left out then
+    #[arg(long, value_name = "N", requires = "topic", value_parser = clap::value_parser!(i32).range(0..))]
+    pub partition: Option<i32>,
     /// A group it is about
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,

@@ -81,6 +81,7 @@ fn explain(question: &Explain, out: &mut impl Write) -> Result<(), Failure> {
         },
         api,
         topic: question.topic.clone(),
+        partition: question.partition,
         group: question.group.clone(),
     };
     said(write!(out, "{}", tools::explain(&generation, &question)))

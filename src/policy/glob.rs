@@ -72,6 +72,11 @@ impl Glob {
     pub fn is_any(&self) -> bool {
         self.shape == Shape::Any
     }
+
+    /// Whether every name that `other` matches is matched by this one. When in doubt it says no.
+    pub fn covers(&self, other: &Glob) -> bool {
+        covers(&tokens(&self.text), &tokens(&other.text))
+    }
 }
 
 impl fmt::Display for Glob {
@@ -124,6 +129,42 @@ fn general(tokens: &[Token], name: &[u8]) -> bool {
                 resume = Some((after, from + 1));
                 t = after;
                 n = from + 1;
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// The same over the tokens of another pattern: a `*` of it is taken by a `*` only.
+fn covers(tokens: &[Token], other: &[Token]) -> bool {
+    let takes = |token: &Token, theirs: &Token| match (token, theirs) {
+        (Token::Byte(a), Token::Byte(b)) => a == b,
+        // a character may be more than one byte
+        (Token::One, Token::Byte(byte)) => byte.is_ascii(),
+        (Token::One, Token::One) => true,
+        _ => false,
+    };
+    let (mut t, mut n) = (0, 0);
+    let mut resume: Option<(usize, usize)> = None;
+    loop {
+        match (tokens.get(t), other.get(n)) {
+            (Some(Token::Run), _) => {
+                resume = Some((t + 1, n));
+                t += 1;
+                continue;
+            }
+            (Some(token), Some(theirs)) if takes(token, theirs) => {
+                t += 1;
+                n += 1;
+                continue;
+            }
+            (None, None) => return true,
+            _ => {}
+        }
+        match resume {
+            Some((after, from)) if from < other.len() => {
+                resume = Some((after, from + 1));
+                (t, n) = (after, from + 1);
             }
             _ => return false,
         }
@@ -184,6 +225,25 @@ impl Patterns {
             true => self.excludes.iter().any(Glob::is_any),
             false => self.includes.iter().all(taken),
         }
+    }
+
+    /// Whether every name that passes `other` passes this list. When in doubt it says no.
+    pub fn covers(&self, other: &Patterns) -> bool {
+        let all = || self.includes.is_empty() || self.includes.iter().any(Glob::is_any);
+        let included = match other.includes.is_empty() {
+            true => all(),
+            false => {
+                all()
+                    || other.includes.iter().all(|theirs| self.includes.iter().any(|own| own.covers(theirs)))
+            }
+        };
+        // what is excluded here must not pass there
+        included
+            && self.excludes.iter().all(|own| {
+                let excluded = other.excludes.iter().any(|theirs| theirs.covers(own));
+                let exact = |g: &Glob| g.exact().is_some_and(|name| !own.matches(name));
+                excluded || !other.includes.is_empty() && other.includes.iter().all(exact)
+            })
     }
 
     /// Whether the list holds an exclusion: an exemption, seen from a security rule.
@@ -290,6 +350,42 @@ mod tests {
         #[test]
         fn agrees_with_the_recursive_definition(pattern in "[ab*?]{0,8}", name in "[ab]{0,10}") {
             prop_assert_eq!(Glob::new(&pattern).matches(&name), slow(pattern.as_bytes(), name.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn patterns_cover_others() {
+        for (wide, narrow, covers) in [
+            ("*", "*", true),
+            ("*", "a?b*", true),
+            ("x*", "xy", true),
+            ("x*", "xy*z", true),
+            ("xy", "x*", false),
+            ("x*", "*x", false),
+            ("*x", "a*bx", true),
+            ("a*b*c", "a*c", false),
+            ("a*c", "a*b*c", true),
+            ("a?c", "abc", true),
+            ("a?c", "a?c", true),
+            ("a?c", "aéc", false),
+            ("a?c", "a*c", false),
+            ("a*", "a", true),
+            ("\\*", "*", false),
+        ] {
+            assert_eq!(Glob::new(wide).covers(&Glob::new(narrow)), covers, "{wide} {narrow}");
+        }
+        for (wide, narrow, covers) in [
+            (&["*"][..], &["!a"][..], true),
+            (&["a*", "b*"], &["ab", "b"], true),
+            (&["a*"], &["ab", "b"], false),
+            (&["!a"], &["b"], true),
+            (&["!a"], &["b*"], false),
+            (&["!a"], &["*", "!a*"], true),
+            (&["x*", "!xz"], &["xy"], true),
+            (&["x*", "!xz"], &["x*"], false),
+            (&["a"], &["!b"], false),
+        ] {
+            assert_eq!(Patterns::new(wide).covers(&Patterns::new(narrow)), covers, "{wide:?} {narrow:?}");
         }
     }
 }

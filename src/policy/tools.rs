@@ -1,83 +1,15 @@
 //! What people ask of policies without running them: whether rules can be meant as they stand (`check`), and which rules would
 //! meet a request, in order (`explain`).
 
-use super::error::LoadError;
-use super::generation::{Generation, LoadedPolicy, Who};
-use super::rule::{Action, Head, Kind, Rule};
-use super::trigger::Triggers;
+mod check;
+
+pub use check::check;
+
+use super::generation::{Generation, Who};
+use super::rule::{Head, Kind, Rule};
 use crate::wire::ApiKey;
 use std::fmt::Write;
 use std::sync::Arc;
-
-/// Looks for rules that cannot be meant: each finding stands at its rule.
-pub fn check(generation: &Generation) -> Vec<LoadError> {
-    let mut found = Vec::new();
-    let denies = generation.policies.iter().any(|p| p.default_deny.is_some());
-    let mut met: Vec<&Arc<Rule>> = Vec::new();
-    for policy in &generation.policies {
-        for rule in &policy.rules {
-            let mut say = |what: String| found.push(at(policy, rule, what));
-            if rule.kind == Kind::Chaos && rule.expires.is_none() && policy.info.expires.is_none() {
-                say("a fault without an end: give the policy or the rule an `expires(\"30m\")`".into());
-            }
-            if rule.kind == Kind::Security && rule.selectors.who.client_id.is_some() {
-                say("a security rule that rests on the client id, which any client may choose".into());
-            }
-            if matches!(rule.head, Head::Access(_)) && rule.has(|a| *a == Action::Allow) && !denies {
-                say("an allow that changes nothing: there is no default_deny()".into());
-            }
-            if let (Some((from, _)), Some(end)) = (rule.triggers.during, rule.expires.or(policy.info.expires))
-                && from >= end
-            {
-                say(format!("it never fires: it begins after {from:?}, and has expired after {end:?}"));
-            }
-            if rule.triggers.during.is_some_and(|(from, to)| from >= to) {
-                say("it never fires: its `during` ends before it begins".into());
-            }
-            if never_matches(rule) {
-                say("it never matches: its topics exclude all that they name".into());
-            }
-            if let Some(first) = met.iter().find(|earlier| shadows(earlier, rule)) {
-                say(format!("it is never reached: {} decides all of it before", first.written_at()));
-            }
-            met.push(rule);
-        }
-    }
-    found
-}
-
-fn at(policy: &LoadedPolicy, rule: &Rule, what: String) -> LoadError {
-    LoadError::at(&policy.info.file, &policy.info.text, rule.place, what)
-}
-
-/// Whether a rule's topics that are named exactly are all excluded again by another of its lists.
-fn never_matches(rule: &Rule) -> bool {
-    let lists: Vec<String> = rule.selectors.topics.iter().map(ToString::to_string).collect();
-    lists.len() > 1
-        && lists.iter().any(|list| {
-            let named: Vec<&str> = list.split(", ").map(|name| name.trim_matches('"')).collect();
-            let exact = named.iter().all(|name| !name.contains('*') && !name.starts_with('!'));
-            exact && named.iter().all(|name| !rule.selectors.topic_matches(name))
-        })
-}
-
-/// Whether `earlier` decides everything that `later` could meet: a terminal action without a trigger, on the same or on all.
-fn shadows(earlier: &Rule, later: &Rule) -> bool {
-    let terminal = earlier.has(|action| match action {
-        Action::Deny(_) => true,
-        Action::Fault(fault) => fault.answers(),
-        _ => false,
-    });
-    let (all, theirs) = (earlier.selectors.to_string(), later.selectors.to_string());
-    let any = all.is_empty() || all == ".topic(\"*\")" || all == ".topic(*)";
-    terminal
-        && earlier.kind == later.kind
-        && !earlier.observe
-        && earlier.triggers == Triggers::default()
-        && earlier.head == later.head
-        && !matches!(earlier.head, Head::Access(_))
-        && (any || all == theirs)
-}
 
 /// A request as `explain` is asked about it.
 #[derive(Debug, Clone)]
@@ -85,6 +17,7 @@ pub struct Question {
     pub who: Who,
     pub api: ApiKey,
     pub topic: Option<String>,
+    pub partition: Option<i32>,
     pub group: Option<String>,
 }
 
@@ -95,7 +28,9 @@ pub fn explain(generation: &Generation, question: &Question) -> String {
     if !who.client_id.is_empty() {
         let _ = write!(out, " (client id {})", who.client_id);
     }
-    for (what, name) in [("topic", &question.topic), ("group", &question.group)] {
+    let partition = question.partition.map(|partition| partition.to_string());
+    let about = [("topic", &question.topic), ("partition", &partition), ("group", &question.group)];
+    for (what, name) in about {
         if let Some(name) = name {
             let _ = write!(out, ", {what} {name}");
         }
@@ -159,6 +94,7 @@ fn meets(rule: &Rule, question: &Question) -> bool {
         }
         _ => {
             topic.is_none_or(|t| selectors.topic_matches(t))
+                && question.partition.is_none_or(|partition| selectors.partition_matches(partition))
                 && group.is_none_or(|g| selectors.groups.as_ref().is_none_or(|p| p.matches(g)))
         }
     };
@@ -171,7 +107,7 @@ mod tests {
     use super::super::load::Script;
     use super::*;
 
-    fn generation(texts: &[&str]) -> Arc<Generation> {
+    pub(super) fn generation(texts: &[&str]) -> Arc<Generation> {
         let policies = Policies::new(Shared::new(Settings::default()));
         let script = |(n, text): (usize, &&str)| Script {
             file: format!("{n}.rhai").into(),
@@ -179,39 +115,6 @@ mod tests {
         };
         let scripts: Vec<Script> = texts.iter().enumerate().map(script).collect();
         policies.load(&scripts).unwrap()
-    }
-
-    fn findings(text: &str) -> Vec<String> {
-        check(&generation(&[text])).iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn rules_that_cannot_be_meant_are_found_where_they_stand() {
-        let cases = [
-            (r#"on_produce("a").lose_response();"#, "a fault without an end"),
-            (r#"on_produce("a").client_id("x").deny();"#, "rests on the client id"),
-            (r#"on_access("Read").topic("a").allow();"#, "changes nothing"),
-            (r#"expires("10s"); on_produce("a").during("20s", "30s").lose_response();"#, "it never fires"),
-            (r#"on_produce("a").deny(); on_produce("a").deny("again");"#, "it is never reached"),
-        ];
-        for (text, what) in cases {
-            let found = findings(text);
-            assert!(
-                found.iter().any(|f| f.contains(what) && f.starts_with("0.rhai:2:")),
-                "{text}: {found:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn rules_that_are_meant_are_left_alone() {
-        for text in [
-            r#"expires("1h"); on_produce("a").chance(0.5).lose_response(); on_produce("a").delay("1ms");"#,
-            r#"on_produce("a").deny(); on_produce("b").deny();"#,
-            r#"default_deny(); on_access("Read").topic("a").allow();"#,
-        ] {
-            assert_eq!(findings(text), Vec::<String>::new(), "{text}");
-        }
     }
 
     #[test]
@@ -228,7 +131,13 @@ mod tests {
                 listener: "l".into(),
                 remote_ip: [127, 0, 0, 1].into(),
             };
-            let question = Question { who, api: ApiKey::Produce, topic: Some(topic.into()), group: None };
+            let question = Question {
+                who,
+                api: ApiKey::Produce,
+                topic: Some(topic.into()),
+                partition: None,
+                group: None,
+            };
             explain(&generation, &question)
         };
         let eve = ask("User:eve", "orders");
@@ -237,5 +146,26 @@ mod tests {
         assert!(!ask("User:ada", "orders").contains("deny"));
         assert!(ask("User:ada", "nothing").contains("no rule"));
         assert!(ask("User:ada", "other").contains("access"));
+    }
+
+    #[test]
+    fn explain_asked_about_a_partition_leaves_out_rules_about_others() {
+        let generation = generation(&[r#"on_produce("t").partition(0..4).deny(); on_produce("t").audit();"#]);
+        let ask = |partition| {
+            let who = Who {
+                principal: "User:x".into(),
+                client_id: "".into(),
+                listener: "l".into(),
+                remote_ip: [127, 0, 0, 1].into(),
+            };
+            let topic = Some("t".to_owned());
+            explain(&generation, &Question { who, api: ApiKey::Produce, topic, partition, group: None })
+        };
+        assert!(ask(None).contains("deny") && ask(Some(3)).contains("deny"));
+        let other = ask(Some(4));
+        assert!(
+            !other.contains("deny") && other.contains("audit") && other.contains("partition 4"),
+            "{other}"
+        );
     }
 }
