@@ -166,6 +166,7 @@ fn it_says_what_it_serves_and_answers() {
         "tollgate_memory_limit_bytes{memory=\"request\"} 536870912\n",
         "tollgate_memory_waits_total{memory=\"response\"} 0\n",
         "tollgate_memory_refusals_total{memory=\"request\"} 0\n",
+        "tollgate_policy_evicted_subjects_total 0\n",
     ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }

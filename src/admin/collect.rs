@@ -250,7 +250,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::handles::{PoliciesStatus, PolicyStatus};
+    use super::super::handles::{PoliciesStatus, PolicyCounts, PolicyStatus};
     use super::*;
     use proptest::prelude::*;
 
@@ -334,6 +334,10 @@ mod tests {
     struct Rules(Vec<RuleStatus>);
 
     impl PoliciesView for Rules {
+        fn counts(&self) -> PolicyCounts {
+            PolicyCounts::default()
+        }
+
         fn policies(&self) -> PoliciesStatus {
             let policy = PolicyStatus {
                 name: "p".into(),

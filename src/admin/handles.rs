@@ -18,6 +18,30 @@ pub struct AdminHandles {
 /// The policies in force.
 pub trait PoliciesView: Send + Sync {
     fn policies(&self) -> PoliciesStatus;
+    fn counts(&self) -> PolicyCounts;
+}
+
+/// What the policies as a whole did since the start, and had to give up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PolicyCounts {
+    /// The set in force.
+    pub generation: u64,
+    /// Changes on disk that were not taken.
+    pub refused_changes: u64,
+    /// Subjects forgotten: their draws and counts start at zero.
+    pub evicted_subjects: u64,
+    /// Keys that windows forgot.
+    pub evicted_window_keys: u64,
+    pub closure_failures: u64,
+    pub journal: LineCounts,
+    pub audit: LineCounts,
+}
+
+/// Lines of a file that nobody waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LineCounts {
+    pub written: u64,
+    pub dropped: u64,
 }
 
 /// `/v1/policies`.

@@ -8,13 +8,15 @@
 pub mod collect;
 pub mod handles;
 pub mod memory;
+mod policy;
 mod process;
 mod routes;
 mod server;
 
 pub use handles::{
-    AdminHandles, PoliciesStatus, PoliciesView, PolicyStatus, Readiness, ReadinessView, RuleStatus,
-    SessionStatus, SessionsPage, SessionsView,
+    AdminHandles, LineCounts, PoliciesStatus, PoliciesView, PolicyCounts, PolicyStatus, Readiness,
+    ReadinessView, RuleStatus, SessionStatus, SessionsPage, SessionsView,
 };
+pub use policy::PolicyCollector;
 pub use process::ProcessCollector;
 pub use server::{Limits, serve};

@@ -10,6 +10,10 @@ struct Fake {
 }
 
 impl PoliciesView for Fake {
+    fn counts(&self) -> PolicyCounts {
+        PolicyCounts::default()
+    }
+
     fn policies(&self) -> PoliciesStatus {
         let policy = PolicyStatus {
             name: "mask".into(),

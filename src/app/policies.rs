@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::config::Config;
 use super::failure::Failure;
 use super::rotate::{Closed, RotatingFile};
-use crate::admin::{PoliciesStatus, PoliciesView, PolicyStatus, RuleStatus};
+use crate::admin::{LineCounts, PoliciesStatus, PoliciesView, PolicyCounts, PolicyStatus, RuleStatus};
 use crate::broker::Broker;
 use crate::policy::generation::{Policies, Settings, Shared};
 use crate::policy::journal::Lines;
@@ -149,8 +150,51 @@ impl PoliciesView for Shown {
             refused_change: self.0.refused_change(),
         }
     }
+
+    fn counts(&self) -> PolicyCounts {
+        let shared = self.0.shared();
+        let lines = |lines: &Lines| {
+            let (written, dropped) = lines.counts();
+            LineCounts { written, dropped }
+        };
+        PolicyCounts {
+            generation: self.0.number(),
+            refused_changes: self.0.refusals(),
+            evicted_subjects: shared.subjects.evicted(),
+            evicted_window_keys: shared.state.evicted(),
+            closure_failures: shared.closure_failures.load(Ordering::Relaxed),
+            journal: lines(&shared.journal),
+            audit: lines(&shared.audit),
+        }
+    }
 }
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::identity::SUBJECTS;
+
+    #[test]
+    fn what_was_given_up_is_counted() {
+        let policies = Policies::new(Shared::new(Settings::default()));
+        let shown = Shown(Arc::clone(&policies));
+        assert_eq!(shown.counts(), PolicyCounts::default());
+        let script = |text: &str| Script { file: "p.rhai".into(), text: text.into() };
+        policies.load(&[script("on_produce(\"t\").audit();")]).unwrap();
+        for why in [Some("a"), Some("a"), Some("b"), None, Some("b")] {
+            policies.set_refused(why.map(ToOwned::to_owned));
+        }
+        let shared = policies.shared();
+        (0..=SUBJECTS as u128).for_each(|subject| {
+            shared.subjects.next(subject, 0);
+        });
+        shared.closure_failures.fetch_add(2, Ordering::Relaxed);
+        let counts = shown.counts();
+        assert_eq!((counts.generation, counts.refused_changes, counts.closure_failures), (1, 3, 2));
+        assert!(counts.evicted_subjects >= 1);
+    }
 }

@@ -22,7 +22,7 @@ use super::views::{Lag, Memory, Sessions};
 use super::{descriptors, policies, users};
 use crate::admin::collect::{LagCollector, RuleCollector};
 use crate::admin::memory::MemoryCollector;
-use crate::admin::{self, AdminHandles, ProcessCollector};
+use crate::admin::{self, AdminHandles, PolicyCollector, ProcessCollector};
 use crate::broker::{Broker, BrokerConfig, BrokerError, Clock};
 use crate::gateway::metrics::Metrics;
 use crate::gateway::{Gateway, Listener, ListenerConfig, SaslConfig};
@@ -82,6 +82,8 @@ async fn serve(config: Config, started: Instant, ends: &mut Vec<Closed>) -> Resu
     let shown = Arc::new(Shown(policies.clone()));
     let rules = RuleCollector::new(shown.clone(), METRIC_SERIES).map_err(metrics_failed)?;
     registry.register(Box::new(rules)).map_err(metrics_failed)?;
+    let whole = PolicyCollector::new(shown.clone()).map_err(metrics_failed)?;
+    registry.register(Box::new(whole)).map_err(metrics_failed)?;
     let upstream = Arc::new(Embedded(broker.clone()));
     let gateway = Gateway::new(config.limits.clone(), metrics, upstream, policies);
     let lag = LagCollector::new(Arc::new(Lag(broker.clone())), METRIC_SERIES).map_err(metrics_failed)?;

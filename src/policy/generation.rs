@@ -181,6 +181,7 @@ pub struct Policies {
     changed: watch::Sender<u64>,
     /// Why the last change was not taken.
     refused: Mutex<Option<String>>,
+    refusals: AtomicU64,
 }
 
 impl Policies {
@@ -193,6 +194,7 @@ impl Policies {
             number: AtomicU64::new(0),
             changed: watch::Sender::new(0),
             refused: Mutex::default(),
+            refusals: AtomicU64::new(0),
         })
     }
 
@@ -220,8 +222,18 @@ impl Policies {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The same reason again, as it is found at every look at the folder, is the same refusal.
     pub fn set_refused(&self, why: Option<String>) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if why.is_some() && *refused != why {
+            self.refusals.fetch_add(1, Ordering::Relaxed);
+        }
+        *refused = why;
+    }
+
+    /// Changes that were not taken.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
     }
 
     /// Loads scripts and puts them into force, all of them or none.

@@ -26,6 +26,8 @@ const STEPS: u64 = 64;
 pub struct StateStore {
     clock: Clock,
     windows: Mutex<BTreeMap<Named, Arc<Window>>>,
+    /// Outlives the windows it counts for.
+    evicted: Arc<AtomicU64>,
 }
 
 /// Policy, name and length. One with another length is another window: what was counted over an hour says
@@ -34,7 +36,7 @@ type Named = (String, String, Duration);
 
 impl StateStore {
     pub fn new(clock: Clock) -> Arc<Self> {
-        Arc::new(Self { clock, windows: Mutex::default() })
+        Arc::new(Self { clock, windows: Mutex::default(), evicted: Arc::default() })
     }
 
     pub fn clock(&self) -> &Clock {
@@ -45,8 +47,9 @@ impl StateStore {
     pub fn window(&self, policy: &str, name: &str, length: Duration) -> Arc<Window> {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let named = (policy.to_owned(), name.to_owned(), length);
-        let window =
-            windows.entry(named).or_insert_with(|| Arc::new(Window::new(self.clock.clone(), length)));
+        let window = windows
+            .entry(named)
+            .or_insert_with(|| Arc::new(Window::new(self.clock.clone(), length, Arc::clone(&self.evicted))));
         Arc::clone(window)
     }
 
@@ -56,10 +59,9 @@ impl StateStore {
         windows.retain(|(policy, name, length), _| named(policy, name, *length));
     }
 
-    /// Keys that had to be forgotten, over all windows.
+    /// Keys that had to be forgotten, over all windows there were.
     pub fn evicted(&self) -> u64 {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.values().map(|w| w.evicted.load(Ordering::Relaxed)).sum()
+        self.evicted.load(Ordering::Relaxed)
     }
 }
 
@@ -71,7 +73,7 @@ pub struct Window {
     clock: Clock,
     place: RandomState,
     shards: Vec<Mutex<Shard>>,
-    evicted: AtomicU64,
+    evicted: Arc<AtomicU64>,
 }
 
 struct Shard(Lru<Box<[u8]>, Counts>);
@@ -87,7 +89,7 @@ impl std::fmt::Debug for Shard {
 struct Counts(VecDeque<(u64, u32)>);
 
 impl Window {
-    fn new(clock: Clock, length: Duration) -> Self {
+    fn new(clock: Clock, length: Duration, evicted: Arc<AtomicU64>) -> Self {
         let shard = || Mutex::new(Shard(Lru::new(KEYS_PER_WINDOW / SHARDS)));
         Self {
             length,
@@ -95,7 +97,7 @@ impl Window {
             clock,
             place: RandomState::new(),
             shards: (0..SHARDS).map(|_| shard()).collect(),
-            evicted: AtomicU64::new(0),
+            evicted,
         }
     }
 
@@ -213,6 +215,17 @@ mod tests {
         let kept: usize = window.shards.iter().map(|s| s.lock().unwrap().0.len()).sum();
         assert!(kept <= KEYS_PER_WINDOW);
         assert_eq!(window.evicted.load(Ordering::Relaxed), (KEYS_PER_WINDOW * 2 - kept) as u64);
+    }
+
+    #[test]
+    fn evictions_stay_counted_when_their_window_is_forgotten() {
+        let store = StateStore::new(Clock::manual());
+        let window = store.window("p", "w", MINUTE);
+        (0..KEYS_PER_WINDOW as u32 * 2).for_each(|i| window.add(&i.to_le_bytes(), 1));
+        let evicted = store.evicted();
+        assert!(evicted >= KEYS_PER_WINDOW as u64);
+        store.retain(|_, _, _| false);
+        assert_eq!(store.evicted(), evicted);
     }
 
     #[test]
