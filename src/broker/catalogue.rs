@@ -1,8 +1,8 @@
 //! The topics: in memory for every request, in the key-value store for the next start.
 //!
 //! A log is named after the topic's id as well as its name, so that a topic created again never meets what its
-//! namesake left. Logs are made before the catalogue knows them and removed after it has forgotten them: a crash in
-//! between leaves logs nobody knows, which the next start removes.
+//! namesake left. Logs are made before the catalogue knows them, and are empty until it does; they are removed after it
+//! has forgotten the topic, which it notes: a crash in between leaves logs that the next start removes (`orphans`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -12,16 +12,20 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{BrokerConfig, ServerConfigs, Settings, TopicConfig};
 use super::error::{ApiError, BrokerError};
+use super::orphans;
 use super::partition::Partition;
 use super::topic::{Topic, TopicSettings, is_internal};
-use crate::storage::{KvOp, KvStore, Log, LogConfig, Storage, StorageError};
+use crate::storage::{Completion, KvOp, KvStore, Log, LogConfig, Storage, StorageError};
 use crate::wire::{ErrorCode, Str, Uuid};
 
 const META: &str = "meta";
 const TOPICS: &str = "topics";
 const BROKER_CONFIGS: &str = "broker.configs";
 const DEFAULT_BROKER_CONFIGS: &str = "broker.configs.default";
+/// By id, the topics whose logs may not all be gone yet; the value is the name.
+const DELETED_TOPICS: &str = "topics.deleted";
 const CLUSTER_ID: &[u8] = b"cluster.id";
+pub(super) const FILE: &str = "catalogue.redb";
 const STARTS: &[u8] = b"starts";
 const NEXT_PRODUCER_ID: &[u8] = b"next.producer.id";
 
@@ -83,6 +87,8 @@ pub struct Catalogue {
     server: RwLock<(Arc<ServerConfigs>, Arc<Settings>)>,
     /// Held over a change from its checks to its end.
     changing: Mutex<()>,
+    /// Of deleted topics whose logs are gone: the next commit drops the note of them.
+    removed: Mutex<Vec<Uuid>>,
 }
 
 #[derive(Default)]
@@ -118,7 +124,8 @@ impl Catalogue {
         let interval = storage.config().maintenance_interval.as_millis();
         server.set_fact("log.retention.check.interval.ms", interval);
 
-        let store = KvStore::open(&**storage.files(), storage.dir().join("catalogue.redb"))?;
+        orphans::refuse_without_catalogue(&storage)?;
+        let store = KvStore::open(&**storage.files(), storage.dir().join(FILE))?;
         server.dynamic = read_configs(&store, BROKER_CONFIGS)?;
         server.dynamic_default = read_configs(&store, DEFAULT_BROKER_CONFIGS)?;
         let cluster_id = match store.get(META, CLUSTER_ID)? {
@@ -146,6 +153,7 @@ impl Catalogue {
             topics: RwLock::default(),
             server: RwLock::new((Arc::new(server), settings)),
             changing: Mutex::default(),
+            removed: Mutex::default(),
         };
         catalogue.load()?;
         Ok(catalogue)
@@ -166,33 +174,26 @@ impl Catalogue {
             entries.push((name, id, entry, config));
         }
         let known: HashSet<&str> = logs.iter().map(|(name, _)| name.as_str()).collect();
-        self.remove_orphans(&known)?;
-        let mut opened = self.storage.open_logs(&logs).into_iter();
+        let deleted = self.store.scan(DELETED_TOPICS)?;
+        let deleted: Vec<String> =
+            deleted.into_iter().filter_map(|(id, _)| String::from_utf8(id).ok()).collect();
+        if orphans::settle(&self.storage, &known, &deleted)? {
+            let removed = deleted.iter().filter_map(|id| Uuid::parse(id));
+            self.removed.lock().unwrap_or_else(PoisonError::into_inner).extend(removed);
+        }
+        let opened = self.storage.open_logs(&logs).into_iter().zip(&logs);
+        // One that is missing costs its partition, not the start.
+        let mut opened = opened.map(|(opened, (name, config))| match opened {
+            Err(StorageError::Closed) => Err(StorageError::Closed),
+            Err(cause) => self.storage.offline_log(name, config.clone(), cause),
+            opened => opened,
+        });
         let mut topics = self.write();
         for (name, id, entry, config) in entries {
             let logs: Result<Vec<_>, _> = opened.by_ref().take(count(entry.partitions)).collect();
             let partitions = partitions(0, self.leader_epoch(entry.created_in), logs?);
             let settings = TopicSettings { overrides: entry.configs, config };
             topics.insert(Arc::new(Topic::new(Str::from(name), id, entry.created_in, partitions, settings)));
-        }
-        Ok(())
-    }
-
-    /// What a crash between a topic's logs and its entry has left behind.
-    fn remove_orphans(&self, known: &HashSet<&str>) -> Result<(), BrokerError> {
-        let is_orphan = |name: &String| !known.contains(name.as_str());
-        let orphans = self.storage.list_logs()?.into_iter().filter(is_orphan);
-        let orphans: Vec<_> = orphans.map(|name| (name, LogConfig::default())).collect();
-        let mut removals = Vec::new();
-        for ((name, _), opened) in orphans.iter().zip(self.storage.open_logs(&orphans)) {
-            tracing::info!(log = name, "removing a log that belongs to no topic");
-            removals.push((name, opened.map(|_| self.storage.delete_log(name))));
-        }
-        for (name, removal) in removals {
-            // It takes room and no more; the next start tries again.
-            if let Err(error) = removal.and_then(|removal| removal.wait()) {
-                tracing::warn!(log = name, %error, "it could not be removed");
-            }
         }
         Ok(())
     }
@@ -324,7 +325,10 @@ impl Catalogue {
         let gone = |topic: &Topic| KvOp::Delete { table: TOPICS, key: topic.name().as_bytes().to_vec() };
         // One that is not what its name says any more was deleted meanwhile.
         let topics: Vec<_> = topics.iter().filter(|topic| self.topic_by_id(topic.id()).is_some()).collect();
-        self.commit(topics.iter().map(|topic| gone(topic)).collect())?;
+        let noted = |topic: &Topic| {
+            put(DELETED_TOPICS, topic.id().to_string().as_bytes(), topic.name().as_bytes().to_vec())
+        };
+        self.commit(topics.iter().flat_map(|topic| [gone(topic), noted(topic)]).collect())?;
         {
             let mut known = self.write();
             for topic in &topics {
@@ -332,18 +336,26 @@ impl Catalogue {
                 known.remove(topic);
             }
         }
-        let removals: Vec<_> = topics
-            .iter()
-            .flat_map(|topic| topic.partitions().iter().cloned().collect::<Vec<_>>())
-            .map(|partition| self.storage.delete_log(partition.log().name()))
-            .collect();
-        for removal in removals {
-            if let Err(error) = removal.wait() {
-                // Nobody knows the log any more; the next start tries again.
-                tracing::warn!(%error, "a deleted topic's log could not be removed");
+        let removals: Vec<_> = topics.iter().map(|topic| (topic.id(), self.delete_logs(topic))).collect();
+        for (id, removals) in removals {
+            let mut all = true;
+            for removal in removals {
+                if let Err(error) = removal.wait() {
+                    // Nobody knows the log any more; the next start tries again.
+                    tracing::warn!(%error, "a deleted topic's log could not be removed");
+                    all = false;
+                }
+            }
+            if all {
+                self.removed.lock().unwrap_or_else(PoisonError::into_inner).push(id);
             }
         }
         Ok(())
+    }
+
+    fn delete_logs(&self, topic: &Topic) -> Vec<Completion<()>> {
+        let partitions = topic.partitions();
+        partitions.iter().map(|partition| self.storage.delete_log(partition.log().name())).collect()
     }
 
     /// Grows a topic to `partitions`. Durable on return.
@@ -434,8 +446,16 @@ impl Catalogue {
         Ok(first..end)
     }
 
-    fn commit(&self, changes: Vec<KvOp>) -> Result<(), StorageError> {
-        if changes.is_empty() { Ok(()) } else { self.store.commit(changes) }
+    fn commit(&self, mut changes: Vec<KvOp>) -> Result<(), StorageError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        let note = |id: &Uuid| KvOp::Delete { table: DELETED_TOPICS, key: id.to_string().into_bytes() };
+        changes.extend(removed.iter().map(note));
+        self.store.commit(changes)?;
+        removed.clear();
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can go wrong: at start ([`BrokerError`]), and with one part of a request ([`ApiError`]).
 
+use std::path::PathBuf;
+
 use crate::storage::StorageError;
 use crate::wire::{ErrorCode, Str};
 
@@ -11,6 +13,12 @@ pub enum BrokerError {
     /// What was read from the catalogue is not what this version writes.
     #[error("the catalogue's {what} cannot be read: {problem}")]
     Catalogue { what: String, problem: String },
+    /// The logs hold records and nothing says whose they are.
+    #[error(
+        "{} is missing, but {} holds {count} logs with records ({named}): put the catalogue back, from a copy if need \
+         be; to begin anew without these records, move {} away", path.display(), logs_dir.display(), logs_dir.display()
+    )]
+    CatalogueMissing { path: PathBuf, logs_dir: PathBuf, count: usize, named: String },
     #[error("broker setting {name}: {problem}")]
     Config { name: String, problem: String },
     /// A thread of the runtime could not finish its work.

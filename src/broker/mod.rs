@@ -21,6 +21,7 @@ mod fetch_session;
 mod fetch_wait;
 pub mod group;
 mod maintenance;
+mod orphans;
 pub mod partition;
 mod producer_snapshot;
 mod producer_state;

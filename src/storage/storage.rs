@@ -32,6 +32,8 @@ use super::{FlushMode, LogConfig, StorageConfig, StorageError, lock, snapshot};
 const LOCK: &str = ".lock";
 const MARKER: &str = "clean-shutdown";
 const LOGS: &str = "logs";
+/// Folders of this ending are logs that were set aside.
+const ASIDE_SUFFIX: &str = ".orphan";
 /// Longest name of a folder on the usual file systems, in bytes.
 const MAX_NAME: usize = 255;
 
@@ -146,6 +148,11 @@ impl Storage {
         &self.dir
     }
 
+    /// The folder of the logs' folders.
+    pub fn logs_dir(&self) -> &Path {
+        &self.logs_dir
+    }
+
     pub fn files(&self) -> &Arc<dyn Files> {
         &self.shared.files
     }
@@ -159,6 +166,38 @@ impl Storage {
         let entries = self.shared.files.list(&self.logs_dir).during("list", &self.logs_dir)?;
         let is_log = |name: &str| valid_name(name);
         Ok(entries.into_iter().filter(|e| e.is_dir && is_log(&e.name)).map(|e| e.name).collect())
+    }
+
+    /// Whether a log that is not open has any records, as far as its files tell.
+    pub fn holds_data(&self, name: &str) -> Result<bool, StorageError> {
+        let dir = self.logs_dir.join(name);
+        for entry in self.shared.files.list(&dir).during("list", &dir)? {
+            let path = dir.join(&entry.name);
+            // Also what was cut off a segment and kept.
+            let of_segment = entry.name.contains(".log");
+            if !entry.is_dir && of_segment && self.shared.files.size(&path).during("stat", &path)? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes a log that is not open out of the way, all its files as they are. Gives the folder's new path. After a
+    /// power loss it may have its old name again.
+    pub fn set_aside(&self, name: &str) -> Result<PathBuf, StorageError> {
+        let from = self.logs_dir.join(name);
+        let taken: HashSet<String> = {
+            let entries = self.shared.files.list(&self.logs_dir).during("list", &self.logs_dir)?;
+            entries.into_iter().map(|entry| entry.name).collect()
+        };
+        let numbered = (1_u32..).map(|n| format!("{name}.{n}{ASIDE_SUFFIX}"));
+        let mut names = std::iter::once(format!("{name}{ASIDE_SUFFIX}")).chain(numbered);
+        let free = names.find(|name| !taken.contains(name)).unwrap_or_default();
+        let to = self.logs_dir.join(free);
+        // Whoever gives it its name back may have changed it: it is looked at then.
+        lock(&self.logs).clean.remove(name);
+        self.shared.files.rename(&from, &to).during("rename", &from)?;
+        Ok(to)
     }
 
     /// Makes an empty log; its name is durable on return.
@@ -225,6 +264,16 @@ impl Storage {
         };
         lock(&self.logs).opening.remove(name);
         opened
+    }
+
+    /// Stands in for a log that cannot be opened: it is there, and offline.
+    pub fn offline_log(
+        &self,
+        name: &str,
+        config: LogConfig,
+        cause: StorageError,
+    ) -> Result<Arc<Log>, StorageError> {
+        self.register(name, config, Recovered::failed(cause))
     }
 
     fn recover(&self, name: &str) -> Result<Recovered, StorageError> {
@@ -542,5 +591,6 @@ fn take_marker(files: &dyn Files, dir: &Path) -> Result<HashMap<String, LogImage
 
 fn valid_name(name: &str) -> bool {
     let plain = !name.is_empty() && name.len() <= MAX_NAME && name != "." && name != "..";
-    plain && !name.contains(['/', '\0']) && !name.starts_with(DELETED_PREFIX)
+    let ours = name.starts_with(DELETED_PREFIX) || name.ends_with(ASIDE_SUFFIX);
+    plain && !name.contains(['/', '\0']) && !ours
 }

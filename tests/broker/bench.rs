@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tollgate::broker::{Broker, BrokerConfig, Clock, Context, ManualClock, Reply};
+use tollgate::broker::{Broker, BrokerConfig, BrokerError, Clock, Context, ManualClock, Reply};
 use tollgate::storage::files::{Crash, SimFiles};
 use tollgate::storage::{Storage, StorageConfig};
 use tollgate::wire::api::{create_topics, fetch, produce};
@@ -35,13 +35,22 @@ impl Bench {
         Bench { files, hand, clock, broker, cx: context() }
     }
 
+    /// On what another one has left.
+    pub async fn on(files: SimFiles, (clock, hand): (Clock, ManualClock)) -> Bench {
+        let broker = open(&files, &clock, &[]).await;
+        Bench { files, hand, clock, broker, cx: context() }
+    }
+
+    /// Closes the broker.
+    pub async fn end(self) -> (SimFiles, (Clock, ManualClock)) {
+        self.broker.shutdown(Duration::from_secs(10)).await.unwrap();
+        (self.files, (self.clock, self.hand))
+    }
+
     /// Closes the broker and opens it again.
     pub async fn restart(self) -> Bench {
-        self.broker.shutdown(Duration::from_secs(10)).await.unwrap();
-        let Bench { files, hand, clock, broker, cx } = self;
-        drop(broker);
-        let broker = open(&files, &clock, &[]).await;
-        Bench { files, hand, clock, broker, cx }
+        let (files, time) = self.end().await;
+        Bench::on(files, time).await
     }
 
     /// Another broker, on what a crash at this moment leaves of the disk.
@@ -103,12 +112,20 @@ macro_rules! answer {
 pub(crate) use answer;
 
 pub async fn open(files: &SimFiles, clock: &Clock, properties: &[(&str, &str)]) -> Arc<Broker> {
+    try_open(files, clock, properties).await.unwrap()
+}
+
+pub async fn try_open(
+    files: &SimFiles,
+    clock: &Clock,
+    properties: &[(&str, &str)],
+) -> Result<Arc<Broker>, BrokerError> {
     let config = StorageConfig { committers: 1, clock: clock.for_storage(), ..StorageConfig::default() };
     let storage = Storage::open(Arc::new(files.clone()), "/data", config).unwrap();
     let properties: BTreeMap<String, String> =
         properties.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let config = BrokerConfig { properties, clock: clock.clone(), ..BrokerConfig::default() };
-    Broker::open(config, storage).await.unwrap()
+    Broker::open(config, storage).await
 }
 
 pub fn context() -> Context {

@@ -1,8 +1,9 @@
 //! What survives: a clean end, and a crash at any time.
 
+use std::path::Path;
 use std::time::Duration;
 
-use tollgate::storage::files::Crash;
+use tollgate::storage::files::{Crash, Files, OpenMode, SimFault, SimFiles};
 use tollgate::wire::api::{delete_topics, describe_configs, metadata};
 use tollgate::wire::{Str, Uuid};
 
@@ -82,9 +83,103 @@ async fn logs_of_no_topic_are_removed() {
     assert_eq!(logs.len(), 1, "{logs:?}");
 }
 
+/// The logs' folders, and how many bytes of segments are in them.
+fn stored(files: &SimFiles) -> Vec<(String, u64)> {
+    let dir = Path::new("/data/logs");
+    let mut logs: Vec<_> = files.list(dir).unwrap().into_iter().map(|entry| entry.name).collect();
+    logs.sort();
+    let size = |log: &String| -> u64 {
+        let files_in = files.list(&dir.join(log)).unwrap().into_iter().map(|entry| entry.name);
+        let segments = files_in.filter(|name| name.ends_with(".log"));
+        segments.map(|name| files.size(&dir.join(log).join(name)).unwrap()).sum()
+    };
+    logs.into_iter().map(|log| (log.clone(), size(&log))).collect()
+}
+
+/// Once the start took the logs of a lost catalogue for left-overs and removed them all.
+#[tokio::test]
+async fn a_lost_catalogue_does_not_take_the_records_with_it() {
+    let catalogue = Path::new("/data/catalogue.redb");
+    let bench = Bench::new().await;
+    bench.create("t", 2).await;
+    bench.produce("t", 1, batch(&["kept"])).await;
+    let (files, clock) = bench.end().await;
+    let (before, copy) = (stored(&files), files.fork());
+    let cut = |files: &SimFiles| files.open(catalogue, OpenMode::Write).unwrap().set_len(0).unwrap();
+    for lose in [&|files: &SimFiles| files.remove_file(catalogue).unwrap() as _, &cut as &dyn Fn(&SimFiles)] {
+        let files = copy.fork();
+        lose(&files);
+        // A second start is no other than the first.
+        for _ in 0..2 {
+            let error = try_open(&files, &clock.0, &[]).await.err().expect("refused").to_string();
+            assert!(error.contains("/data/catalogue.redb is missing"), "{error}");
+            assert!(error.contains("holds 1 logs with records (t-1."), "{error}");
+            assert!(error.contains("move /data/logs away"), "{error}");
+            assert_eq!(stored(&files), before);
+        }
+    }
+    let broker = open(&copy, &clock.0, &[]).await;
+    assert_eq!(broker.view(9).shown[1].high_watermark, 1, "with its catalogue all is as it was");
+}
+
+#[tokio::test]
+async fn what_an_older_catalogue_does_not_know_is_set_aside() {
+    let catalogue = Path::new("/data/catalogue.redb");
+    let read = |files: &SimFiles| {
+        let handle = files.open(catalogue, OpenMode::Read).unwrap();
+        let mut bytes = vec![0; usize::try_from(handle.size().unwrap()).unwrap()];
+        handle.read_at(0, &mut bytes).unwrap();
+        bytes
+    };
+    let bench = Bench::new().await;
+    bench.create("old", 1).await;
+    let (files, clock) = bench.end().await;
+    let older = read(&files);
+    let bench = Bench::on(files, clock).await;
+    bench.create("new", 2).await;
+    bench.produce("new", 0, batch(&["kept"])).await;
+    let (files, clock) = bench.end().await;
+    let newer = read(&files);
+    let replace = |files: &SimFiles, with: &[u8]| {
+        files.open(catalogue, OpenMode::Write).unwrap().set_len(0).unwrap();
+        files.damage(catalogue, 0, with).unwrap();
+    };
+    replace(&files, &older);
+    let (files, clock) = Bench::on(files, clock).await.restart().await.end().await;
+    let found = stored(&files);
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    let [aside, other] = names[..] else { panic!("{names:?}") };
+    assert!(aside.starts_with("new-0.") && aside.ends_with(".orphan"), "{names:?}");
+    assert!(other.starts_with("old-0."), "{names:?}");
+    assert!(found[0].1 > 0);
+    // As the message says: the newer one put back, the folder given its name.
+    replace(&files, &newer);
+    let aside = Path::new("/data/logs").join(aside);
+    files.rename(&aside, &aside.with_extension("")).unwrap();
+    let bench = Bench::on(files, clock).await;
+    assert_eq!(values(&bench.fetch("new", 0, 0).await.records), [(0, "kept".to_owned())]);
+    // The empty one was removed: its partition is offline, the rest goes on.
+    assert_eq!(bench.produce("new", 1, batch(&["x"])).await.error_code, 56);
+    assert_eq!(bench.produce("old", 0, batch(&["x"])).await.error_code, 0);
+}
+
+/// A crash between the catalogue's change and the end of the logs: nothing of the topic is kept or set aside.
+#[tokio::test]
+async fn a_deletion_that_a_crash_cut_short_is_finished_by_the_next_start() {
+    let bench = Bench::new().await;
+    bench.create("gone", 2).await;
+    bench.produce("gone", 0, batch(&["x"])).await;
+    bench.files.inject("/data/logs", SimFault::SyncError);
+    let delete = delete_topics::Request { topic_names: vec![Str::from("gone")], ..Default::default() };
+    answer!(DeleteTopics, bench.ask(5, delete).await);
+    for seed in 0..12 {
+        let again = bench.crashed(Crash::Power { seed }).await;
+        assert_eq!(stored(&again.files), [], "seed {seed}");
+    }
+}
+
 #[tokio::test]
 async fn a_broken_disk_takes_its_partition_only() {
-    use tollgate::storage::files::SimFault;
     let bench = Bench::new().await;
     bench.create("t", 2).await;
     bench.produce("t", 0, batch(&["a"])).await;
