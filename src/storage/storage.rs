@@ -217,7 +217,11 @@ impl Storage {
         };
         let created = made.into_iter().zip(logs).map(|(made, (name, config))| {
             made?;
-            synced.clone()?;
+            if let Err(error) = &synced {
+                // Nobody will come back for it, and its name shall be free.
+                let _ = self.shared.files.remove_dir(&self.logs_dir.join(name));
+                return Err(error.clone());
+            }
             self.register(name, config.clone(), Recovered::empty())
         });
         created.collect()

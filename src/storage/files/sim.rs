@@ -25,7 +25,7 @@ pub enum Crash {
 /// An operation that fails from now on, on paths that contain the text it was injected for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SimFault {
-    /// A write puts half of its bytes down, then finds the disk full.
+    /// A write puts half of its bytes down, then finds the disk full; nothing can be created.
     NoSpace,
     WriteError,
     /// A sync fails and, as on Linux, what it did not write is forgotten: the next sync succeeds without it.
@@ -444,6 +444,9 @@ impl Files for SimFiles {
         let mut sim = self.lock_sim();
         if sim.resolve(path).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if sim.fails(path, SimFault::NoSpace) {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         sim.add(Node::Dir(DirNode::default()), path)?;
         self.changed(sim);
