@@ -13,6 +13,7 @@ use super::context::{Context, Reply, ReplyTo};
 use super::error::BrokerError;
 use super::fetch_session::FetchSessions;
 use super::group::Groups;
+use super::log_limit::LogLimit;
 use super::{Clock, maintenance, producer_snapshot, route};
 use crate::storage::Storage;
 use crate::wire::{Request, Response, Str};
@@ -28,6 +29,7 @@ pub struct Broker {
     producer_ids: Mutex<Range<i64>>,
     /// Topics being created because somebody asked about them.
     auto_creating: Mutex<HashSet<Str>>,
+    pub(super) not_created: LogLimit,
     /// Nobody waits for anything to come any more.
     pub(super) closing: watch::Sender<bool>,
 }
@@ -56,6 +58,7 @@ impl Broker {
             groups,
             producer_ids: Mutex::new(0..0),
             auto_creating: Mutex::default(),
+            not_created: LogLimit::default(),
             closing: watch::Sender::new(false),
         });
         tokio::spawn(maintenance::run(Arc::downgrade(&broker), broker.clock.clone()));

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,10 @@ pub struct Catalogue {
     changing: Mutex<()>,
     /// Of deleted topics whose logs are gone: the next commit drops the note of them.
     removed: Mutex<Vec<Uuid>>,
+    /// What the store should have been told at start and could not be. Until it is, nothing is appended: the leader
+    /// epoch of this start would be given again by the next one.
+    unrecorded: Mutex<Vec<KvOp>>,
+    read_only: AtomicBool,
 }
 
 #[derive(Default)]
@@ -140,10 +145,22 @@ impl Catalogue {
                 i32::from_be_bytes(before).saturating_add(1)
             }
         };
-        store.commit(vec![
+        let begun = vec![
             put(META, CLUSTER_ID, cluster_id.clone().into_bytes()),
             put(META, STARTS, start.to_be_bytes().to_vec()),
-        ])?;
+        ];
+        let unrecorded = match store.commit(begun.clone()) {
+            Ok(()) => Vec::new(),
+            // What is there can be read at least.
+            Err(error) if start > 0 && error.is_storage_failure() => {
+                tracing::error!(
+                    %error,
+                    "the catalogue cannot be written: records are served, but none are taken until it can; is the disk full?"
+                );
+                begun
+            }
+            Err(error) => return Err(error.into()),
+        };
         let settings = Arc::new(Settings::new(&server));
         let catalogue = Catalogue {
             storage,
@@ -154,6 +171,8 @@ impl Catalogue {
             server: RwLock::new((Arc::new(server), settings)),
             changing: Mutex::default(),
             removed: Mutex::default(),
+            read_only: AtomicBool::new(!unrecorded.is_empty()),
+            unrecorded: Mutex::new(unrecorded),
         };
         catalogue.load()?;
         Ok(catalogue)
@@ -298,8 +317,8 @@ impl Catalogue {
             .map(|plan| {
                 let (topic, id, config) = plan?;
                 // All of this topic's, so that the next one finds its own.
-                let logs: Vec<_> = created.by_ref().take(count(topic.partitions)).collect();
-                let logs = logs.into_iter().collect::<Result<Vec<_>, _>>()?;
+                let logs = created.by_ref().take(count(topic.partitions)).collect();
+                let logs = self.all_or_none(logs)?;
                 let settings = TopicSettings { overrides: topic.overrides, config };
                 let partitions = partitions(0, 0, logs);
                 let made = Topic::new(topic.name.detached(), id, self.start, partitions, settings);
@@ -308,8 +327,8 @@ impl Catalogue {
                 Ok(Arc::new(made))
             })
             .collect();
-        // Logs of what fails here belong to no topic: the next start removes them.
         if let Err(error) = self.commit(changes) {
+            self.undo(&made.iter().flatten().cloned().collect::<Vec<_>>());
             return made.into_iter().map(|topic| topic.and_then(|_| Err(error.clone().into()))).collect();
         }
         let mut topics = self.write();
@@ -338,15 +357,7 @@ impl Catalogue {
         }
         let removals: Vec<_> = topics.iter().map(|topic| (topic.id(), self.delete_logs(topic))).collect();
         for (id, removals) in removals {
-            let mut all = true;
-            for removal in removals {
-                if let Err(error) = removal.wait() {
-                    // Nobody knows the log any more; the next start tries again.
-                    tracing::warn!(%error, "a deleted topic's log could not be removed");
-                    all = false;
-                }
-            }
-            if all {
+            if wait_for_removals(removals) {
                 self.removed.lock().unwrap_or_else(PoisonError::into_inner).push(id);
             }
         }
@@ -371,11 +382,40 @@ impl Catalogue {
         }
         let settings = topic.settings();
         let logs = log_names(topic.name(), topic.id(), now, wanted, &settings.config.log);
-        let logs: Result<Vec<Arc<Log>>, _> = self.storage.create_logs(&logs).into_iter().collect();
-        let added = partitions(now, self.leader_epoch(topic.created_in()), logs?);
-        self.commit(vec![Entry::of(topic, count(wanted), &settings.overrides).put(topic.name())?])?;
+        let logs = self.all_or_none(self.storage.create_logs(&logs))?;
+        let added = partitions(now, self.leader_epoch(topic.created_in()), logs.clone());
+        let entry = |partitions| Entry::of(topic, partitions, &settings.overrides).put(topic.name());
+        if let Err(error) = self.commit(vec![entry(count(wanted))?]) {
+            // The commit may have got through all the same: the logs go only when it has surely not.
+            if self.commit(vec![entry(count(now))?]).is_ok() || self.entry_has(topic, now) {
+                wait_for_removals(logs.iter().map(|log| self.storage.delete_log(log.name())).collect());
+            }
+            return Err(error.into());
+        }
         topic.add_partitions(added);
         Ok(())
+    }
+
+    /// Whether the store surely says that the topic has so many partitions.
+    fn entry_has(&self, topic: &Topic, partitions: i32) -> bool {
+        let stored = self.store.get(TOPICS, topic.name().as_bytes());
+        let entry = stored.ok().flatten().and_then(|value| serde_json::from_slice::<Entry>(&value).ok());
+        entry.is_some_and(|entry| entry.partitions == partitions)
+    }
+
+    /// Logs just made, unless one of them could not be: then the others go.
+    fn all_or_none(&self, made: Vec<Result<Arc<Log>, StorageError>>) -> Result<Vec<Arc<Log>>, StorageError> {
+        let mut logs = Vec::with_capacity(made.len());
+        let mut failure = None;
+        for log in made {
+            match log {
+                Ok(log) => logs.push(log),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        let Some(error) = failure else { return Ok(logs) };
+        wait_for_removals(logs.iter().map(|log| self.storage.delete_log(log.name())).collect());
+        Err(error)
     }
 
     /// Replaces a topic's configs by what `alter` makes of them. Durable and in force on return.
@@ -442,7 +482,7 @@ impl Catalogue {
         let end = first
             .checked_add(PRODUCER_ID_BLOCK)
             .ok_or_else(|| damaged("next producer id", "there are none left"))?;
-        self.store.commit(vec![put(META, NEXT_PRODUCER_ID, end.to_be_bytes().to_vec())])?;
+        self.commit(vec![put(META, NEXT_PRODUCER_ID, end.to_be_bytes().to_vec())])?;
         Ok(first..end)
     }
 
@@ -450,13 +490,58 @@ impl Catalogue {
         if changes.is_empty() {
             return Ok(());
         }
+        let mut unrecorded = self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.extend(unrecorded.iter().cloned());
         let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
         let note = |id: &Uuid| KvOp::Delete { table: DELETED_TOPICS, key: id.to_string().into_bytes() };
         changes.extend(removed.iter().map(note));
         self.store.commit(changes)?;
         removed.clear();
+        if !unrecorded.is_empty() {
+            unrecorded.clear();
+            self.read_only.store(false, Ordering::Release);
+            tracing::info!("the catalogue can be written again: records are taken");
+        }
         Ok(())
     }
+
+    /// True from a start on a disk that takes no writes until it takes them: nothing may be appended.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Acquire)
+    }
+
+    /// Looks whether the disk takes writes again. Blocks on it.
+    pub(super) fn try_to_write(&self) {
+        let _change = self.change();
+        let unrecorded = self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // The start has said what is wrong.
+        let _ = self.commit(unrecorded);
+    }
+
+    /// Removes what was made for topics of which the store could not be told.
+    fn undo(&self, topics: &[Arc<Topic>]) {
+        // A commit that failed may have got through all the same.
+        let told = |topic: &&Arc<Topic>| !matches!(self.store.get(TOPICS, topic.name().as_bytes()), Ok(None));
+        let forget =
+            |topic: &Arc<Topic>| KvOp::Delete { table: TOPICS, key: topic.name().as_bytes().to_vec() };
+        if self.commit(topics.iter().filter(told).map(forget).collect()).is_err() {
+            return;
+        }
+        let removals = topics.iter().flat_map(|topic| self.delete_logs(topic)).collect();
+        wait_for_removals(removals);
+    }
+}
+
+/// Waits until these logs are gone; those that cannot be removed are left to the next start.
+fn wait_for_removals(removals: Vec<Completion<()>>) -> bool {
+    let mut all = true;
+    for removal in removals {
+        if let Err(error) = removal.wait() {
+            tracing::warn!(%error, "a log of no topic could not be removed; the next start tries again");
+            all = false;
+        }
+    }
+    all
 }
 
 fn put(table: &'static str, key: &[u8], value: Vec<u8>) -> KvOp {

@@ -1,5 +1,6 @@
 //! What can go wrong: at start ([`BrokerError`]), and with one part of a request ([`ApiError`]).
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::storage::StorageError;
@@ -32,6 +33,15 @@ pub struct ApiError {
     pub code: ErrorCode,
     /// Shown where the api has a place for it. Kafka's clients show the code's own message when there is none.
     pub message: Option<Str>,
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "{message} ({})", self.code),
+            None => write!(f, "{}", self.code),
+        }
+    }
 }
 
 impl ApiError {

@@ -1,10 +1,11 @@
-//! What the broker does by itself from time to time: forgets idle producers, writes down the others.
+//! What the broker does by itself from time to time: forgets idle producers, writes down the
+//! others; tries whether a disk that took no writes takes them again.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Clock;
-use super::broker::Broker;
+use super::broker::{Broker, blocking};
 use super::producer_snapshot;
 
 /// How often it is looked at what is due.
@@ -23,6 +24,10 @@ pub(super) async fn run(broker: Weak<Broker>, clock: Clock) {
         let Some(broker) = broker.upgrade() else { return };
         if broker.is_closing() {
             return;
+        }
+        if broker.catalogue().is_read_only() {
+            let catalogue = Arc::clone(broker.catalogue());
+            let _ = blocking(move || catalogue.try_to_write()).await;
         }
         let now = clock.elapsed();
         let check = broker.settings().producer_id_expiration_check_interval_ms;

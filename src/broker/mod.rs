@@ -20,6 +20,7 @@ mod error;
 mod fetch_session;
 mod fetch_wait;
 pub mod group;
+mod log_limit;
 mod maintenance;
 mod orphans;
 pub mod partition;

@@ -5,6 +5,7 @@
 mod bench;
 mod basics;
 mod configs;
+mod disk_full;
 mod fetch;
 mod idempotence;
 mod offsets;

@@ -8,7 +8,7 @@ use super::{CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS};
 use crate::broker::broker::{Broker, blocking};
 use crate::broker::catalogue::NewTopic;
 use crate::broker::topic::{OFFSETS_TOPIC, Topic, check_name, is_internal};
-use crate::broker::{Context, Reply, ReplyTo};
+use crate::broker::{ApiError, Context, Reply, ReplyTo};
 use crate::wire::api::metadata::{
     MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, Request,
     Response,
@@ -146,8 +146,11 @@ fn create(broker: &Arc<Broker>, mut names: Vec<Str>) {
         let catalogue = Arc::clone(&broker.catalogue);
         match blocking(move || catalogue.create(wanted)).await {
             Ok(created) => {
-                for (name, error) in names.iter().zip(created).filter_map(|(n, c)| Some((n, c.err()?))) {
-                    tracing::warn!(topic = %name, code = %error.code, message = ?error.message, "not created");
+                for (name, created) in names.iter().zip(created) {
+                    match created {
+                        Ok(_) => drop(broker.not_created.ends()),
+                        Err(error) => not_created(&broker, name, &error),
+                    }
                 }
             }
             Err(error) => tracing::warn!(%error, "topics could not be created"),
@@ -157,4 +160,11 @@ fn create(broker: &Arc<Broker>, mut names: Vec<Str>) {
             creating.remove(name);
         });
     });
+}
+
+/// Clients ask again and again.
+fn not_created(broker: &Broker, topic: &str, error: &ApiError) {
+    if let Some(passed_over) = broker.not_created.says(&error.to_string(), broker.clock.elapsed()) {
+        tracing::warn!(topic, %error, passed_over, "a topic that was asked for could not be created");
+    }
 }

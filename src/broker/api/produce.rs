@@ -56,6 +56,7 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
     let mut waiting = Vec::new();
     let mut failed = false;
     let mut responses = Vec::with_capacity(request.topic_data.len());
+    let read_only = broker.catalogue.is_read_only();
     for data in request.topic_data {
         let TopicProduceData { name, topic_id, partition_data, .. } = data;
         let topic = match by_id {
@@ -67,6 +68,9 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
             let mut response = PartitionProduceResponse { index: data.index, ..Default::default() };
             let outcome = match &topic {
                 _ if !(-1..=1).contains(&acks) => Err(ErrorCode::INVALID_REQUIRED_ACKS.into()),
+                Ok(_) if read_only => {
+                    Err(ApiError::new(ErrorCode::KAFKA_STORAGE_ERROR, "the disk takes no writes").into())
+                }
                 Ok(topic) => append(topic, data, acks, to.version, now_ms),
                 Err(code) => Err((*code).into()),
             };

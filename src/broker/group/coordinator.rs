@@ -11,6 +11,7 @@ use super::store::Journal;
 use crate::broker::catalogue::{Catalogue, NewTopic};
 use crate::broker::config::Settings;
 use crate::broker::error::{ApiError, BrokerError};
+use crate::broker::log_limit::LogLimit;
 use crate::broker::topic::{OFFSETS_TOPIC, Topic};
 use crate::broker::{Clock, Context, Reply, ReplyTo, api};
 use crate::storage::{StorageError, Ticket};
@@ -18,9 +19,12 @@ use crate::wire::api::{join_group, leave_group, sync_group};
 use crate::wire::{ErrorCode, RequestBody, Str};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OnceCell, oneshot};
+
+/// After a failure to make the offsets topic, requests are answered with it for so long.
+const OPENING_BACKOFF: Duration = Duration::from_secs(1);
 
 /// An answer that is there, or comes when others have done their part.
 pub enum Answer<T> {
@@ -43,6 +47,9 @@ pub(super) struct Shared {
     shards: OnceLock<Vec<Arc<Shard>>>,
     /// Makes or finds the topic and reads it, once.
     opening: OnceCell<()>,
+    /// When that failed last.
+    last_failure: Mutex<Option<(Duration, ApiError)>>,
+    cannot_open: LogLimit,
     loading: AtomicBool,
     closed: AtomicBool,
 }
@@ -82,6 +89,8 @@ impl Groups {
             common: Common::new(config),
             shards: OnceLock::new(),
             opening: OnceCell::new(),
+            last_failure: Mutex::default(),
+            cannot_open: LogLimit::default(),
             loading: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         });
@@ -335,7 +344,19 @@ impl Shared {
     }
 
     async fn open_once(self: &Arc<Self>) -> Result<(), ApiError> {
-        self.opening.get_or_try_init(|| self.open_topic()).await.copied()
+        self.opening.get_or_try_init(|| self.open_topic_unless_it_just_failed()).await.copied()
+    }
+
+    /// Every group's client asks again several times a second; each attempt makes a folder for every partition.
+    async fn open_topic_unless_it_just_failed(self: &Arc<Self>) -> Result<(), ApiError> {
+        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, error)) = last.filter(|(at, _)| self.clock.elapsed() < *at + OPENING_BACKOFF) {
+            return Err(error);
+        }
+        let opened = self.open_topic().await;
+        let failure = opened.clone().err().map(|error| (self.clock.elapsed(), error));
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        opened
     }
 
     async fn open_topic(self: &Arc<Self>) -> Result<(), ApiError> {
@@ -344,11 +365,16 @@ impl Shared {
         let shards = match opened {
             Ok(Ok(shards)) => shards,
             Ok(Err(error)) => {
-                tracing::error!(?error, "the offsets topic cannot be made");
+                if let Some(passed_over) = self.cannot_open.says(&error.to_string(), self.clock.elapsed()) {
+                    tracing::error!(%error, passed_over, "the offsets topic cannot be made: no group can be served");
+                }
                 return Err(error);
             }
             Err(error) => return Err(ApiError::new(ErrorCode::COORDINATOR_NOT_AVAILABLE, error.to_string())),
         };
+        if self.cannot_open.ends() {
+            tracing::info!("the offsets topic could be made: groups are served");
+        }
         if self.shards.set(shards).is_ok() {
             tokio::spawn(drive(Arc::clone(self)));
         }
