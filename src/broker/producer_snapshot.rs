@@ -66,8 +66,9 @@ pub(super) fn restore(catalogue: &Catalogue, now_ms: i64) {
             scope.spawn(|| {
                 while let Some((partition, range)) = behind.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(error) = replay(partition, range.clone(), now_ms) {
-                        // Reading has put the log offline if it must be; retries from before are not recognised.
                         tracing::warn!(log = partition.log().name(), %error, "producers cannot be recalled");
+                        // Retries from before would be taken for new records.
+                        partition.log().take_offline(error);
                     }
                 }
             });

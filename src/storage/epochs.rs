@@ -65,6 +65,12 @@ impl Epochs {
         self.0.iter().copied().filter(|start| start.start_offset < end_offset).collect()
     }
 
+    /// The epoch that the record at `offset` was written in, as far as it is known.
+    pub fn at(&self, offset: i64) -> Option<i32> {
+        let later = self.0.partition_point(|start| start.start_offset <= offset);
+        later.checked_sub(1).and_then(|at| self.0.get(at)).map(|start| start.leader_epoch)
+    }
+
     pub fn end_offset(&self, leader_epoch: i32, log_end_offset: i64) -> EpochEnd {
         let Some(latest) = self.latest().filter(|_| leader_epoch >= 0) else { return EpochEnd::UNKNOWN };
         if leader_epoch == latest {

@@ -36,6 +36,10 @@ pub trait Files: fmt::Debug + Send + Sync {
     /// Makes everything durable that was written so far, content and names, at least below `dir`: cheaper than one
     /// sync each where there are very many. `Unsupported` where the system has no such call.
     fn sync_all(&self, dir: &Path, site: SyncSite) -> io::Result<()>;
+    /// Another one each time the machine starts; `None` where the system does not tell.
+    fn boot_id(&self) -> Option<String> {
+        None
+    }
     /// Takes the lock file at `path`, making it if needed. `None`: somebody else holds it. Dropping frees it.
     fn lock(&self, path: &Path) -> io::Result<Option<FileLock>>;
 }

@@ -9,7 +9,7 @@ use super::read::{Miss, Place};
 use super::scan::{Disk, HEADER_WINDOW, Window};
 use super::segment::Segment;
 use super::{StorageError, lock};
-use crate::wire::record::{BatchHeader, Records, with_codecs};
+use crate::wire::record::{BatchHeader, Records, verify_crc, with_codecs};
 
 /// A batch is not decompressed past this to look for a record.
 const MAX_DECOMPRESSED: usize = 256 << 20;
@@ -110,6 +110,8 @@ impl Log {
             if header.max_timestamp >= timestamp && header.last_offset() >= from {
                 let mut batch = vec![0; header.size()];
                 Disk::MayBlock.read_exact_at(&*handle, place.position, &mut batch).during("read", &path)?;
+                verify_crc(&batch)
+                    .map_err(|error| StorageError::corrupt(&path, place.position, error.to_string()))?;
                 if let Some(found) = first_record(&header, &batch, timestamp, from) {
                     return Ok(Some(found));
                 }

@@ -344,6 +344,11 @@ impl Log {
         lock(&self.head).config = Arc::new(config);
     }
 
+    /// Takes the log out of service: whoever reads its records has found that they are damaged.
+    pub fn take_offline(self: &Arc<Self>, cause: StorageError) {
+        self.fail(cause);
+    }
+
     /// Takes the log out of service for good: nothing is tried again on a disk that has failed once. Waits for no
     /// disk itself.
     pub(super) fn fail(self: &Arc<Self>, cause: StorageError) {

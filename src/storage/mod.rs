@@ -10,9 +10,12 @@
 //! batches (`wire::record`) but no topics, no groups, no requests.
 
 mod append;
+mod boot;
 mod catalogue_store;
+mod checked;
 mod committer;
 mod config;
+mod damage;
 mod epochs;
 mod error;
 mod file_cache;

@@ -10,11 +10,11 @@ use super::file_cache::FileKind;
 use super::files::{FileHandle, OpenMode};
 use super::index;
 use super::log::{Log, ReadEnd};
-use super::scan::{Disk, HEADER_WINDOW, Window};
+use super::scan::{CRC_WINDOW, Disk, HEADER_WINDOW, Window};
 use super::segment::Segment;
 use super::slice::{FileSlice, LogRead, LogSlice};
 use super::{StorageError, lock};
-use crate::wire::record::{BATCH_OVERHEAD, BatchHeader};
+use crate::wire::record::BATCH_OVERHEAD;
 
 /// Ends of recent reads remembered per log: about one for each consumer that reads from files.
 const REMEMBERED_ENDS: usize = 8;
@@ -127,7 +127,7 @@ impl Log {
                 Some(place) => place,
                 None => log.place_of(disk, &segment, &*handle, from)?,
             };
-            let end = log.end_of(disk, &segment, &*handle, start, max_bytes, at_least_one)?;
+            let end = log.good_stretch(disk, &segment, &*handle, start, max_bytes, at_least_one)?;
             Ok((handle, start, end))
         });
         let (handle, start, end) = match found {
@@ -229,8 +229,10 @@ impl Log {
         self.walk(disk, segment, handle, near, |_, next_offset| next_offset > from)
     }
 
-    /// The batch boundary that a read from `start` ends at.
-    fn end_of(
+    /// The batch boundary that a read from `start` ends at. What is served has had its headers looked at: a client must
+    /// not be given what is no batch, or not the next one. Batches that were there at start have their CRC compared the
+    /// first time.
+    fn good_stretch(
         &self,
         disk: Disk,
         segment: &Segment,
@@ -240,41 +242,52 @@ impl Log {
         at_least_one: bool,
     ) -> Result<Place, Miss> {
         let limit = start.position.saturating_add(max_bytes as u64);
-        if segment.size <= limit {
-            return Ok(Place { position: segment.size, offset: segment.next_offset });
+        let check = !segment.checked.covers(start.position, limit.min(segment.size));
+        if check && disk == Disk::CacheOnly {
+            return Err(Miss::WouldBlock);
         }
-        let indexed = self.indexed(disk, segment, |entry| u64::from(entry.position) <= limit)?;
-        if indexed.position > start.position {
-            self.verify(disk, segment, handle, indexed)?;
-            return Ok(indexed);
+        let epochs = check.then(|| lock(&self.head).epochs.clone());
+        let path = || self.files.path(segment.base_offset, FileKind::Log);
+        let damaged = |at: Place, what: String| StorageError::corrupt(path(), at.position, what);
+        // From a disk in one go; from the page cache no more than is looked at.
+        let capacity = if disk == Disk::MayBlock { CRC_WINDOW } else { BATCH_OVERHEAD };
+        let mut window = Window::new(handle, disk, segment.size, capacity);
+        let mut place = start;
+        while place.position < limit.min(segment.size) {
+            let header = match window.header(place.position).during("read", path())? {
+                Ok(header) if header.base_offset == place.offset => header,
+                Ok(header) => {
+                    let what = format!("offset {} where {} is due", header.base_offset, place.offset);
+                    return Err(damaged(place, what).into());
+                }
+                Err(what) => return Err(damaged(place, what).into()),
+            };
+            let behind =
+                Place { position: place.position + header.size() as u64, offset: header.next_offset() };
+            if behind.position > limit && !(at_least_one && place == start) {
+                break;
+            }
+            if let Some(epochs) = &epochs {
+                if !window.crc_holds(place.position, &header).during("read", path())? {
+                    return Err(damaged(place, "the batch's CRC does not hold".to_owned()).into());
+                }
+                // The CRC says nothing of the epoch.
+                if epochs.at(place.offset).is_some_and(|epoch| header.partition_leader_epoch > epoch) {
+                    let what = format!("leader epoch {} is of later", header.partition_leader_epoch);
+                    return Err(damaged(place, what).into());
+                }
+            }
+            place = behind;
+            if disk == Disk::CacheOnly {
+                // Small batches are looked at many at once, large ones by their headers only.
+                let small = header.size() < HEADER_WINDOW / 2;
+                window.set_capacity(if small { 4 * HEADER_WINDOW } else { BATCH_OVERHEAD });
+            }
         }
-        // Less than an index interval: batch by batch.
-        let end = self.walk(disk, segment, handle, start, |end, _| end > limit)?;
-        if end.position > start.position || !at_least_one {
-            return Ok(end);
+        if check {
+            segment.checked.add(start.position, place.position);
         }
-        let path = self.files.path(segment.base_offset, FileKind::Log);
-        let mut window = Window::new(handle, disk, segment.size, HEADER_WINDOW);
-        let header = window.header(start.position).during("read", &path)?;
-        let header = header.map_err(|what| StorageError::corrupt(&path, start.position, what))?;
-        Ok(Place { position: start.position + header.size() as u64, offset: header.next_offset() })
-    }
-
-    /// Whether the index speaks the truth: a reply must not be cut inside a batch.
-    fn verify(
-        &self,
-        disk: Disk,
-        segment: &Segment,
-        handle: &dyn FileHandle,
-        place: Place,
-    ) -> Result<(), Miss> {
-        let mut header = [0; BATCH_OVERHEAD];
-        let read = disk.read_exact_at(handle, place.position, &mut header);
-        read.during("read", self.files.path(segment.base_offset, FileKind::Log))?;
-        match BatchHeader::parse(&header) {
-            Ok(header) if header.base_offset == place.offset => Ok(()),
-            _ => Err(Miss::BadIndex),
-        }
+        Ok(place)
     }
 
     /// The last indexed place for which `below` holds, or the start of the segment.

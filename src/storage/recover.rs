@@ -1,19 +1,25 @@
 //! What a log finds on disk when it is opened.
 //!
 //! After a clean shutdown the marker says everything and no file is looked at. After a crash the checkpoint says what
-//! was durable when it was stored; the batches behind it are read with their CRC, and the first one that is not whole
-//! ends the log: it and all that follows was never committed, as a commit syncs all before it. What is kept is
-//! synced before anybody sees it, since after the mere death of a process it may be in the page cache only.
+//! was durable when it was stored; the batches behind it are read with their CRC, up to the first one that is not whole.
+//! What is kept is synced before anybody sees it, since after the mere death of a process it may be in the page cache
+//! only.
+//!
+//! What follows the last whole batch is given up only where a crash explains it. The death of a process can leave the
+//! first part of an append, nothing else: anything else is damage, of records that may have been acknowledged, and the
+//! log stays offline until somebody decides. A power loss can leave anything of what was not synced, in any order: that
+//! is cut off, and kept beside the segment.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::StorageError;
 use super::committer::CHECKPOINT;
+use super::damage::{Tail, free_name};
 use super::epochs::Epochs;
 use super::error::IoContext;
 use super::file_cache::FileKind;
-use super::files::{DirEntry, FileHandle, Files, OpenMode, SyncSite};
+use super::files::{DirEntry, Files, OpenMode, SyncSite};
 use super::image::LogImage;
 use super::retain::remove_file;
 use super::scan::{Check, scan};
@@ -55,10 +61,19 @@ impl Recovered {
         Recovered { failure: Some(failure), ..Self::empty() }
     }
 
-    /// After anything else. `durable`: what is there has been synced already.
-    pub fn after_crash(files: &dyn Files, dir: &Path, entries: &[DirEntry], durable: bool) -> Self {
-        Recovery::start(files, dir, entries, durable).and_then(Recovery::run).unwrap_or_else(Self::failed)
+    /// After anything else.
+    pub fn after_crash(files: &dyn Files, dir: &Path, entries: &[DirEntry], found: Found) -> Self {
+        Recovery::start(files, dir, entries, found).and_then(Recovery::run).unwrap_or_else(Self::failed)
     }
+}
+
+/// What is known of the files at start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    /// What is there has been synced already.
+    pub durable: bool,
+    /// The machine has run on since it was written: nothing of it was lost with a page cache.
+    pub ran_on: bool,
 }
 
 fn restore_segments(image: &LogImage) -> Vec<Segment> {
@@ -75,8 +90,7 @@ struct Recovery<'a> {
     segments: Vec<Segment>,
     epochs: Epochs,
     next_offset: i64,
-    has_checkpoint: bool,
-    durable: bool,
+    known: Found,
     dropped: bool,
     scanned: u64,
 }
@@ -86,15 +100,14 @@ impl<'a> Recovery<'a> {
         files: &'a dyn Files,
         dir: &'a Path,
         entries: &[DirEntry],
-        durable: bool,
+        known: Found,
     ) -> Result<Self, StorageError> {
         // What a killed process left is in the page cache, synced or not. From here on it is relied upon.
-        if !entries.is_empty() && !durable {
+        if !entries.is_empty() && !known.durable {
             files.sync_dir(dir, SyncSite::FoundNames).during("fsync", dir)?;
         }
         let path = dir.join(CHECKPOINT);
         let stored = snapshot::read(files, &path)?;
-        let has_checkpoint = stored.is_some();
         let checkpoint = match stored.map(|bytes| LogImage::decode(&bytes)) {
             None => LogImage::default(),
             Some(Some(image)) => image,
@@ -115,8 +128,7 @@ impl<'a> Recovery<'a> {
             epochs: Epochs::restore(checkpoint.epochs.iter().copied()),
             next_offset: checkpoint.end_offset,
             checkpoint,
-            has_checkpoint,
-            durable,
+            known,
             dropped: false,
             scanned: 0,
         })
@@ -207,10 +219,6 @@ impl<'a> Recovery<'a> {
             if whole && base_offset == self.next_offset {
                 whole = self.read_segment(Segment::found(base_offset), false)?;
             } else {
-                tracing::warn!(
-                    log = %self.dir.display(), segment = base_offset, log_end_offset = self.next_offset,
-                    "a segment behind the end of the log was never committed and is removed"
-                );
                 whole = false;
                 self.drop_segment(base_offset)?;
             }
@@ -243,9 +251,12 @@ impl<'a> Recovery<'a> {
             self.scanned += end.position - durable;
             if let Some(what) = end.damage {
                 whole = false;
-                truncate(&*handle, &path, size, end.position, &what)?;
+                let tail = Tail { path: &path, position: end.position, size, next_offset: end.next_offset };
+                if tail.cut(self.files, &*handle, &what, self.known.ran_on)? {
+                    self.dropped = true;
+                }
             }
-            if !self.durable {
+            if !self.known.durable {
                 handle.sync_data(SyncSite::Recovered).during("fdatasync", &path)?;
             }
         }
@@ -268,15 +279,28 @@ impl<'a> Recovery<'a> {
 
     /// Takes a segment out of the log that does not follow on what is before it.
     fn drop_segment(&mut self, base_offset: i64) -> Result<(), StorageError> {
-        if self.has_checkpoint {
+        let path = self.path(base_offset);
+        if self.files.size(&path).during("stat", &path)? == 0 {
             return self.remove_segment(base_offset);
         }
-        // Most likely never committed. But if somebody has removed the checkpoint, this may be all there is.
+        let expected = self.next_offset;
+        let gap =
+            format!("the log comes to offset {expected} before it, and this segment starts at {base_offset}");
+        if self.known.ran_on {
+            let what = format!(
+                "{gap}; nothing was changed. Put back what is missing, or rename the file to go on without it"
+            );
+            return Err(StorageError::corrupt(path, 0, what));
+        }
         self.found.remove(&base_offset);
         self.dropped = true;
-        let path = self.path(base_offset);
-        let aside = path.with_extension("log.dropped");
-        self.files.rename(&path, &aside).during("rename", &path)
+        let aside = free_name(self.files, &path.with_extension("log.dropped"))?;
+        self.files.rename(&path, &aside).during("rename", &path)?;
+        tracing::error!(
+            segment = %path.display(), kept = %aside.display(),
+            "{gap}: after a power loss such a segment was most likely not acknowledged; it is set aside"
+        );
+        Ok(())
     }
 
     fn remove_segment(&mut self, base_offset: i64) -> Result<(), StorageError> {
@@ -289,15 +313,4 @@ impl<'a> Recovery<'a> {
     fn path(&self, base_offset: i64) -> std::path::PathBuf {
         self.dir.join(file_name(base_offset, FileKind::Log))
     }
-}
-
-fn truncate(
-    handle: &dyn FileHandle,
-    path: &Path,
-    size: u64,
-    end: u64,
-    what: &str,
-) -> Result<(), StorageError> {
-    tracing::warn!(segment = %path.display(), "the last {} bytes were never committed and are dropped: {what}", size - end);
-    handle.set_len(end).during("truncate", path)
 }

@@ -8,7 +8,10 @@ use crate::wire::record::{BATCH_OVERHEAD, BatchHeader};
 
 /// Bytes read at a time where only headers matter.
 pub(crate) const HEADER_WINDOW: usize = 4096;
-const CRC_WINDOW: usize = 256 * 1024;
+/// Where every byte matters.
+pub(crate) const CRC_WINDOW: usize = 256 * 1024;
+/// Places that look like a batch and are none, before [`find_whole`] gives up.
+const MAX_LOOKALIKES: usize = 1000;
 /// The CRC covers a batch from its attributes on.
 const CRC_START: usize = 21;
 
@@ -79,7 +82,12 @@ impl<'a> Window<'a> {
         })
     }
 
-    fn crc_holds(&mut self, position: u64, header: &BatchHeader) -> io::Result<bool> {
+    /// Bytes read at a time from here on.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity.max(BATCH_OVERHEAD);
+    }
+
+    pub fn crc_holds(&mut self, position: u64, header: &BatchHeader) -> io::Result<bool> {
         let end = position + header.size() as u64;
         let mut at = position + CRC_START as u64;
         let mut crc = 0;
@@ -150,6 +158,43 @@ pub(crate) fn scan(
     Ok(at)
 }
 
+/// The first whole batch, CRC and all, from `position` on that could follow in a log which has come to `offset`.
+/// Blocks on the disk.
+pub(crate) fn find_whole(
+    handle: &dyn FileHandle,
+    position: u64,
+    offset: i64,
+    size: u64,
+) -> io::Result<Option<(u64, BatchHeader)>> {
+    let mut window = Window::new(handle, Disk::MayBlock, size, CRC_WINDOW);
+    let (mut at, mut lookalikes) = (position, 0);
+    while at + BATCH_OVERHEAD as u64 <= size && lookalikes < MAX_LOOKALIKES {
+        let bytes = window.at(at, CRC_WINDOW)?;
+        let fits = |start: &[u8]| {
+            let follows = start.first_chunk().is_some_and(|first| {
+                let behind = i64::from_be_bytes(*first).checked_sub(offset);
+                behind.is_some_and(|behind| (0..=i64::from(i32::MAX)).contains(&behind))
+            });
+            follows && BatchHeader::parse(start).is_ok()
+        };
+        match bytes.windows(BATCH_OVERHEAD).position(fits) {
+            Some(step) => {
+                at += step as u64;
+                if let Ok(header) = window.header(at)?
+                    && window.crc_holds(at, &header)?
+                {
+                    return Ok(Some((at, header)));
+                }
+                lookalikes += 1;
+                at += 1;
+            }
+            // A header may begin in the last bytes of the window.
+            None => at += (bytes.len() - (BATCH_OVERHEAD - 1).min(bytes.len())).max(1) as u64,
+        }
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::IoSlice;
@@ -190,6 +235,10 @@ mod tests {
         let end = scan(&*file, 0, 70, size, Check::Crc, |_, _| {}).unwrap();
         assert_eq!((end.position, end.next_offset), starts[6]);
         assert!(end.damage.unwrap().contains("CRC"));
+        // What follows is found all the same.
+        let (at, header) = find_whole(&*file, end.position, end.next_offset, size).unwrap().unwrap();
+        assert_eq!((at, header.base_offset), starts[7]);
+        assert_eq!(find_whole(&*file, at + 1, offset, size).unwrap(), None);
         // The wrong offset.
         let end = scan(&*file, starts[2].0, 73, size, Check::Headers, |_, _| {}).unwrap();
         assert_eq!((end.position, end.damage.is_some()), (starts[2].0, true));

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::checked::Checked;
 use super::file_cache::{FileCache, FileKey, FileKind};
 use super::files::{FileHandle, Files, OpenMode};
 use super::image::SegmentImage;
@@ -24,6 +25,7 @@ pub(crate) struct Segment {
     /// Base offset of the first batch that has it.
     pub max_timestamp_offset: i64,
     pub index: Arc<Mutex<SparseIndex>>,
+    pub checked: Arc<Checked>,
 }
 
 impl Segment {
@@ -36,10 +38,11 @@ impl Segment {
             max_timestamp: -1,
             max_timestamp_offset: base_offset,
             index: Arc::new(Mutex::new(SparseIndex::empty())),
+            checked: Arc::default(),
         }
     }
 
-    /// One whose batches are still to be read.
+    /// One whose batches are still to be read, with their CRC.
     pub fn found(base_offset: i64) -> Self {
         Segment { index: Arc::new(Mutex::new(SparseIndex::unloaded())), ..Segment::new(base_offset) }
     }
@@ -53,6 +56,7 @@ impl Segment {
             max_timestamp: image.max_timestamp,
             max_timestamp_offset: image.max_timestamp_offset,
             index: Arc::new(Mutex::new(SparseIndex::unloaded())),
+            checked: Arc::new(Checked::found(image.size)),
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <data>/.lock             held while a process works here
+//! <data>/boot-id           the machine's start in which the last process worked here
 //! <data>/clean-shutdown    the marker: what every log looked like when the last process ended in peace
 //! <data>/logs/<name>/      one folder a log: segments, indexes, checkpoint, snapshots of whoever owns the log
 //! ```
@@ -23,11 +24,11 @@ use super::image::{LogImage, decode_marker, encode_marker};
 use super::log::{Log, Op};
 use super::progress::Completion;
 use super::queue::{PendingBytes, WorkQueue};
-use super::recover::Recovered;
+use super::recover::{Found, Recovered};
 use super::retain::{DELETED_PREFIX, remove_tree};
 use super::segment::LogFiles;
 use super::tail::TailBudget;
-use super::{FlushMode, LogConfig, StorageConfig, StorageError, lock, snapshot};
+use super::{FlushMode, LogConfig, StorageConfig, StorageError, boot, lock, snapshot};
 
 const LOCK: &str = ".lock";
 const MARKER: &str = "clean-shutdown";
@@ -45,6 +46,8 @@ pub struct Storage {
     logs: Arc<Mutex<Logs>>,
     /// What was found at start was synced all at once.
     durable: bool,
+    /// The machine has not stopped since the last process worked here.
+    ran_on: bool,
     next_log: AtomicU64,
     threads: Mutex<Vec<JoinHandle<()>>>,
     timer: Arc<Timer>,
@@ -93,6 +96,7 @@ impl Storage {
         make_folder(&*files, &logs_dir)?;
         let found = files.list(&logs_dir).during("list", &logs_dir)?;
         let clean = take_marker(&*files, &dir)?;
+        let ran_on = boot::ran_on(&*files, &dir);
         let durable =
             make_found_durable(&*files, &logs_dir, &config, found.len().saturating_sub(clean.len()))?;
         for entry in found {
@@ -114,6 +118,7 @@ impl Storage {
             logs_dir,
             logs: Arc::new(Mutex::new(Logs { clean, ..Logs::default() })),
             durable,
+            ran_on,
             next_log: AtomicU64::new(0),
             threads: Mutex::default(),
             timer: Arc::default(),
@@ -287,7 +292,10 @@ impl Storage {
                 Err(StorageError::LogNotFound(name.into()))
             }
             Err(error) => Err(StorageError::io("list", &dir, &error)),
-            Ok(entries) => Ok(Recovered::after_crash(&*self.shared.files, &dir, &entries, self.durable)),
+            Ok(entries) => {
+                let found = Found { durable: self.durable, ran_on: self.ran_on };
+                Ok(Recovered::after_crash(&*self.shared.files, &dir, &entries, found))
+            }
         }
     }
 

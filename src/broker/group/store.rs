@@ -61,7 +61,17 @@ impl Journal {
 
     /// Reads all records, oldest first. Blocks on the disk. A record that cannot be read is passed over with a warning:
     /// one bad record must not cost a whole partition its offsets.
-    pub fn replay(&mut self, mut each: impl FnMut(i64, Replayed)) -> Result<(), StorageError> {
+    pub fn replay(&mut self, each: impl FnMut(i64, Replayed)) -> Result<(), StorageError> {
+        let replayed = self.replay_all(each);
+        if let Err(error) = &replayed
+            && error.is_storage_failure()
+        {
+            self.log.take_offline(error.clone());
+        }
+        replayed
+    }
+
+    fn replay_all(&mut self, mut each: impl FnMut(i64, Replayed)) -> Result<(), StorageError> {
         let mut next = self.log.log_start_offset();
         let end = self.log.high_watermark();
         while next < end {

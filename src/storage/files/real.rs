@@ -76,6 +76,12 @@ impl Files for RealFiles {
     }
 
     #[cfg(target_os = "linux")]
+    fn boot_id(&self) -> Option<String> {
+        let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+    }
+
+    #[cfg(target_os = "linux")]
     fn sync_all(&self, dir: &Path, _site: SyncSite) -> io::Result<()> {
         Ok(rustix::fs::syncfs(File::open(dir)?)?)
     }

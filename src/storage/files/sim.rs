@@ -46,6 +46,7 @@ struct Sim {
     nodes: Vec<Node>,
     /// Handles and locks of an earlier boot are dead.
     boot: u64,
+    power_losses: u64,
     operations: u64,
     syncs: HashMap<SyncSite, u64>,
     ignored: HashSet<SyncSite>,
@@ -105,6 +106,7 @@ impl SimFiles {
         Self::of(Sim {
             nodes: vec![Node::Dir(DirNode::default())],
             boot: 0,
+            power_losses: 0,
             operations: 0,
             syncs: HashMap::new(),
             ignored: HashSet::new(),
@@ -170,6 +172,7 @@ impl SimFiles {
         sim.boot += 1;
         sim.locks.clear();
         if let Crash::Power { seed } = crash {
+            sim.power_losses += 1;
             let mut draws = Draws(seed);
             // Some seeds are the plain cases, the rest mix per change.
             let fate = match draws.below(6) {
@@ -532,6 +535,10 @@ impl Files for SimFiles {
         }
         self.changed(sim);
         Ok(())
+    }
+
+    fn boot_id(&self) -> Option<String> {
+        Some(format!("boot-{}", self.lock_sim().power_losses))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<FileLock>> {

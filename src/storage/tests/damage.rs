@@ -240,6 +240,7 @@ fn garbage_behind_the_last_batch_is_dropped() {
         let last = dir.join("00000000000000000035.log");
         let size = bench.files.size(&last).unwrap();
         bench.files.damage(&last, size, &[0; 700]).unwrap();
+        bench.files.crash(Crash::Power { seed: 1 });
         drop(
             bench.files.open(&dir.join("00000000000000000052.log"), files::OpenMode::CreateOrWrite).unwrap(),
         );
@@ -251,4 +252,207 @@ fn garbage_behind_the_last_batch_is_dropped() {
     bench.files.crash(Crash::Power { seed: 4 });
     let log = bench.open().open_log("a-0", small_segments()).unwrap();
     assert_eq!(log.log_end_offset(), 41);
+}
+
+/// A log of a few small segments, in an epoch above zero; closed, killed, or killed with nothing to recover.
+fn written(end: End) -> Bench {
+    let mut bench = Bench::new();
+    match end {
+        End::Closed => {}
+        // No checkpoint: everything is read again.
+        End::Killed => bench.config.flush = FlushMode::Os,
+        End::KilledAfterCheckpoint => bench.config.checkpoint_bytes = 1,
+    }
+    let storage = bench.open();
+    let log = storage.create_log("a-0", LogConfig { segment_bytes: 400, ..small_segments() }).unwrap();
+    for n in 0..8 {
+        let batch = AppendBatch::new(testing::batch(0, 1 + n % 3, 20, n.into())).unwrap();
+        committed(&storage, log.append(batch.into(), 5).unwrap());
+    }
+    match end {
+        End::Closed => storage.close().unwrap(),
+        End::Killed | End::KilledAfterCheckpoint => {}
+    }
+    drop(storage);
+    bench.files.crash(Crash::Process);
+    bench
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Closed,
+    Killed,
+    KilledAfterCheckpoint,
+}
+
+const ENDS: [End; 3] = [End::Closed, End::Killed, End::KilledAfterCheckpoint];
+
+/// All there is of the log on this disk, or why not. The leader epochs are left out: nothing protects them.
+fn read_to_the_end(files: &files::SimFiles, config: &StorageConfig) -> Result<Vec<u8>, StorageError> {
+    let storage = Storage::open(std::sync::Arc::new(files.clone()), "/data", config.clone()).unwrap();
+    let log = storage.open_log("a-0", small_segments()).unwrap();
+    let (mut all, mut at) = (Vec::new(), 0);
+    if let Some(error) = log.offline() {
+        return Err(error);
+    }
+    while at < log.high_watermark() {
+        let read = log.read(at, 200, true)?;
+        assert!(read.next_offset > at);
+        at = read.next_offset;
+        all.extend_from_slice(&read.to_bytes().unwrap());
+    }
+    let mut start = 0;
+    while start < all.len() {
+        let size = crate::wire::record::BatchHeader::parse(&all[start..]).unwrap().size();
+        crate::wire::record::set_leader_epoch(&mut all[start..], 0);
+        start += size;
+    }
+    Ok(all)
+}
+
+fn segments(bench: &Bench) -> Vec<std::path::PathBuf> {
+    let dir = Path::new("/data/logs/a-0");
+    let names = bench.files.list(dir).unwrap().into_iter().map(|entry| entry.name);
+    let mut paths: Vec<_> = names.filter(|name| name.ends_with(".log")).map(|name| dir.join(name)).collect();
+    paths.sort();
+    assert!(paths.len() > 2);
+    paths
+}
+
+fn content(files: &files::SimFiles, path: &Path) -> Vec<u8> {
+    let mut bytes = vec![0; files.size(path).unwrap() as usize];
+    files.open(path, files::OpenMode::Read).unwrap().read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// Damaged bytes in the middle were served as they were after a clean end, and cost all that followed, said to be
+/// \"never committed\", after a kill.
+#[test]
+fn damage_anywhere_is_refused_with_its_place_and_loses_nothing() {
+    for end in ENDS {
+        let bench = written(end);
+        let good = read_to_the_end(&bench.files.fork(), &bench.config).unwrap();
+        let check = |path: &Path, position: u64, bytes: &[u8]| {
+            let files = bench.files.fork();
+            files.damage(path, position, bytes).unwrap();
+            let case = format!("{end:?}, {} bytes at {position} of {}", bytes.len(), path.display());
+            match read_to_the_end(&files, &bench.config) {
+                Ok(found) => assert!(found == good, "{case}: served or lost"),
+                Err(error) => {
+                    assert!(matches!(error, StorageError::Offline { .. }), "{case}: {error}");
+                    assert!(error.to_string().contains("is damaged at byte"), "{case}: {error}");
+                    assert!(error.to_string().contains(&path.display().to_string()), "{case}: {error}");
+                    let kept = content(&files, path);
+                    assert_eq!(kept.len() as u64, bench.files.size(path).unwrap(), "{case}: cut");
+                    return true;
+                }
+            }
+            false
+        };
+        for path in segments(&bench) {
+            let bytes = content(&bench.files, &path);
+            let mut refused = 0;
+            for (position, byte) in bytes.iter().enumerate() {
+                for mask in [0x01, 0x40] {
+                    refused += usize::from(check(&path, position as u64, &[byte ^ mask]));
+                }
+            }
+            // All but what may be in an epoch.
+            let batches = crate::wire::record::batches(&bytes).count();
+            assert!(refused >= 2 * (bytes.len() - 4 * batches), "{end:?}: {refused} of {}", 2 * bytes.len());
+            for position in (0..bytes.len() - 70).step_by(13) {
+                for filler in [0x00, 0xee] {
+                    assert!(check(&path, position as u64, &[filler; 70]), "{end:?}: at {position}");
+                }
+            }
+        }
+    }
+}
+
+/// What stands in the way of a log being served is said so that it can be done: the file cut where the message says,
+/// what follows renamed.
+#[test]
+fn a_loss_can_be_accepted_as_the_message_says() {
+    let bench = written(End::Killed);
+    let paths = segments(&bench);
+    let first = content(&bench.files, &paths[0]);
+    let second_batch = crate::wire::record::BatchHeader::parse(&first).unwrap().size() as u64;
+    bench.files.damage(&paths[0], second_batch + 70, &[0xee]).unwrap();
+    let refusal =
+        |bench: &Bench| read_to_the_end(&bench.files.fork(), &bench.config).unwrap_err().to_string();
+    let error = refusal(&bench);
+    assert!(error.contains("is whole; nothing was changed"), "{error}");
+    assert!(error.contains(&format!("truncate -s {second_batch} {}", paths[0].display())), "{error}");
+    bench.files.open(&paths[0], files::OpenMode::Write).unwrap().set_len(second_batch).unwrap();
+    for later in &paths[1..] {
+        let error = refusal(&bench);
+        assert!(error.contains("the log comes to offset 1 before it"), "{error}");
+        assert!(error.contains(&later.display().to_string()), "{error}");
+        bench.files.rename(later, &later.with_extension("log.given-up")).unwrap();
+    }
+    let left = read_to_the_end(&bench.files, &bench.config).unwrap();
+    assert_eq!(left.len() as u64, second_batch);
+}
+
+/// After a power loss whole batches may stand behind torn ones that nobody was promised: the log goes on, and what was
+/// cut off is kept.
+#[test]
+fn what_a_power_loss_leaves_behind_a_torn_batch_is_cut_off_and_kept() {
+    let bench = written(End::Killed);
+    let paths = segments(&bench);
+    let first = content(&bench.files, &paths[0]);
+    let second_batch = crate::wire::record::BatchHeader::parse(&first).unwrap().size();
+    bench.files.sync_all(Path::new("/data"), files::SyncSite::FlushAll).unwrap();
+    bench.files.damage(&paths[0], second_batch as u64 + 70, &[0xee]).unwrap();
+    bench.files.crash(Crash::Power { seed: 0 });
+    let left = read_to_the_end(&bench.files, &bench.config).unwrap();
+    assert_eq!(left.len(), second_batch);
+    let kept = paths[0].with_extension(format!("log.damaged-{second_batch}"));
+    let kept = content(&bench.files, &kept);
+    assert_eq!((kept.len(), &kept[..70]), (first.len() - second_batch, &first[second_batch..][..70]));
+    for (n, later) in paths[1..].iter().enumerate() {
+        assert!(bench.files.size(later).is_err(), "segment {n} does not follow any more");
+        assert!(bench.files.size(&later.with_extension("log.dropped")).unwrap() > 0);
+    }
+}
+
+/// The death of a process in the middle of an append leaves its first part: no damage, nothing to decide.
+#[test]
+fn an_append_cut_short_by_a_kill_is_dropped() {
+    let bench = written(End::Killed);
+    let paths = segments(&bench);
+    let last = paths.last().unwrap();
+    let whole = content(&bench.files, last);
+    let storage = bench.open();
+    let end = storage.open_log("a-0", small_segments()).unwrap().log_end_offset();
+    drop(storage);
+    bench.files.crash(Crash::Process);
+    let next = testing::batch(end, 2, 300, 0);
+    for len in [1, 7, 8, 12, 16, 17, 60, 61, 100, next.len() - 1] {
+        let bench = Bench { files: bench.files.fork(), ..Bench::new() };
+        bench.files.damage(last, whole.len() as u64, &next[..len]).unwrap();
+        let storage = bench.open();
+        let log = storage.open_log("a-0", small_segments()).unwrap();
+        assert_eq!((log.offline().map(|e| e.to_string()), log.log_end_offset()), (None, end), "{len} bytes");
+        assert_eq!(content(&bench.files, last), whole);
+        assert_eq!(committed(&storage, append(&log, 1, 10, 0)), end);
+    }
+}
+
+/// A segment whose bytes change while it is open, after they were read once.
+#[test]
+fn headers_are_looked_at_each_time_a_file_is_read() {
+    let mut bench = Bench::new();
+    bench.config.tail_cache_bytes = 0;
+    let storage = bench.open();
+    let log = storage.create_log("a-0", small_segments()).unwrap();
+    for n in 0..20 {
+        committed(&storage, append(&log, 1, 100, n));
+    }
+    assert_dense(&read_all(&log, 0, 500), 0, 20);
+    let middle = log.dir().join(MIDDLE);
+    bench.files.damage(&middle, 0, &[0xee; 30]).unwrap();
+    assert_dense(&read_all_until(&log, 0, 15), 0, 15);
+    let error = log.read(15, 1000, true).unwrap_err();
+    assert!(error.to_string().contains("00000000000000000015.log is damaged at byte 0"), "{error}");
 }
