@@ -1,5 +1,4 @@
-//! FindCoordinator 0 to 6. This node coordinates every group. Transactions and share groups are not served: their coordinator is
-//! not available, as Kafka says where it has none.
+//! FindCoordinator 0 to 6. This node coordinates every group. Transactions and share groups are not served.
 
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ const TRANSACTION: i8 = 1;
 const SHARE: i8 = 2;
 
 const NOT_AVAILABLE: Str = Str::from_static("The coordinator is not available.");
+const NO_TRANSACTIONS: Str = Str::from_static("transactions are not supported yet");
 const INVALID_REQUEST: Str = Str::from_static(
     "This most likely occurs because of a request being malformed by the client library or the message was sent \
      to an incompatible broker. See the broker logs for more details.",
@@ -38,11 +38,23 @@ pub(in crate::broker) fn handle(groups: &Arc<Groups>, cx: &Context, to: ReplyTo,
                 }
             });
         }
-        TRANSACTION => (ErrorCode::COORDINATOR_NOT_AVAILABLE, NOT_AVAILABLE),
+        TRANSACTION => (no_transactions(to.version), NO_TRANSACTIONS),
         SHARE => (ErrorCode::INVALID_REQUEST, Str::default()),
         _ => (ErrorCode::INVALID_REQUEST, INVALID_REQUEST),
     };
     to.now(refuse(to.version, &request, &refused))
+}
+
+/// COORDINATOR_NOT_AVAILABLE, Kafka's answer where a coordinator may yet come, has clients ask until `max.block.ms` is
+/// over. librdkafka (up to version 2) gives up at once on authorization errors only, and shows the message. Java (from
+/// version 4 on) gives up on anything it does not know to be retriable and shows the message then, but not with an
+/// authorization error, which would send its user looking for a missing permission.
+fn no_transactions(version: i16) -> ErrorCode {
+    if version < 4 {
+        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    } else {
+        ErrorCode::UNSUPPORTED_VERSION
+    }
 }
 
 fn found(version: i16, request: &Request, (node_id, host, port): &(i32, Str, i32)) -> Response {
