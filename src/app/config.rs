@@ -117,7 +117,7 @@ impl Config {
 
         let usual = StorageConfig::default();
         let storage = StorageConfig {
-            flush: settings.flush.map_or(usual.flush, |t| t.0),
+            flush: settings.flush.map_or(usual.flush, |t| t.0.0),
             committers: count("committers", settings.committers, usual.committers)?,
             max_open_files: count("max_open_files", settings.max_open_files, usual.max_open_files)?,
             tail_cache_bytes: bytes(

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::values::{Address, Limit, LogFormat, Mechanisms, OptionalAddress, OptionalPath, Size, Span, Text};
-use crate::storage::FlushMode;
+use super::values::{
+    Address, Flush, Limit, LogFormat, Mechanisms, OptionalAddress, OptionalPath, Size, Span, Text,
+};
 
 macro_rules! settings {
     ($($heading:literal { $($(#[doc = $doc:literal])+ $name:ident : $type:ty, $value_name:literal;)+ })+) => {
@@ -62,7 +63,7 @@ settings! {
         /// Folder of the broker's data [default: ./tollgate-data]
         data: PathBuf, "DIR";
         /// When a write counts as done: group-commit, interval, interval:200ms or os [default: group-commit]
-        flush: Text<FlushMode>, "MODE";
+        flush: Text<Flush>, "MODE";
         /// Threads that write and sync [default: 4]
         committers: u32, "N";
         /// Log files kept open for the next use [default: 512]

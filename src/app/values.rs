@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use crate::security::Mechanism;
+use crate::storage::FlushMode;
 
 /// A setting that is written as text: its `FromStr` is the one way to read it, wherever it stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -214,6 +215,34 @@ impl fmt::Display for Span {
     }
 }
 
+/// When an append counts as committed. `interval` alone is once a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flush(pub FlushMode);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a flush mode; it is one of group-commit, interval, interval:200ms (or another length of time), os"
+)]
+pub struct InvalidFlush(String);
+
+impl FromStr for Flush {
+    type Err = InvalidFlush;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFlush> {
+        let interval = || {
+            let Span(every) = text.strip_prefix("interval:")?.parse().ok()?;
+            (!every.is_zero()).then_some(FlushMode::Interval(every))
+        };
+        let mode = match text {
+            "group-commit" => Some(FlushMode::GroupCommit),
+            "interval" => Some(FlushMode::Interval(FlushMode::DEFAULT_INTERVAL)),
+            "os" => Some(FlushMode::Os),
+            _ => interval(),
+        };
+        mode.map(Self).ok_or_else(|| InvalidFlush(text.to_owned()))
+    }
+}
+
 /// Something that has an end, or `unlimited`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit<T>(pub Option<T>);
@@ -389,6 +418,24 @@ mod tests {
         assert_eq!("".parse::<OptionalPath>(), Err(InvalidPath));
         assert_eq!("unlimited".parse(), Ok(Limit::<Size>(None)));
         assert_eq!("1GiB".parse(), Ok(Limit(Some(Size(1 << 30)))));
+    }
+
+    /// `interval:1s`, as the README has it, was no flush mode.
+    #[test]
+    fn flush_intervals_are_lengths_of_time_as_everywhere() {
+        let interval = |ms| Ok(Flush(FlushMode::Interval(Duration::from_millis(ms))));
+        for (text, ms) in
+            [("interval", 1000), ("interval:1s", 1000), ("interval:250ms", 250), ("interval:2m", 120_000)]
+        {
+            assert_eq!(text.parse(), interval(ms), "{text}");
+        }
+        for mode in [FlushMode::GroupCommit, FlushMode::Os, FlushMode::Interval(Duration::from_millis(250))] {
+            assert_eq!(mode.to_string().parse(), Ok(Flush(mode)), "as it is shown");
+        }
+        for wrong in ["", "OS", "interval:", "interval:0s", "interval:5", "interval:-5ms", "fsync"] {
+            let error = wrong.parse::<Flush>().unwrap_err();
+            assert!(error.to_string().contains("group-commit"), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! What can be set about storage as a whole and about one log. Defaults are Kafka's where Kafka has the setting.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,29 +29,6 @@ impl fmt::Display for FlushMode {
             FlushMode::Interval(every) if *every == Self::DEFAULT_INTERVAL => f.write_str("interval"),
             FlushMode::Interval(every) => write!(f, "interval:{}ms", every.as_millis()),
             FlushMode::Os => f.write_str("os"),
-        }
-    }
-}
-
-/// Not a flush mode: the message says what is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a flush mode; it is one of group-commit, interval, interval:<milliseconds>ms, os")]
-pub struct InvalidFlushMode(String);
-
-impl FromStr for FlushMode {
-    type Err = InvalidFlushMode;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "group-commit" => Ok(FlushMode::GroupCommit),
-            "interval" => Ok(FlushMode::Interval(Self::DEFAULT_INTERVAL)),
-            "os" => Ok(FlushMode::Os),
-            _ => text
-                .strip_prefix("interval:")
-                .and_then(|rest| rest.strip_suffix("ms").unwrap_or(rest).parse::<u64>().ok())
-                .filter(|ms| *ms > 0)
-                .map(|ms| FlushMode::Interval(Duration::from_millis(ms)))
-                .ok_or_else(|| InvalidFlushMode(text.to_owned())),
         }
     }
 }
@@ -149,25 +125,6 @@ impl Default for LogConfig {
             retention_bytes: -1,
             index_interval_bytes: 4096,
             max_message_bytes: 1_048_588,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flush_modes_are_read_as_they_are_written() {
-        let odd = FlushMode::Interval(Duration::from_millis(250));
-        for mode in
-            [FlushMode::GroupCommit, FlushMode::Os, FlushMode::Interval(FlushMode::DEFAULT_INTERVAL), odd]
-        {
-            assert_eq!(mode.to_string().parse(), Ok(mode));
-        }
-        for wrong in ["", "OS", "interval:", "interval:0", "interval:-5ms", "fsync"] {
-            let error = wrong.parse::<FlushMode>().unwrap_err();
-            assert!(error.to_string().contains("group-commit"), "{error}");
         }
     }
 }
