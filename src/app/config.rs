@@ -148,10 +148,20 @@ impl Config {
             None => Some(data.join(name)),
         };
 
+        let admin = settings.admin.map_or_else(|| Some(Address::new("127.0.0.1", 9644)), |t| t.0.0);
+        if let Some(admin) = admin.as_ref().filter(|admin| admin.port != 0)
+            && let Some(listener) = listeners.iter().find(|listener| listener.address == *admin)
+        {
+            return Err(Failure::usage(format!(
+                "listener `{}` and `admin` have the same address, {admin}",
+                listener.name
+            )));
+        }
+
         Ok(Self {
             listeners,
             users,
-            admin: settings.admin.map_or_else(|| Some(Address::new("127.0.0.1", 9644)), |t| t.0.0),
+            admin,
             storage,
             policies: Policies {
                 audit: lines(settings.audit, "audit.jsonl"),
@@ -446,6 +456,10 @@ mod tests {
             (
                 "[[listener]]\nname = \"a\"\naddress = \"h:1\"\n[[listener]]\nname = \"b\"\naddress = \"h:1\"",
                 "two listeners have the address h:1",
+            ),
+            (
+                "listen = \"h:1\"\nadmin = \"h:1\"",
+                "listener `default` and `admin` have the same address, h:1",
             ),
             ("[[listener]]\nname = \"a b\"\naddress = \"h:1\"", "listener \"a b\": a name is 1 to 64"),
             (
