@@ -74,6 +74,8 @@ async fn serve(config: Config, started: Instant, ends: &mut Vec<Closed>) -> Resu
         None => None,
     };
 
+    // So are policies that cannot be taken into force.
+    policies::check(&config)?;
     let broker = open_broker(&config).await?;
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry).map_err(metrics_failed)?;
