@@ -32,6 +32,8 @@ pub struct Watcher {
     files: BTreeMap<PathBuf, Seen>,
     /// The scripts of the last attempt, taken or refused.
     tried: Vec<Script>,
+    /// The folder could not be read at the last look, and that was said.
+    unreadable: bool,
 }
 
 /// What is known of one file.
@@ -52,7 +54,7 @@ impl Watcher {
             .iter()
             .map(|s| (s.file.clone(), Seen { settled: Some(Arc::clone(&s.text)), ..Seen::default() }))
             .collect();
-        Ok(Self { folder, policies, writers, files, tried: loaded })
+        Ok(Self { folder, policies, writers, files, tried: loaded, unreadable: false })
     }
 
     /// Looks every [`POLL`] until `stop` is ready.
@@ -87,10 +89,17 @@ impl Watcher {
             Ok(names) => names,
             Err(error) => {
                 let why = format!("{}: the folder cannot be read: {error}", self.folder.display());
+                if !std::mem::replace(&mut self.unreadable, true) {
+                    tracing::error!("the rules in force stay: {why}");
+                }
                 self.policies.set_refused(Some(why));
                 return;
             }
         };
+        if std::mem::take(&mut self.unreadable) {
+            tracing::info!(folder = %self.folder.display(), "the folder of policies can be read again");
+            self.policies.set_refused(None);
+        }
         for name in &names {
             self.files.entry(name.clone()).or_default();
         }
