@@ -1,152 +1,21 @@
 //! `tollgate serve` as a process: how it starts, what it says, how it ends.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+#[path = "support/program.rs"]
+mod program;
 
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use program::*;
+use rustix::process::Signal;
 use tollgate::wire::api::create_topics::{CreatableTopic, CreateTopicsRequest};
 use tollgate::wire::api::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use tollgate::wire::api::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use tollgate::wire::api::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
-use tollgate::wire::api::{create_topics, fetch, list_offsets, produce};
-use tollgate::wire::record::{BatchBuilder, BatchHeader, Compressor, Headers, with_codecs};
-use tollgate::wire::{ApiKey, ErrorCode, Payload, Piece, Request, RequestBody, Response, ResponseBody};
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    command
-        .current_dir(folder)
-        .args(["serve", "--log", "json", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .args(arguments)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-/// A server that runs, with the log lines up to the one that says so. Killed when dropped.
-struct Server {
-    child: Child,
-    log: BufReader<std::process::ChildStderr>,
-    lines: Vec<Value>,
-}
-
-impl Server {
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(folder, arguments).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let mut server = Self { child, log, lines: Vec::new() };
-        server.wait_for("ready");
-        server
-    }
-
-    /// Reads the log up to a message. A server that ends instead closes the log and fails the test.
-    fn wait_for(&mut self, message: &str) {
-        loop {
-            let mut line = String::new();
-            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "it ended: {:?}", self.lines);
-            let line: Value = serde_json::from_str(&line).unwrap();
-            let found = line["message"].as_str().unwrap().starts_with(message);
-            self.lines.push(line);
-            if found {
-                return;
-            }
-        }
-    }
-
-    #[track_caller]
-    fn line(&self, message: &str) -> &Value {
-        let matches = |line: &&Value| line["message"].as_str().unwrap().starts_with(message);
-        self.lines.iter().find(matches).unwrap_or_else(|| panic!("no {message:?} in {:?}", self.lines))
-    }
-
-    fn kafka(&self) -> SocketAddr {
-        self.line("listening for Kafka clients")["address"].as_str().unwrap().parse().unwrap()
-    }
-
-    fn admin(&self) -> SocketAddr {
-        self.line("admin:")["address"].as_str().unwrap().parse().unwrap()
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.admin()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    /// Waits until a request of this api has been taken.
-    fn until_taken(&self, api: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.get("/metrics").contains(&format!("tollgate_requests_total{{api=\"{api}\"}} 1\n")) {
-            assert!(Instant::now() < deadline, "no {api} was taken");
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn wait(mut self) -> Option<i32> {
-        let process = Pid::from_child(&self.child);
-        within_patience(process, move || self.child.wait().unwrap().code())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Runs what is expected to end by itself.
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    ends(command(folder, arguments))
-}
-
-fn ends(mut command: Command) -> Output {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let process = Pid::from_child(&child);
-    within_patience(process, move || child.wait_with_output().unwrap())
-}
-
-/// Waits for a process to end by itself; kills it when that takes too long, and fails.
-fn within_patience<T: Send + 'static>(process: Pid, wait: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, ended) = std::sync::mpsc::sync_channel(1);
-    let waiting = std::thread::spawn(move || {
-        let output = wait();
-        let _ = done.send(());
-        output
-    });
-    let in_time = ended.recv_timeout(PATIENCE).is_ok();
-    if !in_time {
-        let _ = kill_process(process, Signal::KILL);
-    }
-    let output = waiting.join().unwrap();
-    assert!(in_time, "it did not end by itself");
-    output
-}
-
-/// It ended by itself; its last line says why, and only that line is not a log line.
-#[track_caller]
-fn assert_fails(output: &Output, code: i32, message: &str) {
-    let error = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{error}");
-    let said: Vec<&str> = error.lines().filter(|line| line.starts_with("tollgate: ")).collect();
-    assert!(said.len() == 1 && said[0].contains(message), "{error}");
-    assert!(error.ends_with(&format!("{}\n", said[0])), "it is the last word: {error}");
-}
+use tollgate::wire::record::{BatchBuilder, BatchHeader, Compressor};
+use tollgate::wire::{ApiKey, ErrorCode, Payload, ResponseBody};
 
 #[test]
 fn it_says_what_it_serves_and_answers() {
@@ -205,39 +74,14 @@ fn a_signal_drains_and_the_folder_can_be_opened_again() {
     }
 }
 
-/// A client that speaks frames.
-struct Kafka(TcpStream);
+/// What the tests below ask of a server.
+trait Doings {
+    fn create(&mut self, topic: &str);
+    fn produce(&mut self, topic: &str, bytes: usize);
+    fn fetch(&mut self, topic: &str);
+}
 
-impl Kafka {
-    fn connect(server: &Server) -> Self {
-        let stream = TcpStream::connect(server.kafka()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self(stream)
-    }
-
-    fn send(&mut self, version: i16, body: impl Into<RequestBody>) {
-        let request = Request::new(version, 1, None, body.into()).unwrap();
-        for piece in request.encode().unwrap() {
-            let Piece::Bytes(bytes) = piece else { panic!("not in memory") };
-            self.0.write_all(&bytes).unwrap();
-        }
-    }
-
-    fn receive(&mut self, api: ApiKey, version: i16) -> ResponseBody {
-        let mut length = [0; 4];
-        self.0.read_exact(&mut length).unwrap();
-        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        self.0.read_exact(&mut frame).unwrap();
-        Response::parse(api, version, frame.into()).unwrap().body
-    }
-
-    fn ask(&mut self, version: i16, body: impl Into<RequestBody>) -> ResponseBody {
-        let body = body.into();
-        let api = body.api();
-        self.send(version, body);
-        self.receive(api, version)
-    }
-
+impl Doings for Kafka {
     fn create(&mut self, topic: &str) {
         let topic = CreatableTopic {
             name: topic.into(),
@@ -283,14 +127,14 @@ impl Kafka {
 
 /// A session that does not end by itself: its client does not take the 40 MB it is owed.
 fn stuck(server: &Server) -> Kafka {
-    let mut client = Kafka::connect(server);
+    let mut client = Kafka::connect(server, "test");
     client.create("large");
     for _ in 0..40 {
         client.produce("large", 1_000_000);
     }
     client.fetch("large");
     let mut length = [0; 4];
-    client.0.read_exact(&mut length).unwrap();
+    client.stream.read_exact(&mut length).unwrap();
     assert!(u32::from_be_bytes(length) > 32 << 20);
     client
 }
@@ -299,7 +143,7 @@ fn stuck(server: &Server) -> Kafka {
 fn a_fetch_that_waits_is_answered_at_once_when_the_process_drains() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = Server::start(dir.path(), &["--drain-timeout", "60s"]);
-    let mut client = Kafka::connect(&server);
+    let mut client = Kafka::connect(&server, "test");
     client.create("idle");
     client.fetch("idle");
     server.until_taken("Fetch");
@@ -307,7 +151,7 @@ fn a_fetch_that_waits_is_answered_at_once_when_the_process_drains() {
     server.signal(Signal::TERM);
     let ResponseBody::Fetch(answer) = client.receive(ApiKey::Fetch, 12) else { panic!() };
     assert_eq!(answer.responses[0].partitions[0].error_code, 0);
-    assert_eq!(client.0.read(&mut [0; 1]).unwrap(), 0, "and then the session ends");
+    assert_eq!(client.stream.read(&mut [0; 1]).unwrap(), 0, "and then the session ends");
     drop(client);
     server.wait_for("stopped");
     assert!(begun.elapsed() < PATIENCE, "it took {:?}", begun.elapsed());
@@ -321,7 +165,7 @@ fn a_member_that_waits_to_join_is_answered_at_once_when_the_process_drains() {
     let settings = "[broker]\n\"group.initial.rebalance.delay.ms\" = 600000\n";
     std::fs::write(dir.path().join("tollgate.toml"), settings).unwrap();
     let mut server = Server::start(dir.path(), &["--drain-timeout", "60s"]);
-    let mut client = Kafka::connect(&server);
+    let mut client = Kafka::connect(&server, "test");
     client.create("unrelated");
     let protocol = JoinGroupRequestProtocol { name: "range".into(), ..Default::default() };
     client.send(
@@ -390,7 +234,10 @@ fn an_occupied_port_is_named() {
     let address = other.local_addr().unwrap().to_string();
     let serve = |listen: &str, admin: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-        command.current_dir(dir.path()).args(["serve", "--listen", listen, "--admin", admin]).env_clear();
+        command
+            .current_dir(dir.path())
+            .args(["serve", "--log", "json", "--listen", listen, "--admin", admin])
+            .env_clear();
         ends(command)
     };
     let in_use = format!("cannot listen on {address}: Address already in use");
@@ -467,131 +314,79 @@ fn policies_are_announced_shown_and_their_files_are_where_they_were_asked_for() 
     assert!(!dir.path().join("tollgate-data/audit.jsonl").exists());
 }
 
-/// A connection that speaks frames.
-struct Client {
-    stream: TcpStream,
-    client_id: &'static str,
-}
-
-impl Client {
-    fn connect(server: &Server, client_id: &'static str) -> Self {
-        let stream = TcpStream::connect(server.kafka()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, client_id }
-    }
-
-    fn send(&mut self, version: i16, body: impl Into<RequestBody>) -> Request {
-        let request = Request::new(version, 7, Some(self.client_id.into()), body.into()).unwrap();
-        for piece in request.clone().encode().unwrap() {
-            let Piece::Bytes(bytes) = piece else { panic!("requests are in memory") };
-            self.stream.write_all(&bytes).unwrap();
-        }
-        request
-    }
-
-    fn ask(&mut self, version: i16, body: impl Into<RequestBody>) -> ResponseBody {
-        let request = self.send(version, body);
-        let mut length = [0; 4];
-        self.stream.read_exact(&mut length).unwrap();
-        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut frame).unwrap();
-        Response::parse(request.api(), version, frame.into()).unwrap().body
-    }
-
-    /// Where the partition's readable records end.
-    fn end_offset(&mut self, topic: &str) -> i64 {
-        let partition =
-            list_offsets::ListOffsetsPartition { partition_index: 0, timestamp: -1, ..Default::default() };
-        let topic = list_offsets::ListOffsetsTopic {
-            name: topic.into(),
-            partitions: vec![partition],
-            ..Default::default()
-        };
-        let body = list_offsets::Request { replica_id: -1, topics: vec![topic], ..Default::default() };
-        let ResponseBody::ListOffsets(said) = self.ask(7, body) else { panic!("another answer") };
-        let partition = &said.topics[0].partitions[0];
-        assert_eq!(partition.error_code, 0);
-        partition.offset
-    }
-}
-
-fn producing(topics: &[&str], acks: i16) -> produce::Request {
-    let records = with_codecs(|_, compressor| {
-        let mut builder = BatchBuilder::new(BatchHeader::default(), compressor);
-        builder.append(1_000, None, Some(b"v"), Headers::default()).unwrap();
-        builder.finish().unwrap()
-    });
-    let topic = |name: &&str| produce::TopicProduceData {
-        name: (*name).into(),
-        partition_data: vec![produce::PartitionProduceData {
-            records: Payload::Bytes(records.clone()),
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
-    produce::Request {
-        acks,
-        timeout_ms: 1_000,
-        topic_data: topics.iter().map(topic).collect(),
-        ..Default::default()
-    }
+/// A line that is not JSON would be the one that a machine looks for and cannot read.
+#[test]
+fn the_last_word_of_a_failure_is_plain_where_the_log_is() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command.current_dir(dir.path()).env_clear();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "off", "--data", "file"]);
+    let output = ends(command);
+    let error = String::from_utf8(output.stderr).unwrap();
+    let last = error.lines().last().unwrap();
+    assert!(last.starts_with("tollgate: the data folder file cannot be used"), "{error}");
 }
 
 #[test]
-fn nothing_denied_is_stored_though_every_response_is_lost() {
+fn policies_that_cannot_be_taken_leave_no_data_folder() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("policies")).unwrap();
-    for (file, text) in [
-        ("a-chaos.rhai", "on_request(\"*\").client_id(\"!checker\").lose_response();\n"),
-        (
-            "z-deny.rhai",
-            "on_produce(\"secret\").deny();\non_produce(\"part\").each(|cx, record| { cx.deny(\"no\") });\n",
-        ),
-    ] {
-        std::fs::write(dir.path().join("policies").join(file), text).unwrap();
-    }
-    let server = Server::start(dir.path(), &[]);
-    let mut checker = Client::connect(&server, "checker");
-    let topics = ["open", "secret", "part"].map(|name| create_topics::CreatableTopic {
-        name: name.into(),
-        num_partitions: 1,
-        replication_factor: 1,
-        ..Default::default()
-    });
-    let body = create_topics::Request { topics: topics.into(), timeout_ms: 10_000, ..Default::default() };
-    let ResponseBody::CreateTopics(created) = checker.ask(7, body) else { panic!("another answer") };
-    assert!(created.topics.iter().all(|topic| topic.error_code == 0), "{created:?}");
+    std::fs::write(dir.path().join("policies/broken.rhai"), "on_access(").unwrap();
+    assert_fails(&run(dir.path(), &[]), 2, "broken.rhai");
+    assert!(!dir.path().join("tollgate-data").exists(), "nothing was touched");
+}
 
-    let mut victim = Client::connect(&server, "victim");
-    for acks in [1, 0, -1] {
-        victim.send(9, producing(&["secret"], acks));
-        victim.send(9, producing(&["secret", "open", "part"], acks));
+#[test]
+fn one_address_in_two_settings_is_told_from_one_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command.current_dir(dir.path()).env_clear();
+    command.args(["serve", "--log", "json", "--listen", &free, "--admin", &free]);
+    assert_fails(&ends(command), 2, "listener `default` and `admin` have the same address");
+}
+
+#[test]
+fn a_folder_of_policies_that_goes_away_is_told_of_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("policies");
+    std::fs::create_dir(&folder).unwrap();
+    let rule = "policy(\"keep-out\", \"Nobody writes to secrets.\");\non_access(\"Write\").topic(\"secret-*\").deny();\n";
+    std::fs::write(folder.join("deny.rhai"), rule).unwrap();
+    let mut server = Server::start(dir.path(), &[]);
+    let away = dir.path().join("elsewhere");
+    std::fs::rename(&folder, &away).unwrap();
+    server.wait_for("the rules in force stay");
+    assert!(server.get("/v1/policies").contains("\"name\":\"keep-out\""));
+    std::fs::rename(&away, &folder).unwrap();
+    server.wait_for("the folder of policies can be read again");
+    let said = server.lines.iter().filter(|line| {
+        line["message"].as_str().is_some_and(|said| said.starts_with("the rules in force stay"))
+    });
+    assert_eq!(said.count(), 1);
+}
+
+/// As somebody who may not write there; root may write everywhere, so it becomes nobody.
+#[test]
+#[expect(clippy::disallowed_macros, reason = "a test that is not made says so")]
+fn a_folder_that_may_not_be_written_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
+    let mut command = command(dir.path(), &[]);
+    if rustix::process::geteuid().is_root() {
+        let mut version = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        if version.arg("version").uid(NOBODY).gid(NOBODY).stdout(Stdio::null()).status().is_err() {
+            eprintln!("not tried: this program is where only root may start it");
+            return;
+        }
+        command.uid(NOBODY).gid(NOBODY);
     }
-    // alone on a connection, with each acks: the refusal is lost with its response as well
-    for (topic, acks) in [("secret", 1), ("part", -1), ("secret", 0)] {
-        Client::connect(&server, "victim").send(9, producing(&[topic], acks));
-    }
-    victim.send(9, producing(&["open"], -1));
-    let since = Instant::now();
-    while checker.end_offset("open") == 0 {
-        assert!(since.elapsed() < PATIENCE, "what is allowed was not stored");
-    }
-    // whatever was still under way has been dealt with once the server has ended
-    assert_eq!((checker.end_offset("secret"), checker.end_offset("part")), (0, 0));
-    drop(victim);
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait(), Some(0));
-    std::fs::remove_file(dir.path().join("policies/a-chaos.rhai")).unwrap();
-    let server = Server::start(dir.path(), &[]);
-    let mut checker = Client::connect(&server, "checker");
-    assert!(checker.end_offset("open") >= 1);
-    assert_eq!((checker.end_offset("secret"), checker.end_offset("part")), (0, 0), "stored though denied");
-    let topic = fetch::FetchTopic {
-        topic: "secret".into(),
-        partitions: vec![fetch::FetchPartition { partition_max_bytes: 1 << 20, ..Default::default() }],
-        ..Default::default()
-    };
-    let body = fetch::Request { max_bytes: 1 << 20, topics: vec![topic], ..Default::default() };
-    let ResponseBody::Fetch(fetched) = checker.ask(11, body) else { panic!("another answer") };
-    assert!(fetched.responses.iter().flat_map(|t| &t.partitions).all(|p| p.records.is_empty()));
+    let message =
+        "the data folder ./tollgate-data cannot be used: create failed on ./tollgate-data: Permission denied";
+    assert_fails(&ends(command), 1, message);
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -3,6 +3,8 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use super::config::Log;
 use super::failure::Failure;
@@ -26,6 +28,15 @@ pub fn start(log: &Log, no_color: bool) -> Result<(), Failure> {
         }
     };
     started.map_err(|e| Failure::cannot(format!("cannot start logging: {e}")))
+}
+
+/// The line that says why the program ends, for whoever reads the log as JSON, whatever the filter.
+pub fn json_error(message: &str) -> String {
+    let mut timestamp = String::new();
+    // A time that cannot be written leaves the line without.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    serde_json::json!({ "timestamp": timestamp, "level": "ERROR", "message": message, "target": "tollgate" })
+        .to_string()
 }
 
 #[cfg(test)]

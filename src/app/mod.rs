@@ -32,6 +32,7 @@ use cli::{Cli, Command, ConfigFile, Serve, User};
 use config::Config;
 use failure::Failure;
 use settings::Settings;
+use values::LogFormat;
 
 /// Settings are looked for here when no file is named.
 const DEFAULT_FILE: &str = "./tollgate.toml";
@@ -39,8 +40,9 @@ const DEFAULT_FILE: &str = "./tollgate.toml";
 /// Does what was typed; a failure is one message on standard error and an exit code.
 pub fn run(cli: Cli) -> ExitCode {
     let started = Instant::now();
+    let mut format = LogFormat::Text;
     let result = Environment::read().and_then(|environment| match cli.command {
-        Command::Serve(serve) => self::serve(*serve, environment, started),
+        Command::Serve(serve) => self::serve(*serve, environment, started, &mut format),
         Command::Policy(command) => policy_tools::run(&command, &mut std::io::stdout()),
         Command::User(command) => user(&command, environment),
         Command::Version => print(concat!("tollgate ", env!("CARGO_PKG_VERSION"))),
@@ -49,14 +51,27 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Standard error may be gone as well; the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "tollgate: {failure}");
+            let _ = match format {
+                LogFormat::Text => writeln!(std::io::stderr(), "tollgate: {failure}"),
+                LogFormat::Json => {
+                    writeln!(std::io::stderr(), "{}", logging::json_error(&failure.to_string()))
+                }
+            };
             failure.exit_code()
         }
     }
 }
 
-fn serve(serve: Serve, environment: Environment, started: Instant) -> Result<(), Failure> {
+/// Says in `format` how to report a failure, as soon as it is known.
+fn serve(
+    serve: Serve,
+    environment: Environment,
+    started: Instant,
+    format: &mut LogFormat,
+) -> Result<(), Failure> {
+    *format = serve.settings.log.map_or(*format, |log| log.0);
     let (settings, warnings) = gather(serve.settings, &serve.file, &environment)?;
+    *format = settings.log.map_or(*format, |log| log.0);
     let config = Config::resolve(settings)?;
     if serve.check {
         logging::filter(&config.log)?;
