@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use super::handles::{PoliciesView, RuleStatus};
 
@@ -62,11 +62,13 @@ pub struct PartitionPosition {
     pub partition: i32,
     pub log_start_offset: i64,
     pub high_watermark: i64,
+    /// Its disk failed or its records are damaged: what is known of its offsets is worth nothing.
+    pub offline: bool,
 }
 
 /// What the broker knows; asked on a blocking thread at each scrape.
 pub trait LagSource: Send + Sync {
-    /// Every partition each group has committed an offset for.
+    /// Every partition that is served and that each group has committed an offset for.
     fn groups(&self) -> Vec<GroupPosition>;
     /// Every partition.
     fn partitions(&self) -> Vec<PartitionPosition>;
@@ -83,6 +85,7 @@ pub struct LagCollector {
     lag: IntGaugeVec,
     high_watermark: IntGaugeVec,
     log_start: IntGaugeVec,
+    offline: IntGauge,
     beyond: IntGaugeVec,
     /// Gauges are filled and read in one go; two scrapes at once would mix.
     filling: Mutex<()>,
@@ -110,6 +113,10 @@ impl LagCollector {
                 "tollgate_partition_log_start_offset",
                 "Offset of the first record kept.",
                 &["topic", "partition"],
+            )?,
+            offline: IntGauge::new(
+                "tollgate_partitions_offline",
+                "Partitions that are not served: their disk failed or their records are damaged.",
             )?,
             beyond: gauge(
                 "tollgate_metric_series_beyond_cap",
@@ -145,7 +152,11 @@ impl LagCollector {
     }
 
     fn fill_partitions(&self) {
-        let rows = self.source.partitions();
+        let mut rows = self.source.partitions();
+        let all = rows.len();
+        // Their last offsets would look like an empty log, or one that nobody writes to.
+        rows.retain(|row| !row.offline);
+        self.offline.set(i64::try_from(all - rows.len()).unwrap_or(i64::MAX));
         let keys: Vec<_> = rows.iter().map(|r| (r.topic.clone(), r.partition)).collect();
         let own = lock(&self.partitions).admit(keys.iter());
         self.high_watermark.reset();
@@ -174,7 +185,8 @@ impl LagCollector {
 
 impl Collector for LagCollector {
     fn desc(&self) -> Vec<&Desc> {
-        [self.lag.desc(), self.high_watermark.desc(), self.log_start.desc(), self.beyond.desc()].concat()
+        let vecs = [self.lag.desc(), self.high_watermark.desc(), self.log_start.desc(), self.beyond.desc()];
+        [vecs.concat(), self.offline.desc()].concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -182,7 +194,7 @@ impl Collector for LagCollector {
         self.fill_groups();
         self.fill_partitions();
         let all = [&self.lag, &self.high_watermark, &self.log_start, &self.beyond];
-        all.into_iter().flat_map(|vec| vec.collect()).collect()
+        all.into_iter().flat_map(|vec| vec.collect()).chain(self.offline.collect()).collect()
     }
 }
 
@@ -294,6 +306,29 @@ mod tests {
         assert!(!text.contains("\"_other\""), "{text}");
     }
 
+    /// A log that could not be recovered showed a high watermark of 0.
+    #[test]
+    fn an_offline_partition_is_counted_and_shows_no_offsets() {
+        let (source, registry) = collector(10);
+        let partition = |partition, offline| PartitionPosition {
+            topic: "t".into(),
+            partition,
+            log_start_offset: 0,
+            high_watermark: 7,
+            offline,
+        };
+        *lock(&source.partitions) = vec![partition(0, false), partition(1, false)];
+        assert!(scrape(&registry).contains("tollgate_partitions_offline 0\n"));
+        *lock(&source.partitions) = vec![partition(0, false), partition(1, true)];
+        let text = scrape(&registry);
+        assert!(text.contains("tollgate_partitions_offline 1\n"), "{text}");
+        assert!(
+            text.contains("tollgate_partition_high_watermark{partition=\"0\",topic=\"t\"} 7\n"),
+            "{text}"
+        );
+        assert!(!text.contains("partition=\"1\""), "{text}");
+    }
+
     #[test]
     fn beyond_the_cap_is_summed_and_counted() {
         let (source, registry) = collector(2);
@@ -304,6 +339,7 @@ mod tests {
                 partition,
                 log_start_offset: 1,
                 high_watermark: 100,
+                offline: false,
             })
             .collect();
         let text = scrape(&registry);

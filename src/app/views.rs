@@ -87,6 +87,9 @@ impl LagSource for Lag {
                 let partition = topic.as_ref().and_then(|topic| topic.partition(committed.partition));
                 // A commit for a partition that is gone is behind nothing.
                 let Some(partition) = partition else { continue };
+                if partition.log().offline().is_some() {
+                    continue;
+                }
                 positions.push(GroupPosition {
                     group: name.clone(),
                     topic: Arc::from(&*committed.topic),
@@ -109,6 +112,7 @@ impl LagSource for Lag {
                     partition: partition.index(),
                     log_start_offset: partition.log().log_start_offset(),
                     high_watermark: partition.log().high_watermark(),
+                    offline: partition.log().offline().is_some(),
                 });
             }
         }
