@@ -1,7 +1,7 @@
 //! The durable log on a real disk: appends in each flush mode, reads from memory and from files, start-up with many
 //! logs. `cargo bench --bench storage [-- FILTER]`; the folder is `TMPDIR`'s, so choose the disk by that.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
+use tollgate::broker::catalogue::NewTopic;
+use tollgate::broker::{Broker, BrokerConfig};
 use tollgate::storage::files::RealFiles;
 use tollgate::storage::{AppendBatch, FlushMode, Log, LogConfig, Storage, StorageConfig, Ticket};
+use tollgate::wire::Str;
 use tollgate::wire::record::{BatchBuilder, BatchHeader, Compressor, Headers};
 
 const MODES: [FlushMode; 3] =
@@ -165,6 +168,49 @@ fn start_up(c: &mut Criterion) {
     group.finish();
 }
 
+/// The whole broker, as `tollgate serve` opens it: a clean start and one after a kill. It shall take under two seconds,
+/// which a debug build cannot show; the bound in `tests/broker/scale.rs` is looser. Prints the descriptors in use.
+#[expect(clippy::disallowed_macros, reason = "a figure that criterion has no place for")]
+fn start_of_a_broker(c: &mut Criterion) {
+    const TOPICS: usize = 10;
+    const PARTITIONS: i32 = 1_000;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let start = |dir: &Path| {
+        let storage = open(dir, FlushMode::GroupCommit);
+        runtime.block_on(Broker::open(BrokerConfig::default(), storage)).unwrap()
+    };
+    let stop = |broker: Arc<Broker>| runtime.block_on(broker.shutdown(Duration::from_secs(60))).unwrap();
+    let dir = TempDir::new().unwrap();
+    let broker = start(dir.path());
+    let topic =
+        |n| NewTopic { name: Str::from(format!("t{n}")), partitions: PARTITIONS, overrides: BTreeMap::new() };
+    assert!(broker.catalogue().create((0..TOPICS).map(topic).collect()).iter().all(Result::is_ok));
+    stop(broker);
+
+    let mut group = c.benchmark_group("start-10000-partitions");
+    group.sample_size(10);
+    for clean in [true, false] {
+        let name = if clean { "after a clean shutdown" } else { "after a kill" };
+        let mut descriptors = 0;
+        group.bench_function(name, |b| {
+            b.iter_custom(|count| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..count {
+                    let started = Instant::now();
+                    let broker = start(dir.path());
+                    spent += started.elapsed();
+                    descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+                    // Without a shutdown the next start finds what a kill leaves.
+                    if clean { stop(broker) } else { drop(broker) }
+                }
+                spent
+            });
+        });
+        println!("{name}: {descriptors} descriptors for {} partitions", TOPICS * PARTITIONS as usize);
+    }
+    group.finish();
+}
+
 /// What an append costs the thread that makes it: nothing waits for the disk.
 fn enqueue(c: &mut Criterion) {
     let mut group = c.benchmark_group("append-call");
@@ -199,5 +245,5 @@ fn enqueue(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, enqueue, appends, latency, reads, start_up);
+criterion_group!(benches, enqueue, appends, latency, reads, start_up, start_of_a_broker);
 criterion_main!(benches);
