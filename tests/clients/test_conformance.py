@@ -24,7 +24,7 @@ DIFFERENT = {
     (r"create_topics", r".*(validate only|internal name)", r"topicId="): "Kafka draws an id that it then forgets",
     (r"describe_configs", r".*(broker logger|client metrics|group|broker default)", r""): "no loggers, subscriptions, group configs or cluster-wide values to describe",
     (r"alter_configs", r".*append to a list", r""): "compaction is not there yet",
-    (r"alter_configs", r".*broker dynamic", r""): "the broker's settings are those it was started with",
+    (r"alter_configs", r".*broker dynamic", r""): "what is set there are the log cleaner's threads: compaction is not there yet, other settings of the broker can be altered",
     (r"alter_configs", r".*old AlterConfigs", r""): "not advertised: every living client alters incrementally",
     (r"producing", r".*null records", r""): "Kafka never answers",
     (r"producing", r".*transactional without id", r"errorCode="): "transactions are not there yet",
