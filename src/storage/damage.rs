@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 use super::StorageError;
+use super::committer::CHECKPOINT;
 use super::error::IoContext;
 use super::files::{FileHandle, Files, OpenMode, SyncSite};
 use super::scan::find_whole;
@@ -13,6 +14,18 @@ use crate::wire::record::{BATCH_OVERHEAD, BatchHeader, verify_crc};
 const PIECE: usize = 256 * 1024;
 /// An append of at most this size is looked at for a damaged length.
 const MAX_BATCH: u64 = 64 << 20;
+
+/// What a message about damage found by a reader ends with: how to go on. The checkpoint vouches for the segment's size,
+/// so it goes too.
+pub(super) fn way_out(path: &Path, position: u64, offset: i64) -> String {
+    let checkpoint = path.with_file_name(CHECKPOINT);
+    format!(
+        "put the file back from a copy, or stop and give up offset {offset} and what follows in this file: \
+         truncate -s {position} {} && rm {}",
+        path.display(),
+        checkpoint.display()
+    )
+}
 
 /// The bytes of a segment behind its last good batch.
 pub(super) struct Tail<'a> {

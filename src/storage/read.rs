@@ -5,6 +5,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::damage::way_out;
 use super::error::IoContext;
 use super::file_cache::FileKind;
 use super::files::{FileHandle, OpenMode};
@@ -196,7 +197,9 @@ impl Log {
         .map_err(|miss| match miss {
             Miss::BadIndex => {
                 let path = self.files.path(segment.base_offset, FileKind::Log);
-                Miss::Failed(StorageError::corrupt(path, 0, "its batches are not where the index says"))
+                let what = "its batches are not where the index says";
+                let way_out = way_out(&path, 0, segment.base_offset);
+                Miss::Failed(StorageError::corrupt(path, 0, format!("{what}; {way_out}")))
             }
             other => other,
         })
@@ -248,7 +251,10 @@ impl Log {
         }
         let epochs = check.then(|| lock(&self.head).epochs.clone());
         let path = || self.files.path(segment.base_offset, FileKind::Log);
-        let damaged = |at: Place, what: String| StorageError::corrupt(path(), at.position, what);
+        let damaged = |at: Place, what: String| {
+            let way_out = way_out(&path(), at.position, at.offset);
+            StorageError::corrupt(path(), at.position, format!("{what}; {way_out}"))
+        };
         // From a disk in one go; from the page cache no more than is looked at.
         let capacity = if disk == Disk::MayBlock { CRC_WINDOW } else { BATCH_OVERHEAD };
         let mut window = Window::new(handle, disk, segment.size, capacity);
@@ -322,6 +328,10 @@ impl Log {
         stop: impl Fn(u64, i64) -> bool,
     ) -> Result<Place, Miss> {
         let path = self.files.path(segment.base_offset, FileKind::Log);
+        let damaged = |at: Place, what: &str| {
+            let way_out = way_out(&path, at.position, at.offset);
+            StorageError::corrupt(&path, at.position, format!("{what}; {way_out}"))
+        };
         let mut window = Window::new(handle, disk, segment.size, HEADER_WINDOW);
         let mut place = from;
         while place.position < segment.size {
@@ -331,9 +341,9 @@ impl Log {
                 _ if place == from => return Err(Miss::BadIndex),
                 Ok(header) => {
                     let what = format!("offset {} where {} is due", header.base_offset, place.offset);
-                    return Err(StorageError::corrupt(path, place.position, what).into());
+                    return Err(damaged(place, &what).into());
                 }
-                Err(what) => return Err(StorageError::corrupt(path, place.position, what).into()),
+                Err(what) => return Err(damaged(place, &what).into()),
             };
             let behind =
                 Place { position: place.position + header.size() as u64, offset: header.next_offset() };

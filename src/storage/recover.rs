@@ -185,7 +185,12 @@ impl<'a> Recovery<'a> {
             }
             let size = self.files.size(&path).during("stat", &path)?;
             if size < segment.size {
-                let what = format!("the segment was synced up to byte {} and ends here", segment.size);
+                let what = format!(
+                    "the segment was synced up to byte {} and ends here; put it back from a copy, or go on without \
+                     the rest: rm {}",
+                    segment.size,
+                    self.dir.join(CHECKPOINT).display()
+                );
                 return Err(StorageError::corrupt(path, size, what));
             }
         }

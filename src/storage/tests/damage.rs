@@ -394,6 +394,29 @@ fn a_loss_can_be_accepted_as_the_message_says() {
     assert_eq!(left.len() as u64, second_batch);
 }
 
+/// The same for what a reader finds, where the checkpoint vouches for more than there will be.
+#[test]
+fn a_loss_that_a_reader_finds_can_be_accepted_as_the_message_says() {
+    for end in [End::Closed, End::KilledAfterCheckpoint] {
+        let bench = written(end);
+        let path = segments(&bench).pop().unwrap();
+        let bytes = content(&bench.files, &path);
+        let size = bytes.len() as u64;
+        bench.files.damage(&path, size - 1, &[!bytes[bytes.len() - 1]]).unwrap();
+        let good = read_to_the_end(&written(end).files, &bench.config).unwrap();
+        let error = read_to_the_end(&bench.files, &bench.config).unwrap_err().to_string();
+        let (_, command) = error.split_once("truncate -s ").expect("a way out");
+        let (position, rest) = command.split_once(' ').unwrap();
+        assert_eq!(rest, format!("{} && rm /data/logs/a-0/checkpoint", path.display()), "{error}");
+        let position = position.parse().unwrap();
+        bench.files.open(&path, files::OpenMode::Write).unwrap().set_len(position).unwrap();
+        bench.files.remove_file(Path::new("/data/logs/a-0/checkpoint")).unwrap();
+        bench.files.crash(Crash::Process);
+        let left = read_to_the_end(&bench.files, &bench.config).unwrap();
+        assert_eq!(left, good[..good.len() - (size - position) as usize], "{end:?}");
+    }
+}
+
 /// After a power loss whole batches may stand behind torn ones that nobody was promised: the log goes on, and what was
 /// cut off is kept.
 #[test]
