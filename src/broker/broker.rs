@@ -32,6 +32,7 @@ pub struct Broker {
     pub(super) not_created: LogLimit,
     /// Nobody waits for anything to come any more.
     pub(super) closing: watch::Sender<bool>,
+    pub(super) no_producer_ids: LogLimit,
 }
 
 impl Broker {
@@ -60,6 +61,7 @@ impl Broker {
             auto_creating: Mutex::default(),
             not_created: LogLimit::default(),
             closing: watch::Sender::new(false),
+            no_producer_ids: LogLimit::default(),
         });
         tokio::spawn(maintenance::run(Arc::downgrade(&broker), broker.clock.clone()));
         Ok(broker)

@@ -20,6 +20,7 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
     }
     let broker = Arc::clone(broker);
     Reply::later(async move {
+        let asking = Arc::clone(&broker);
         let taken = blocking(move || {
             // Whoever comes first fetches for all; the others find what it brought.
             let mut ids = broker.producer_ids();
@@ -29,9 +30,16 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
             Ok::<_, crate::broker::BrokerError>(ids.next())
         });
         match taken.await {
-            Ok(Ok(Some(producer_id))) => to.response(given(producer_id)),
+            Ok(Ok(Some(producer_id))) => {
+                asking.no_producer_ids.ends();
+                to.response(given(producer_id))
+            }
             Ok(Err(error)) | Err(error) => {
-                tracing::warn!(%error, "no producer ids");
+                if let Some(passed_over) =
+                    asking.no_producer_ids.says(&error.to_string(), asking.clock.elapsed())
+                {
+                    tracing::warn!(%error, passed_over, "no producer ids");
+                }
                 to.response(refused(ErrorCode::COORDINATOR_NOT_AVAILABLE))
             }
             Ok(Ok(None)) => to.response(refused(ErrorCode::COORDINATOR_NOT_AVAILABLE)),
