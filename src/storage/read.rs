@@ -245,7 +245,9 @@ impl Log {
         at_least_one: bool,
     ) -> Result<Place, Miss> {
         let limit = start.position.saturating_add(max_bytes as u64);
-        let check = !segment.checked.covers(start.position, limit.min(segment.size));
+        // However little is asked for, the first batch may be served.
+        let first = start.position.saturating_add(1);
+        let check = !segment.checked.covers(start.position, limit.max(first).min(segment.size));
         if check && disk == Disk::CacheOnly {
             return Err(Miss::WouldBlock);
         }
@@ -259,7 +261,7 @@ impl Log {
         let capacity = if disk == Disk::MayBlock { CRC_WINDOW } else { BATCH_OVERHEAD };
         let mut window = Window::new(handle, disk, segment.size, capacity);
         let mut place = start;
-        while place.position < limit.min(segment.size) {
+        while place.position < segment.size && (place.position < limit || (at_least_one && place == start)) {
             let header = match window.header(place.position).during("read", path())? {
                 Ok(header) if header.base_offset == place.offset => header,
                 Ok(header) => {
