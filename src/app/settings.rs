@@ -104,7 +104,7 @@ settings! {
         max_frame_bytes: Text<Size>, "SIZE";
         /// Requests being gathered, over all sessions [default: 512MiB]
         request_memory: Text<Size>, "SIZE";
-        /// Responses held back by delays, over all sessions [default: 256MiB]
+        /// Responses held back by delays or looked into by rules, over all sessions [default: 256MiB]
         response_memory: Text<Size>, "SIZE";
         /// Client connections, over all listeners [default: 20000]
         max_sessions: u32, "N";

@@ -12,7 +12,7 @@ import pytest
 from compare import transcripts
 
 # Apache Kafka has no policies: a mask makes fetches sessionless, and refuses by itself what it cannot read.
-BARE = True
+POLICIES = "none"
 
 KAFKA = json.loads((Path(__file__).parent / "compare" / "kafka-4.4.0.json").read_text())
 

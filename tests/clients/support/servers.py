@@ -119,13 +119,13 @@ class Tollgate(Server):
 
     gateway = True
 
-    def __init__(self, folder: Path, binary: str, bare: bool):
+    def __init__(self, folder: Path, binary: str, policies: str):
         self.folder, self.binary = folder, binary
         self.policies = folder / "policies"
-        if bare:
-            self.policies.mkdir(parents=True)
-        else:
-            shutil.copytree(CHECKOUT / "policies", self.policies)
+        self.policies.mkdir(parents=True)
+        if policies != "none":
+            shutil.copytree(CHECKOUT / "policies", self.policies, dirs_exist_ok=True)
+        if policies == "always":
             (self.policies / "always.rhai").write_text(ALWAYS)
         self.port, self.sasl_port, self.admin_port = free_port(), free_port(), free_port()
         self.bootstrap, self.sasl = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.sasl_port}"
@@ -228,8 +228,8 @@ class Tollgate(Server):
             self.remove(name)
 
 
-def make(folder: Path, bare: bool) -> Server:
-    """The server that the environment names; `bare` is without policies, where it could have them."""
+def make(folder: Path, policies: str) -> Server:
+    """The server that the environment names, with "always", the "shipped" or "none" policies where it knows any."""
     if os.environ.get("BOOTSTRAP"):
         return External(os.environ["BOOTSTRAP"])
     if os.environ.get("CLIENTS_AGAINST") == "kafka":
@@ -237,4 +237,4 @@ def make(folder: Path, bare: bool) -> Server:
     binary = os.environ.get("TOLLGATE_BIN") or shutil.which("tollgate") or str(CHECKOUT / "target/release/tollgate")
     if not Path(binary).exists():
         raise RuntimeError(f"{binary} does not exist: set TOLLGATE_BIN, or build it with cargo build --release")
-    return Tollgate(folder / "tollgate", binary, bare)
+    return Tollgate(folder / "tollgate", binary, policies)
