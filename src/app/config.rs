@@ -13,7 +13,7 @@ use super::values::{Address, Limit, LogFormat, OptionalPath, Size, Span, Text};
 use crate::broker::config::ServerConfigs;
 use crate::gateway::Limits;
 use crate::security::Mechanism;
-use crate::storage::StorageConfig;
+use crate::storage::{StorageConfig, usual_committers};
 
 /// Everything `serve` needs to know.
 #[derive(Debug, Clone)]
@@ -116,9 +116,11 @@ impl Config {
         }
 
         let usual = StorageConfig::default();
+        let flush = settings.flush.map_or(usual.flush, |t| t.0.0);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let storage = StorageConfig {
-            flush: settings.flush.map_or(usual.flush, |t| t.0.0),
-            committers: count("committers", settings.committers, usual.committers)?,
+            flush,
+            committers: count("committers", settings.committers, usual_committers(flush, cores))?,
             max_open_files: count("max_open_files", settings.max_open_files, usual.max_open_files)?,
             tail_cache_bytes: bytes(
                 "tail_cache",

@@ -64,7 +64,7 @@ settings! {
         data: PathBuf, "DIR";
         /// When a write counts as done: group-commit, interval, interval:200ms or os [default: group-commit]
         flush: Text<Flush>, "MODE";
-        /// Threads that write and sync [default: 4]
+        /// Threads that write and sync; but for group-commit half the cores, at most 4 [default: 4]
         committers: u32, "N";
         /// Log files kept open for the next use [default: 512]
         max_open_files: u32, "N";

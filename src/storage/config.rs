@@ -68,11 +68,22 @@ pub struct StorageConfig {
     pub clock: Clock,
 }
 
+/// How many committers serve a flush mode best on so many cores. Under group commit they wait for the device, side by
+/// side; otherwise they copy into the page cache, where more threads only switch more often.
+pub fn usual_committers(flush: FlushMode, cores: usize) -> usize {
+    match flush {
+        FlushMode::GroupCommit => MOST_COMMITTERS,
+        FlushMode::Interval(_) | FlushMode::Os => (cores / 2).clamp(1, MOST_COMMITTERS),
+    }
+}
+
+const MOST_COMMITTERS: usize = 4;
+
 impl Default for StorageConfig {
     fn default() -> Self {
         StorageConfig {
             flush: FlushMode::GroupCommit,
-            committers: 4,
+            committers: MOST_COMMITTERS,
             max_open_files: 512,
             tail_cache_bytes: 32 << 20,
             max_pending_bytes: 128 << 20,
@@ -126,5 +137,17 @@ impl Default for LogConfig {
             index_interval_bytes: 4096,
             max_message_bytes: 1_048_588,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_waits_for_the_device_has_more_committers_than_cores() {
+        assert_eq!(usual_committers(FlushMode::GroupCommit, 1), 4);
+        assert_eq!([1, 2, 4, 64].map(|cores| usual_committers(FlushMode::Os, cores)), [1, 1, 2, 4]);
+        assert_eq!(usual_committers(FlushMode::Interval(Duration::from_secs(1)), 2), 1);
     }
 }

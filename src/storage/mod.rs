@@ -43,7 +43,7 @@ mod tests;
 
 pub use append::{AppendBatch, AppendBatches, Appended};
 pub use catalogue_store::{KvOp, KvStore};
-pub use config::{Clock, FlushMode, LogConfig, StorageConfig, system_clock};
+pub use config::{Clock, FlushMode, LogConfig, StorageConfig, system_clock, usual_committers};
 pub use epochs::EpochEnd;
 pub use error::StorageError;
 pub use find::TimestampOffset;
