@@ -172,7 +172,7 @@ impl Plan {
         if self.access.is_active()
             && let Some(info) = api.info()
         {
-            if info.whole.is_some() || info.parts.is_some() {
+            if info.asks_of_requests() {
                 request = request.max(Interest::Parts);
             }
             if info.listed.is_some() {

@@ -72,7 +72,7 @@ fn meets(rule: &Rule, question: &Question) -> bool {
     let who = &question.who;
     let asked = || {
         let info = question.api.info()?;
-        Some([info.whole, info.parts, info.listed])
+        Some([info.whole, info.also, info.parts, info.listed, info.cluster])
     };
     let covered = match &rule.head {
         Head::Access(operations) => {

@@ -96,6 +96,12 @@ macro_rules! integers {
 }
 integers!(i8 i16 u16 i32 i64);
 
+impl Sample for f64 {
+    fn sample(draw: &mut Draw, _: Cx) -> Self {
+        draw.integer() as f64 / 2.0
+    }
+}
+
 impl Sample for bool {
     fn sample(draw: &mut Draw, _: Cx) -> Self {
         draw.once_in(2)
@@ -137,7 +143,7 @@ impl Sample for Sensitive {
 
 impl Sample for Payload {
     fn sample(draw: &mut Draw, cx: Cx) -> Self {
-        if draw.once_in(5) { Payload::Null } else { Payload::Bytes(Bytes::sample(draw, cx)) }
+        if cx.nullable && draw.once_in(5) { Payload::Null } else { Payload::Bytes(Bytes::sample(draw, cx)) }
     }
 }
 

@@ -173,12 +173,14 @@ length_prefixed!(Sensitive, 4, |reader, len| reader.bytes(len).map(Sensitive), |
 impl Wire for Payload {
     fn read(reader: &mut Reader, cx: Cx) -> Result<Self, WireError> {
         match reader.length(cx.flexible, 4)? {
+            None if !cx.nullable => Err(reader.fail(WireErrorKind::UnexpectedNull)),
             None => Ok(Payload::Null),
             Some(len) => Ok(Payload::Bytes(reader.bytes(len)?)),
         }
     }
     fn write(&self, writer: &mut Writer, cx: Cx) {
-        let len = (!matches!(self, Payload::Null)).then(|| self.len());
+        // Without null there is the empty value.
+        let len = (!cx.nullable || !matches!(self, Payload::Null)).then(|| self.len());
         writer.length(len, cx.flexible, 4);
         writer.payload(self);
     }
@@ -288,7 +290,8 @@ macro_rules! schema {
             }
         }
 
-        #[allow(unused_mut, unused_variables, clippy::manual_range_contains)]
+        // `[0-0]` is a range like the others.
+        #[allow(unused_mut, unused_variables, clippy::manual_range_contains, clippy::double_comparisons)]
         impl $crate::wire::schema::Wire for $name {
             fn read(
                 reader: &mut $crate::wire::read::Reader,
@@ -324,7 +327,7 @@ macro_rules! schema {
 
             fn errors(&self, _: bool, found: &mut dyn FnMut(i16)) {
                 use $crate::wire::schema::Wire;
-                $( <$ty as Wire>::errors(&self.$field, matches!(stringify!($field), "error_code"), found); )*
+                $( <$ty as Wire>::errors(&self.$field, matches!(stringify!($field), "error_code" | "partition_error_code"), found); )*
             }
 
             fn write(&self, writer: &mut $crate::wire::write::Writer, cx: $crate::wire::schema::Cx) {
@@ -358,7 +361,7 @@ macro_rules! schema {
         }
 
         #[cfg(test)]
-        #[allow(unused_variables, clippy::manual_range_contains)]
+        #[allow(unused_variables, clippy::manual_range_contains, clippy::double_comparisons)]
         impl $crate::wire::sample::Sample for $name {
             fn sample(draw: &mut $crate::wire::sample::Draw, cx: $crate::wire::schema::Cx) -> Self {
                 use $crate::wire::{sample::Sample, schema::Cx};

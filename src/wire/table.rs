@@ -1,15 +1,16 @@
 //! THE table: every api key with its name; for those this crate reads, the versions, where flexible encoding begins, and
 //! which operation Kafka's authoriser asks for (the resource is the part's own).
 //!
-//! `whole` is asked of what the exchange is about as a whole (the group of an OffsetCommit), `parts` of every part, `listed` of
-//! what a reply lists unasked. InitProducerId without a transactional id asks IdempotentWrite on the cluster, or Write on any topic;
+//! `whole` is asked of what the exchange is about as a whole (the group of an OffsetCommit), or `cluster` where that is the cluster;
+//! `also` of a second thing it is about (the group of a TxnOffsetCommit); `parts` of every part, `listed` of what a reply lists unasked.
+//! InitProducerId without a transactional id asks IdempotentWrite on the cluster, or Write on any topic;
 //! CreateTopics is satisfied by Create on the cluster as well; Read, Write, Delete and Alter imply Describe, AlterConfigs implies
 //! DescribeConfigs.
 
 #[cfg(test)]
 use super::sample::{Draw, Sample};
 use super::{
-    api::{self, Answer, Exchange, Part},
+    api::{self, Answer, Exchange, Part, Resource},
     error::{WireError, WireErrorKind},
     error_code::ErrorCode,
     read::Reader,
@@ -84,8 +85,11 @@ pub struct ApiInfo {
     /// First version with compact lengths and tags; past `max_version` when there is none.
     pub flexible_from: i16,
     pub whole: Option<Operation>,
+    pub also: Option<Operation>,
     pub parts: Option<Operation>,
     pub listed: Option<Operation>,
+    /// Instead of `whole`, where the exchange is about the cluster.
+    pub cluster: Option<Operation>,
 }
 
 impl ApiInfo {
@@ -95,6 +99,19 @@ impl ApiInfo {
 
     pub fn is_flexible(&self, version: i16) -> bool {
         version >= self.flexible_from
+    }
+
+    /// Whether a request must be looked into to be authorised.
+    pub fn asks_of_requests(&self) -> bool {
+        [self.whole, self.also, self.parts, self.cluster].iter().any(Option::is_some)
+    }
+
+    /// What is asked of the exchange as a whole, which is about `resource`.
+    pub fn asked_of_whole(&self, resource: Resource) -> Option<Operation> {
+        match resource {
+            Resource::Cluster => self.cluster.or(self.whole),
+            _ => self.whole,
+        }
     }
 
     fn cx(&self, version: i16) -> Result<Cx, WireError> {
@@ -167,7 +184,8 @@ macro_rules! operation {
 
 macro_rules! apis {
     ($($key:literal $name:ident $module:ident $lo:literal ..= $hi:literal $flex:ident $($from:literal)?
-        { $(whole: $whole:ident $(,)?)? $(parts: $parts:ident $(,)?)? $(listed: $listed:ident)? };)*) => {
+        { $(whole: $whole:ident $(,)?)? $(also: $also:ident $(,)?)? $(parts: $parts:ident $(,)?)? $(listed: $listed:ident $(,)?)?
+            $(cluster: $cluster:ident)? };)*) => {
         #[allow(non_upper_case_globals)]
         impl ApiKey {
             $(pub const $name: ApiKey = ApiKey($key);)*
@@ -181,8 +199,10 @@ macro_rules! apis {
             max_version: $hi,
             flexible_from: flexible!($flex $($from)?),
             whole: operation!($($whole)?),
+            also: operation!($($also)?),
             parts: operation!($($parts)?),
             listed: operation!($($listed)?),
+            cluster: operation!($($cluster)?),
         }),*];
 
         /// A decoded request of any api.
@@ -246,6 +266,11 @@ macro_rules! apis {
             /// What the exchange as a whole is about.
             pub fn whole(&self, version: i16) -> Option<Part> {
                 match self { $(RequestBody::$name(body) => body.whole(version),)* }
+            }
+
+            /// What else it is about as a whole.
+            pub fn also(&self, version: i16) -> Option<Part> {
+                match self { $(RequestBody::$name(body) => body.also(version),)* }
             }
 
             /// Its parts in request order.
@@ -379,87 +404,87 @@ apis! {
     19 CreateTopics create_topics 2..=7 flexible 5 { parts: Create };
     20 DeleteTopics delete_topics 1..=6 flexible 4 { parts: Delete };
     21 DeleteRecords delete_records 0..=2 flexible 2 { parts: Delete };
-    22 InitProducerId init_producer_id 0..=6 flexible 2 { whole: Write };
+    22 InitProducerId init_producer_id 0..=6 flexible 2 { whole: Write, cluster: IdempotentWrite };
     23 OffsetForLeaderEpoch offset_for_leader_epoch 2..=4 flexible 4 { parts: Describe };
+    24 AddPartitionsToTxn add_partitions_to_txn 0..=5 flexible 3 { whole: Write, parts: Write, cluster: ClusterAction };
+    25 AddOffsetsToTxn add_offsets_to_txn 0..=4 flexible 3 { whole: Write, also: Read };
+    26 EndTxn end_txn 0..=5 flexible 3 { whole: Write };
+    27 WriteTxnMarkers write_txn_markers 1..=2 flexible 1 { cluster: ClusterAction };
+    28 TxnOffsetCommit txn_offset_commit 0..=6 flexible 3 { whole: Write, also: Read, parts: Read };
+    29 DescribeAcls describe_acls 1..=3 flexible 2 { cluster: Describe };
+    30 CreateAcls create_acls 1..=3 flexible 2 { cluster: Alter };
+    31 DeleteAcls delete_acls 1..=3 flexible 2 { cluster: Alter };
     32 DescribeConfigs describe_configs 1..=4 flexible 4 { parts: DescribeConfigs };
+    33 AlterConfigs alter_configs 0..=2 flexible 2 { parts: AlterConfigs };
+    34 AlterReplicaLogDirs alter_replica_log_dirs 1..=2 flexible 2 { cluster: Alter };
+    35 DescribeLogDirs describe_log_dirs 1..=5 flexible 2 { cluster: Describe };
     36 SaslAuthenticate sasl_authenticate 0..=2 flexible 2 {};
     37 CreatePartitions create_partitions 0..=3 flexible 2 { parts: Alter };
+    38 CreateDelegationToken create_delegation_token 1..=3 flexible 2 { whole: CreateTokens };
+    39 RenewDelegationToken renew_delegation_token 1..=2 flexible 2 {};
+    40 ExpireDelegationToken expire_delegation_token 1..=2 flexible 2 {};
+    41 DescribeDelegationToken describe_delegation_token 1..=3 flexible 2 { listed: Describe };
     42 DeleteGroups delete_groups 0..=3 flexible 2 { parts: Delete };
+    43 ElectLeaders elect_leaders 0..=2 flexible 2 { cluster: Alter };
     44 IncrementalAlterConfigs incremental_alter_configs 0..=1 flexible 1 { parts: AlterConfigs };
+    45 AlterPartitionReassignments alter_partition_reassignments 0..=1 flexible 0 { cluster: Alter };
+    46 ListPartitionReassignments list_partition_reassignments 0..=0 flexible 0 { cluster: Describe };
     47 OffsetDelete offset_delete 0..=0 inflexible { whole: Delete, parts: Read };
+    48 DescribeClientQuotas describe_client_quotas 0..=1 flexible 1 { cluster: DescribeConfigs };
+    49 AlterClientQuotas alter_client_quotas 0..=1 flexible 1 { cluster: AlterConfigs };
+    50 DescribeUserScramCredentials describe_user_scram_credentials 0..=0 flexible 0 { cluster: Describe };
+    51 AlterUserScramCredentials alter_user_scram_credentials 0..=0 flexible 0 { cluster: Alter };
+    55 DescribeQuorum describe_quorum 0..=2 flexible 0 { cluster: Describe };
+    57 UpdateFeatures update_features 0..=2 flexible 0 { cluster: Alter };
     60 DescribeCluster describe_cluster 0..=2 flexible 0 {};
+    61 DescribeProducers describe_producers 0..=0 flexible 0 { parts: Read };
+    64 UnregisterBroker unregister_broker 0..=0 flexible 0 { cluster: Alter };
+    65 DescribeTransactions describe_transactions 0..=0 flexible 0 { parts: Describe };
+    66 ListTransactions list_transactions 0..=2 flexible 0 { listed: Describe };
+    68 ConsumerGroupHeartbeat consumer_group_heartbeat 0..=1 flexible 0 { whole: Read };
+    69 ConsumerGroupDescribe consumer_group_describe 0..=1 flexible 0 { parts: Describe };
+    71 GetTelemetrySubscriptions get_telemetry_subscriptions 0..=0 flexible 0 {};
+    72 PushTelemetry push_telemetry 0..=0 flexible 0 {};
+    74 ListConfigResources list_config_resources 0..=1 flexible 0 { cluster: DescribeConfigs };
     75 DescribeTopicPartitions describe_topic_partitions 0..=0 flexible 0 { parts: Describe, listed: Describe };
+    76 ShareGroupHeartbeat share_group_heartbeat 1..=1 flexible 1 { whole: Read };
+    77 ShareGroupDescribe share_group_describe 1..=1 flexible 1 { parts: Describe };
+    78 ShareFetch share_fetch 1..=2 flexible 1 { whole: Read, parts: Read };
+    79 ShareAcknowledge share_acknowledge 1..=2 flexible 1 { whole: Read, parts: Read };
+    80 AddRaftVoter add_raft_voter 0..=1 flexible 0 { cluster: Alter };
+    81 RemoveRaftVoter remove_raft_voter 0..=0 flexible 0 { cluster: Alter };
+    83 InitializeShareGroupState initialize_share_group_state 0..=0 flexible 0 { cluster: ClusterAction };
+    84 ReadShareGroupState read_share_group_state 0..=0 flexible 0 { cluster: ClusterAction };
+    85 WriteShareGroupState write_share_group_state 0..=1 flexible 0 { cluster: ClusterAction };
+    86 DeleteShareGroupState delete_share_group_state 0..=0 flexible 0 { cluster: ClusterAction };
+    87 ReadShareGroupStateSummary read_share_group_state_summary 0..=1 flexible 0 { cluster: ClusterAction };
+    88 StreamsGroupHeartbeat streams_group_heartbeat 0..=1 flexible 0 { whole: Read };
+    89 StreamsGroupDescribe streams_group_describe 0..=1 flexible 0 { parts: Describe };
+    90 DescribeShareGroupOffsets describe_share_group_offsets 0..=1 flexible 0 { parts: Describe };
+    91 AlterShareGroupOffsets alter_share_group_offsets 0..=0 flexible 0 { whole: Read, parts: Read };
+    92 DeleteShareGroupOffsets delete_share_group_offsets 0..=0 flexible 0 { whole: Delete, parts: Read };
+    93 StreamsGroupTopologyDescriptionUpdate streams_group_topology_description_update 0..=0 flexible 0 { whole: Read };
+    94 UnregisterController unregister_controller 0..=0 flexible 0 { cluster: Alter };
 }
 
-/// Keys of Kafka 4.4 that are named in logs and refused.
+/// Keys of Kafka 4.4 that are spoken between its own processes, or no longer: named in logs and refused.
 const OTHERS: &[(i16, &str)] = &[
     (4, "LeaderAndIsr"),
     (5, "StopReplica"),
     (6, "UpdateMetadata"),
     (7, "ControlledShutdown"),
-    (24, "AddPartitionsToTxn"),
-    (25, "AddOffsetsToTxn"),
-    (26, "EndTxn"),
-    (27, "WriteTxnMarkers"),
-    (28, "TxnOffsetCommit"),
-    (29, "DescribeAcls"),
-    (30, "CreateAcls"),
-    (31, "DeleteAcls"),
-    (33, "AlterConfigs"),
-    (34, "AlterReplicaLogDirs"),
-    (35, "DescribeLogDirs"),
-    (38, "CreateDelegationToken"),
-    (39, "RenewDelegationToken"),
-    (40, "ExpireDelegationToken"),
-    (41, "DescribeDelegationToken"),
-    (43, "ElectLeaders"),
-    (45, "AlterPartitionReassignments"),
-    (46, "ListPartitionReassignments"),
-    (48, "DescribeClientQuotas"),
-    (49, "AlterClientQuotas"),
-    (50, "DescribeUserScramCredentials"),
-    (51, "AlterUserScramCredentials"),
     (52, "Vote"),
     (53, "BeginQuorumEpoch"),
     (54, "EndQuorumEpoch"),
-    (55, "DescribeQuorum"),
     (56, "AlterPartition"),
-    (57, "UpdateFeatures"),
     (58, "Envelope"),
     (59, "FetchSnapshot"),
-    (61, "DescribeProducers"),
     (62, "BrokerRegistration"),
     (63, "BrokerHeartbeat"),
-    (64, "UnregisterBroker"),
-    (65, "DescribeTransactions"),
-    (66, "ListTransactions"),
     (67, "AllocateProducerIds"),
-    (68, "ConsumerGroupHeartbeat"),
-    (69, "ConsumerGroupDescribe"),
     (70, "ControllerRegistration"),
-    (71, "GetTelemetrySubscriptions"),
-    (72, "PushTelemetry"),
     (73, "AssignReplicasToDirs"),
-    (74, "ListConfigResources"),
-    (76, "ShareGroupHeartbeat"),
-    (77, "ShareGroupDescribe"),
-    (78, "ShareFetch"),
-    (79, "ShareAcknowledge"),
-    (80, "AddRaftVoter"),
-    (81, "RemoveRaftVoter"),
     (82, "UpdateRaftVoter"),
-    (83, "InitializeShareGroupState"),
-    (84, "ReadShareGroupState"),
-    (85, "WriteShareGroupState"),
-    (86, "DeleteShareGroupState"),
-    (87, "ReadShareGroupStateSummary"),
-    (88, "StreamsGroupHeartbeat"),
-    (89, "StreamsGroupDescribe"),
-    (90, "DescribeShareGroupOffsets"),
-    (91, "AlterShareGroupOffsets"),
-    (92, "DeleteShareGroupOffsets"),
-    (93, "StreamsGroupTopologyDescriptionUpdate"),
-    (94, "UnregisterController"),
 ];
 
 #[cfg(test)]
@@ -470,8 +495,8 @@ mod tests {
     fn keys_and_names_agree() {
         assert_eq!(ApiKey::Fetch.name(), Some("Fetch"));
         assert_eq!(ApiKey::from_name("joingroup"), Some(ApiKey::JoinGroup));
-        assert_eq!(ApiKey::from_name("ShareFetch").and_then(ApiKey::info).map(|i| i.name), None);
-        assert_eq!(ApiKey(78).to_string(), "ShareFetch");
+        assert_eq!(ApiKey::from_name("Envelope").and_then(ApiKey::info).map(|i| i.name), None);
+        assert_eq!(ApiKey(58).to_string(), "Envelope");
         assert_eq!(ApiKey(999).to_string(), "api 999");
         assert!(APIS.windows(2).all(|w| w[0].key < w[1].key));
     }

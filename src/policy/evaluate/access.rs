@@ -4,28 +4,27 @@ use super::report::Told;
 use super::{About, Holds, PartState, Round};
 use crate::policy::access::Ruling;
 use crate::policy::rule::{Action, Rule};
-use crate::wire::api::{Part, Resource};
+use crate::wire::api::{CLUSTER, Part, Resource};
 use crate::wire::{ApiKey, ErrorCode, Operation, RequestBody, ResponseBody};
 use std::sync::Arc;
 
-/// Kafka's name of the cluster as a resource.
-pub(super) const CLUSTER: &str = "kafka-cluster";
-
 impl Round<'_> {
-    /// What the exchange as a whole asks for; the code it is refused with.
-    pub(super) fn access_whole(&self, whole: Option<&Part>) -> Option<ErrorCode> {
-        let operation = self.api.info()?.whole?;
-        let whole = whole?;
-        let about = self.about(whole, None, None);
-        // a producer without a transactional id may have one of two rights
-        if self.api == ApiKey::InitProducerId && whole.resource == Resource::Cluster {
-            return self.access_idempotent(about);
-        }
-        let mut part = self.state(about);
-        match self.allowed(operation, &mut part) {
-            true => None,
-            false => Some(whole.resource.refusal()),
-        }
+    /// What the exchange as a whole asks for; the code it is refused with. `also` is the second thing it is about.
+    pub(super) fn access_whole(&self, whole: Option<&Part>, also: Option<&Part>) -> Option<ErrorCode> {
+        let info = self.api.info()?;
+        let asked = [
+            whole.and_then(|part| Some((part, info.asked_of_whole(part.resource)?))),
+            also.and_then(|part| Some((part, info.also?))),
+        ];
+        asked.into_iter().flatten().find_map(|(part, operation)| {
+            let about = self.about(part, None, None);
+            // a producer without a transactional id may have one of two rights
+            if self.api == ApiKey::InitProducerId && part.resource == Resource::Cluster {
+                return self.access_idempotent(about);
+            }
+            let mut state = self.state(about);
+            (!self.allowed(operation, &mut state)).then(|| part.resource.refusal())
+        })
     }
 
     /// What each part asks for: refused parts get their outcome.

@@ -43,7 +43,7 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
     let mut verdict = Verdict { sessionless, response: listing, ..Verdict::default() };
 
     if plan.access.is_active()
-        && let Some(code) = round.access_whole(whole.as_ref())
+        && let Some(code) = round.access_whole(whole.as_ref(), body.also(round.version).as_ref())
     {
         return answer_whole(body, round.version, code, verdict);
     }

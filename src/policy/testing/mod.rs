@@ -4,6 +4,7 @@
 //! still until the test moves it (`at: "30s"`). Draws use the policy's seed, else zero, else the test's own.
 
 mod bench;
+mod newer_requests;
 mod requests;
 
 use super::error::LoadError;

@@ -1,6 +1,7 @@
 //! The requests that tests make: of each api the smallest one that names what the test names.
 
 use super::bench::{api, one_record};
+use super::newer_requests;
 use crate::policy::script::testing::{Act, Doing, Options};
 use crate::wire::api::*;
 use crate::wire::record::RecordError;
@@ -224,7 +225,7 @@ fn named(api: ApiKey, newest: i16, options: &Options) -> Result<(i16, RequestBod
             let topic = describe_topic_partitions::TopicRequest { name: topic, ..Default::default() };
             describe_topic_partitions::Request { topics: vec![topic], ..Default::default() }.into()
         }
-        other => return Err(RequestError::Api(other)),
+        other => return newer_requests::named(other, newest, options),
     };
     Ok((newest, body))
 }

@@ -74,7 +74,7 @@ schema! {
         log_start_offset: i64 [5+] = -1;
         aborted_transactions: Option<Vec<AbortedTransaction>> [4+] null [4+];
         preferred_read_replica: i32 [11+] = -1;
-        records: Payload [0+];
+        records: Payload [0+] null [0+];
         @0 diverging_epoch: EpochEndOffset [12+];
         @1 current_leader: LeaderIdAndEpoch [12+];
         @2 snapshot_id: SnapshotId [12+];

@@ -35,7 +35,7 @@ impl Exchange for InitProducerIdRequest {
     fn whole(&self, _version: i16) -> Option<Part> {
         Some(match &self.transactional_id {
             Some(id) => Part::new(Resource::TransactionalId, id),
-            None => Part::new(Resource::Cluster, &Str::from_static("kafka-cluster")),
+            None => Part::cluster(),
         })
     }
 

@@ -1,27 +1,60 @@
 //! One file an api: its request and response as declared by the schema macro, the parts of its exchanges, and where its
 //! errors stand. Nothing here knows what a broker or a policy does with a message.
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
+pub mod add_raft_voter;
+pub mod alter_client_quotas;
+pub mod alter_configs;
+pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
+pub mod alter_share_group_offsets;
+pub mod alter_user_scram_credentials;
 pub mod api_versions;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
+pub mod create_acls;
+pub mod create_delegation_token;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_acls;
 pub mod delete_groups;
 pub mod delete_records;
+pub mod delete_share_group_offsets;
+pub mod delete_share_group_state;
 pub mod delete_topics;
+pub mod describe_acls;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_delegation_token;
 pub mod describe_groups;
+pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod describe_quorum;
+pub mod describe_share_group_offsets;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
+pub mod describe_user_scram_credentials;
+pub mod elect_leaders;
+pub mod end_txn;
 #[cfg(test)]
 mod exchange_tests;
+pub mod expire_delegation_token;
 pub mod fetch;
 pub mod find_coordinator;
+pub mod get_telemetry_subscriptions;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod initialize_share_group_state;
 pub mod join_group;
 pub mod leave_group;
+pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
+pub mod list_transactions;
 mod merge;
 pub mod metadata;
 pub mod offset_commit;
@@ -29,9 +62,27 @@ pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod push_telemetry;
+pub mod read_share_group_state;
+pub mod read_share_group_state_summary;
+pub mod remove_raft_voter;
+pub mod renew_delegation_token;
 pub mod sasl_authenticate;
 pub mod sasl_handshake;
+pub mod share_acknowledge;
+pub mod share_fetch;
+pub mod share_group_describe;
+pub mod share_group_heartbeat;
+pub mod streams_group_describe;
+pub mod streams_group_heartbeat;
+pub mod streams_group_topology_description_update;
 pub mod sync_group;
+pub mod txn_offset_commit;
+pub mod unregister_broker;
+pub mod unregister_controller;
+pub mod update_features;
+pub mod write_share_group_state;
+pub mod write_txn_markers;
 
 use super::{
     error_code::ErrorCode,
@@ -63,6 +114,9 @@ impl Resource {
     }
 }
 
+/// The name of the cluster as a resource.
+pub const CLUSTER: &str = "kafka-cluster";
+
 /// The smallest thing of an exchange that gets its own answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Part {
@@ -78,6 +132,10 @@ pub struct Part {
 impl Part {
     pub fn new(resource: Resource, name: &Str) -> Part {
         Part { resource, name: name.clone(), topic_id: Uuid::ZERO, partition: -1 }
+    }
+
+    pub fn cluster() -> Part {
+        Part::new(Resource::Cluster, &Str::from_static(CLUSTER))
     }
 
     pub fn topic(name: &Str, topic_id: Uuid) -> Part {
@@ -114,6 +172,11 @@ pub trait Exchange: Sized {
 
     /// What the exchange as a whole is about, besides its parts: the group of an OffsetCommit.
     fn whole(&self, _version: i16) -> Option<Part> {
+        None
+    }
+
+    /// A second thing it is about as a whole: the group of a TxnOffsetCommit.
+    fn also(&self, _version: i16) -> Option<Part> {
         None
     }
 

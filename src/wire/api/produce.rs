@@ -24,7 +24,7 @@ schema! {
 
     PartitionProduceData {
         index: i32 [0+];
-        records: Payload [0+];
+        records: Payload [0+] null [0+];
     }
 
     ProduceResponse {

@@ -3,6 +3,7 @@ import java.io.InputStreamReader;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.TreeMap;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.errors.KafkaStorageException;
@@ -36,7 +37,8 @@ import org.apache.kafka.common.requests.RequestUtils;
  * them again and fails unless the bytes are the same.
  */
 public class Frames {
-    static final short[] KEYS = {0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 32, 36, 37, 42, 44, 47, 60, 75};
+    /** Every api that a broker's listener has. */
+    static final List<Short> KEYS = ApiKeys.brokerApis().stream().map(key -> key.id).sorted().toList();
     static final int CORRELATION_ID = 0x01020304;
 
     public static void main(String[] args) throws Exception {
@@ -176,6 +178,8 @@ public class Frames {
             case "INT16" -> (short) (n + 256);
             case "INT32" -> n + 65536;
             case "INT64" -> n + (1L << 40);
+            case "UINT16" -> n + 32768;
+            case "FLOAT64" -> n + 0.5;
             case "UUID" -> new Uuid(n, -n);
             default -> throw new IllegalStateException(kind);
         };
