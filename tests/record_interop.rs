@@ -1,13 +1,7 @@
 //! Batches written by kafka-clients 4.4.0 (tests/data/records, made by the Batches.java there) are read as it reads
 //! them, and survive being rebuilt.
 //!
-//! That kafka-clients reads what is rebuilt is checked by hand, as it needs Java and its jars:
-//!
-//! ```text
-//! cargo test --test record_interop -- --ignored            # says where it wrote the files
-//! java -cp $CP tests/data/records/Batches.java read target/tmp/rebuilt/lz4.bin | diff - tests/data/records/lz4.txt
-//! java -cp $CP tests/data/records/Batches.java read target/tmp/emptied/*.bin  # batches without records
-//! ```
+//! That kafka-clients reads what is rebuilt needs Java and its jars: `scripts/oracle`, run by `scripts/test`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -161,10 +155,12 @@ fn a_fetch_cut_anywhere_ends_without_an_error() {
 }
 
 #[test]
-#[ignore = "writes files for kafka-clients to read: see the top of this file"]
+#[ignore = "writes files for kafka-clients to read: scripts/oracle"]
+#[expect(clippy::disallowed_methods, reason = "scripts/oracle says where to write them")]
 fn write_what_is_rebuilt() {
     for (folder, keep) in [("rebuilt", true), ("emptied", false)] {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder);
+        let home = std::env::var("TOLLGATE_REBUILT").expect("where to write them");
+        let folder = PathBuf::from(home).join(folder);
         std::fs::create_dir_all(&folder).unwrap();
         for codec in CODECS {
             let bytes = rebuild(&data(&format!("{codec}.bin")), |_| keep);
