@@ -2,7 +2,8 @@
 //! a moment without the rules: editors rename over, truncate and write in pieces, delete and create again.
 //!
 //! On Linux the kernel says (inotify) that a file was written to and when its writer closed it; between the two the file is not
-//! looked at. Everywhere a text counts only when two looks in a row found the same, an empty text is an unfinished one, and a file
+//! looked at. What it says is about one folder, whatever name that has: when another takes the name, the watch begins anew, and
+//! knows nothing of writers that were at it before. Everywhere a text counts only when two looks in a row found the same, an empty text is an unfinished one, and a file
 //! that is gone was removed only if it stays away.
 
 use super::generation::Policies;
@@ -32,6 +33,8 @@ pub struct Watcher {
     files: BTreeMap<PathBuf, Seen>,
     /// The scripts of the last attempt, taken or refused.
     tried: Vec<Script>,
+    /// Why they were refused.
+    tried_error: Option<String>,
     /// The folder could not be read at the last look, and that was said.
     unreadable: bool,
 }
@@ -54,7 +57,7 @@ impl Watcher {
             .iter()
             .map(|s| (s.file.clone(), Seen { settled: Some(Arc::clone(&s.text)), ..Seen::default() }))
             .collect();
-        Ok(Self { folder, policies, writers, files, tried: loaded, unreadable: false })
+        Ok(Self { folder, policies, writers, files, tried: loaded, tried_error: None, unreadable: false })
     }
 
     /// Looks every [`POLL`] until `stop` is ready.
@@ -85,6 +88,10 @@ impl Watcher {
 
     /// One look. Puts a complete change into force, or notes why it cannot be.
     pub fn look(&mut self) {
+        // Before anything is read: what is read of a folder that is not watched yet is not said to have settled.
+        if self.writers.follow(&self.folder) {
+            self.files.values_mut().for_each(|seen| seen.found = None);
+        }
         let names = match load::list(&self.folder) {
             Ok(names) => names,
             Err(error) => {
@@ -98,14 +105,13 @@ impl Watcher {
         };
         if std::mem::take(&mut self.unreadable) {
             tracing::info!(folder = %self.folder.display(), "the folder of policies can be read again");
-            self.policies.set_refused(None);
         }
         for name in &names {
             self.files.entry(name.clone()).or_default();
         }
         let mut trouble = None;
-        let needed = if self.writers.tell() { SETTLED } else { SETTLED_UNTOLD };
         for (file, seen) in &mut self.files {
+            let needed = if self.writers.told_of(file) { SETTLED } else { SETTLED_UNTOLD };
             let text = match self.writers.complete(file, || load::read_file(file)) {
                 None => continue,
                 Some(Ok(text)) => text,
@@ -146,9 +152,9 @@ impl Watcher {
         let scripts = self.scripts();
         if scripts != self.tried {
             self.take(scripts);
-        } else if let Some(trouble) = trouble {
-            self.policies.set_refused(Some(trouble));
         }
+        let reasons: Vec<String> = self.tried_error.iter().cloned().chain(trouble).collect();
+        self.policies.set_refused((!reasons.is_empty()).then(|| reasons.join("\n")));
     }
 
     fn scripts(&self) -> Vec<Script> {
@@ -159,7 +165,7 @@ impl Watcher {
     fn take(&mut self, scripts: Vec<Script>) {
         match self.policies.load(&scripts) {
             Ok(generation) => {
-                self.policies.set_refused(None);
+                self.tried_error = None;
                 let names: Vec<&str> = generation.policies.iter().map(|p| p.info.name.as_str()).collect();
                 tracing::info!(
                     generation = generation.number,
@@ -170,7 +176,7 @@ impl Watcher {
             Err(errors) => {
                 let why = load::join(&errors);
                 tracing::error!("policies were not reloaded, the old ones stay in force:\n{why}");
-                self.policies.set_refused(Some(why));
+                self.tried_error = Some(why);
             }
         }
         self.tried = scripts;
@@ -190,7 +196,11 @@ impl Writers {
         Ok(Self {})
     }
 
-    fn tell(&self) -> bool {
+    fn follow(&mut self, _: &Path) -> bool {
+        false
+    }
+
+    fn told_of(&self, _: &Path) -> bool {
         false
     }
 
@@ -203,9 +213,13 @@ impl Writers {
 #[derive(Debug)]
 struct Told {
     events: std::os::fd::OwnedFd,
+    /// Device and inode of the folder that the watch is on.
+    folder: (u64, u64),
     /// Names written to and not closed since.
     open: std::collections::HashSet<std::ffi::OsString>,
-    /// The kernel's queue overflowed: what it said is worth nothing any more.
+    /// Names whose writers were seen to be done. Of others there may be one from before the watch.
+    closed: std::collections::HashSet<std::ffi::OsString>,
+    /// The kernel's queue overflowed, or the folder is gone: what it said is worth nothing any more.
     lost: bool,
 }
 
@@ -213,6 +227,8 @@ struct Told {
 impl Writers {
     fn of(folder: &Path) -> io::Result<Self> {
         use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+        // Looked at first: if another folder takes the name before the watch is on, the next look finds that.
+        let identity = identity(folder)?;
         let events = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let what = WatchFlags::CREATE
             | WatchFlags::MODIFY
@@ -221,25 +237,63 @@ impl Writers {
             | WatchFlags::MOVED_TO
             | WatchFlags::DELETE;
         add_watch(&events, folder, what)?;
-        Ok(Self { told: Told { events, open: Default::default(), lost: false } })
+        let told = Told {
+            events,
+            folder: identity,
+            open: Default::default(),
+            closed: Default::default(),
+            lost: false,
+        };
+        Ok(Self { told })
     }
 
-    /// Whether the kernel can be relied on to say when a writer is done.
-    fn tell(&self) -> bool {
-        !self.told.lost
+    /// Begins anew if the folder's name is another's by now, or the kernel lost count. True when it did.
+    fn follow(&mut self, folder: &Path) -> bool {
+        self.told.drain(std::ffi::OsStr::new(""));
+        let now = identity(folder).ok();
+        let (other, lost) = (now != Some(self.told.folder), self.told.lost);
+        if !other && !lost {
+            return false;
+        }
+        match Self::of(folder) {
+            Ok(anew) => {
+                *self = anew;
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, folder = %folder.display(), "the folder cannot be watched");
+                // Nothing is told from here on, and texts settle as they do where nothing ever is.
+                self.told.lost = true;
+                self.told.folder = now.unwrap_or_default();
+                other || !lost
+            }
+        }
+    }
+
+    /// Whether the kernel can be relied on to say when somebody writes to this file.
+    fn told_of(&self, file: &Path) -> bool {
+        !self.told.lost && file.file_name().is_some_and(|name| self.told.closed.contains(name))
     }
 
     /// What `read` gives of a file that nobody was writing to before, while and after it was read. None when somebody was.
     fn complete<T>(&mut self, file: &Path, read: impl FnOnce() -> T) -> Option<T> {
         let Some(name) = file.file_name() else { return Some(read()) };
         self.told.drain(name);
-        if self.told.open.contains(name) {
+        // A link is made without being written to, and is written to elsewhere.
+        if self.told.open.contains(name) && !file.is_symlink() {
             return None;
         }
         let text = read();
         let touched = self.told.drain(name);
         (!touched).then_some(text)
     }
+}
+
+#[cfg(target_os = "linux")]
+fn identity(folder: &Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(folder)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 #[cfg(target_os = "linux")]
@@ -267,6 +321,8 @@ impl Told {
                 self.lost = true;
                 self.open.clear();
             }
+            // The folder was removed, or its disk unmounted.
+            self.lost |= flags.contains(ReadFlags::IGNORED);
             let Some(about) = event.file_name() else { continue };
             let about = std::ffi::OsStr::from_bytes(about.to_bytes());
             touched |= about == name;
@@ -276,6 +332,12 @@ impl Told {
                 || flags.contains(ReadFlags::DELETE)
             {
                 self.open.remove(about);
+                let here = flags.contains(ReadFlags::CLOSE_WRITE) || flags.contains(ReadFlags::MOVED_TO);
+                if !here {
+                    self.closed.remove(about);
+                } else if self.closed.len() < load::FILES * 4 {
+                    self.closed.insert(about.to_owned());
+                }
             } else if self.open.len() < load::FILES * 4 {
                 // Created or modified: its writer has not closed it.
                 self.open.insert(about.to_owned());
@@ -361,6 +423,119 @@ mod tests {
         watched.look(SETTLED_UNTOLD);
         assert_eq!(watched.rules(), 2);
         assert_eq!(watched.policies.refused_change(), None);
+    }
+
+    /// Another folder in the place of the watched one, with the same script, and one that is being written.
+    fn replaced_while_written(replace: impl Fn(&Path, &Path), restore: bool) {
+        let home = tempfile::tempdir().unwrap();
+        let mut watched = Watched::new();
+        let (folder, other) = (watched.folder.path().to_owned(), home.path().join("other"));
+        fs::write(watched.file(), format!("{RULES}{MORE}")).unwrap();
+        watched.look(SETTLED);
+        assert_eq!(watched.rules(), 2);
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("mask.rhai"), format!("{RULES}{MORE}")).unwrap();
+        replace(&folder, &other);
+        watched.look(SETTLED_UNTOLD + 1);
+        assert_eq!((watched.rules(), watched.policies.refused_change()), (2, None));
+        // Half of it, for as long as its writer likes.
+        let mut file = File::create(watched.file()).unwrap();
+        file.write_all(RULES.as_bytes()).unwrap();
+        watched.look(GRACE * 2);
+        assert_eq!(watched.rules(), 2, "half of a script went live");
+        file.write_all(MORE.repeat(2).as_bytes()).unwrap();
+        drop(file);
+        watched.look(SETTLED);
+        assert_eq!(watched.rules(), 3);
+        if restore {
+            // What `TempDir` removes is a folder.
+            fs::remove_file(&folder).unwrap();
+            fs::create_dir(&folder).unwrap();
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_that_was_moved_into_the_others_place_is_watched() {
+        replaced_while_written(
+            |folder, other| {
+                fs::remove_dir_all(folder).unwrap();
+                fs::rename(other, folder).unwrap();
+            },
+            false,
+        );
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_that_another_link_points_to_is_watched() {
+        replaced_while_written(
+            |folder, other| {
+                fs::remove_dir_all(folder).unwrap();
+                std::os::unix::fs::symlink(other, folder).unwrap();
+            },
+            true,
+        );
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_that_went_and_came_back_is_watched() {
+        replaced_while_written(
+            |folder, other| {
+                fs::remove_dir_all(folder).unwrap();
+                // Its inode number may be the old one's.
+                fs::create_dir(folder).unwrap();
+                fs::copy(other.join("mask.rhai"), folder.join("mask.rhai")).unwrap();
+            },
+            false,
+        );
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_text_that_settled_before_its_folder_was_replaced_settles_again() {
+        let mut watched = Watched::new();
+        let folder = watched.folder.path().to_owned();
+        fs::write(watched.file(), format!("{RULES}{MORE}")).unwrap();
+        watched.look(1);
+        let text = fs::read(watched.file()).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("mask.rhai"), text).unwrap();
+        watched.look(SETTLED_UNTOLD - 1);
+        assert_eq!(watched.rules(), 1, "nobody knows whether its writer is done");
+        watched.look(1);
+        assert_eq!(watched.rules(), 2);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_script_that_is_a_link_takes_effect() {
+        let mut watched = Watched::new();
+        let home = tempfile::tempdir().unwrap();
+        let target = home.path().join("other");
+        fs::write(&target, format!("policy(\"other\", \"x\");\n{MORE}")).unwrap();
+        std::os::unix::fs::symlink(&target, watched.folder.path().join("other.rhai")).unwrap();
+        watched.look(SETTLED_UNTOLD);
+        assert_eq!(watched.rules(), 2);
+    }
+
+    #[test]
+    fn a_folder_that_comes_back_does_not_make_a_refused_script_right() {
+        let mut watched = Watched::new();
+        let folder = watched.folder.path().to_owned();
+        fs::write(watched.file(), format!("{RULES}on_fetch(\"b\").nonsense();\n")).unwrap();
+        watched.look(SETTLED);
+        let refused = watched.policies.refused_change();
+        assert!(refused.is_some());
+        let away = folder.with_extension("away");
+        fs::rename(&folder, &away).unwrap();
+        watched.look(1);
+        assert!(watched.policies.refused_change().unwrap().contains("cannot be read"));
+        fs::rename(&away, &folder).unwrap();
+        watched.look(1);
+        assert_eq!(watched.policies.refused_change(), refused);
     }
 
     #[test]
