@@ -179,6 +179,25 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_rule_that_kept_its_name_but_not_its_sense_lets_go() {
+        let named = |rule: &str| format!(r#"expires("1h"); {rule}.named("slow");"#);
+        let before = named(r#"on_request("Heartbeat").when(|cx| cx.version > 0).delay("10s")"#);
+        for after in [
+            r#"on_request("SyncGroup").when(|cx| cx.version > 0).delay("10s")"#,
+            r#"on_request("Heartbeat").when(|cx| cx.version > 1).delay("10s")"#,
+            r#"on_request("Heartbeat").group("g").when(|cx| cx.version > 0).delay("10s")"#,
+            r#"on_request("Heartbeat").when(|cx| cx.version > 0).every(2).delay("10s")"#,
+        ] {
+            let world = World::new(&[("slow", &before)]);
+            assert_eq!(held_for(&world, |w| w.load(&[("slow", &named(after))])).await, SECOND, "{after}");
+        }
+        // Another closure before it makes it the second of its file, and changes nothing about it.
+        let moved = before.replace("; on", r#"; on_produce("t").when(|cx| cx.version > 3).delay("1s"); on"#);
+        let world = World::new(&[("slow", &before)]);
+        assert_eq!(held_for(&world, |w| w.load(&[("slow", &moved)])).await, 10 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_a_rule_holds_stays_when_other_things_change() {
         let world = World::new(&[("slow", SLOW)]);
         let others = |w: &World| w.load(&[("slow", SLOW), ("other", r#"on_produce("t").deny();"#)]);

@@ -244,7 +244,12 @@ impl Rule {
 
     /// Whether it still does what `before` did, whose place it took in a reload.
     pub fn continues(&self, before: &Rule) -> bool {
-        self.key == before.key && self.actions == before.actions && self.observe == before.observe
+        self.key == before.key
+            && self.observe == before.observe
+            && self.head == before.head
+            && self.selectors == before.selectors
+            && self.triggers == before.triggers
+            && self.actions == before.actions
     }
 
     pub fn firing(&self, now: Duration) -> Firing<'_> {
