@@ -6,6 +6,7 @@ use super::{
     end::EndCause,
     in_flight::{Answered, Closing, Due, Waiting},
     listener::{Gateway, ListenerKind},
+    off_worker::off_worker,
     registry::SessionInfo,
     release::Release,
     upstream::{Caller, Submitted},
@@ -28,10 +29,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    runtime::{Handle, RuntimeFlavor},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 /// Record bytes of one fetch that rules look into are asked for in portions of this size: a masked fetch is held whole, so
 /// it must be small; an unmasked one streams whatever its size.
@@ -437,21 +435,6 @@ impl Pipeline {
             }
         }
         Ok(said)
-    }
-}
-
-/// Rules that look into many records compute for milliseconds: the sessions of this worker go on elsewhere meanwhile.
-/// A runtime of one thread has no elsewhere.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the worker's other tasks move to another thread, and a decision borrows what spawn_blocking would have to own"
-)]
-fn off_worker<T>(heavy: bool, decide: impl FnOnce() -> T) -> T {
-    let has_others =
-        || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    match heavy && has_others() {
-        true => tokio::task::block_in_place(decide),
-        false => decide(),
     }
 }
 
