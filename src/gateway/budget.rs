@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -13,6 +13,8 @@ use tokio::{sync::Notify, time::Instant};
 #[derive(Debug)]
 pub struct Budget {
     taken: AtomicUsize,
+    /// Of `taken`, what large things have that are still coming in.
+    coming: Mutex<usize>,
     total: usize,
     freed: Notify,
     waits: AtomicU64,
@@ -23,6 +25,7 @@ impl Budget {
     pub fn new(total: usize) -> Arc<Budget> {
         Arc::new(Budget {
             taken: AtomicUsize::new(0),
+            coming: Mutex::new(0),
             total,
             freed: Notify::new(),
             waits: AtomicU64::new(0),
@@ -54,6 +57,22 @@ impl Budget {
         self.taken.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).is_ok()
     }
 
+    /// As `try_take`, for a share that has `own` already of what large things coming in may have: half, so that those who
+    /// send slowly leave room for others. One that is larger than that must be alone.
+    fn try_take_coming(&self, own: usize, bytes: usize) -> bool {
+        let mut coming = self.coming();
+        let grown = coming.saturating_add(bytes);
+        let granted = (grown <= self.total / 2 || *coming == own) && self.try_take(bytes);
+        if granted {
+            *coming = grown;
+        }
+        granted
+    }
+
+    fn coming(&self) -> MutexGuard<'_, usize> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn give_back(&self, bytes: usize) {
         self.taken.fetch_sub(bytes, Ordering::AcqRel);
         self.freed.notify_waiters();
@@ -68,11 +87,13 @@ impl Budget {
 pub struct Share {
     budget: Arc<Budget>,
     bytes: usize,
+    /// It counts among what is coming in.
+    coming: bool,
 }
 
 impl Share {
     pub fn new(budget: &Arc<Budget>) -> Share {
-        Share { budget: budget.clone(), bytes: 0 }
+        Share { budget: budget.clone(), bytes: 0, coming: false }
     }
 
     /// Takes more, waiting until it is there, at most until `deadline`: false when it did not come. Who wants more than there is
@@ -110,15 +131,36 @@ impl Share {
     pub fn try_grow(&mut self, bytes: usize) -> bool {
         let bytes = bytes.min(self.budget.total.saturating_sub(self.bytes));
         // Nothing is always there, also when more is taken than there is.
-        let granted = bytes == 0 || self.budget.try_take(bytes);
+        let granted = bytes == 0
+            || match self.coming {
+                true => self.budget.try_take_coming(self.bytes, bytes),
+                false => self.budget.try_take(bytes),
+            };
         if granted {
             self.bytes += bytes;
         }
         granted
     }
 
+    /// From here on it is for something large that is coming in, as slowly as its sender likes: such have half of the budget
+    /// at the most, all together, until they are complete.
+    pub fn is_coming(&mut self) {
+        if !std::mem::replace(&mut self.coming, true) {
+            *self.budget.coming() += self.bytes;
+        }
+    }
+
+    /// What was coming in is complete.
+    pub fn has_come(&mut self) {
+        if std::mem::take(&mut self.coming) {
+            *self.budget.coming() -= self.bytes;
+            self.budget.freed.notify_waiters();
+        }
+    }
+
     /// Makes it what something came to that is in memory already: nothing is gained by waiting for the rest.
     pub fn settle(&mut self, bytes: usize) {
+        self.has_come();
         if bytes > self.bytes {
             self.budget.taken.fetch_add(bytes - self.bytes, Ordering::AcqRel);
         } else if bytes < self.bytes {
@@ -134,6 +176,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
+        self.has_come();
         if self.bytes > 0 {
             self.budget.give_back(self.bytes);
         }
@@ -188,6 +231,29 @@ mod tests {
         assert!(first.grow(1_000, long()).await);
         assert_eq!((first.bytes(), budget.taken()), (100, 100));
         assert!(first.grow(1, long()).await, "there is no more to wait for");
+    }
+
+    #[test]
+    fn what_comes_in_slowly_leaves_half_to_others() {
+        let budget = Budget::new(100);
+        let (mut first, mut second) = (Share::new(&budget), Share::new(&budget));
+        assert!(first.try_grow(10));
+        first.is_coming();
+        second.is_coming();
+        assert!(second.try_grow(30));
+        assert!(!first.try_grow(20), "both are coming in");
+        assert!(Share::new(&budget).try_grow(60));
+        drop(second);
+        assert!(first.try_grow(20));
+        // Larger than half, and alone.
+        assert!(first.try_grow(50));
+        let mut second = Share::new(&budget);
+        second.is_coming();
+        assert!(!second.try_grow(1));
+        first.settle(60);
+        assert!(second.try_grow(40), "what is complete does not count");
+        drop((first, second));
+        assert_eq!((budget.taken(), *budget.coming()), (0, 0));
     }
 
     #[test]

@@ -15,6 +15,8 @@ const FIRST_READ: usize = 4 * 1024;
 /// What a reservation for a frame under way is at the least and at the most, each time.
 const MORE: usize = 16 * 1024;
 const MOST: usize = 4 * 1024 * 1024;
+/// Frames up to this size are small: those who send large ones slowly leave memory for them.
+const SMALL: usize = 64 * 1024;
 
 /// A complete frame and its hold on the budget.
 pub struct Frame {
@@ -91,6 +93,9 @@ impl<'a> FrameReader<'a> {
         loop {
             let (want, whole) = match self.length(max)? {
                 Some(len) => {
+                    if len > SMALL {
+                        share.is_coming();
+                    }
                     let missing = (4 + len).saturating_sub(self.src.len());
                     (missing.min(self.src.len().clamp(MORE, MOST)), Some(len).filter(|_| missing == 0))
                 }
