@@ -179,12 +179,12 @@ async fn write_loop(
     loop {
         let mut next = Some(in_flight.next_due().await);
         let mut closing = None;
-        let mut sent: Vec<(ApiKey, usize, Instant)> = Vec::new();
+        let mut sent: Vec<Sent> = Vec::new();
         while let Some(due) = next.take() {
-            let Due { exchange, pieces, closing: end, .. } = due;
+            let Due { exchange, pieces, closing: end, share, .. } = due;
             if !pieces.is_empty() {
                 let bytes = pieces.iter().map(Piece::len).sum();
-                sent.push((exchange.api, bytes, exchange.started));
+                sent.push(Sent { api: exchange.api, bytes, started: exchange.started, _share: share });
                 writer.push(pieces);
             }
             closing = end;
@@ -195,7 +195,7 @@ async fn write_loop(
         if let Err(cause) = writer.flush().await {
             return Closing::Close(cause);
         }
-        for (api, bytes, started) in sent {
+        for Sent { api, bytes, started, .. } in sent {
             gateway.metrics.answered(api, bytes, started.elapsed());
         }
         info.bytes_out.store(writer.sent, Relaxed);
@@ -204,6 +204,15 @@ async fn write_loop(
             return closing;
         }
     }
+}
+
+/// A frame that the writer has.
+struct Sent {
+    api: ApiKey,
+    bytes: usize,
+    started: Instant,
+    /// Its bytes stay in memory until they have left.
+    _share: Share,
 }
 
 struct ReaderLoop<'a> {

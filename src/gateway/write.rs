@@ -10,25 +10,32 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{io::Interest, net::tcp::WriteHalf};
+use tokio::{io::Interest, net::tcp::WriteHalf, time::Instant};
 
 /// Bytes of a file read at a time.
 const CHUNK: usize = 128 * 1024;
 /// Pieces sent by one system call at the most.
 const VECTORS: usize = 64;
+/// Bytes a second that a client must take on average, so that one that takes a little now and then does not keep for ever what
+/// its answers hold.
+const SLOWEST: u64 = 64 * 1024;
 
 /// The writing end of a session.
 pub struct FrameWriter<'a> {
     stream: WriteHalf<'a>,
     queue: VecDeque<Piece>,
     timeout: Duration,
+    /// When the flush under way must be over, once it had to wait.
+    until: Option<Instant>,
+    /// What the flush under way began with.
+    to_send: u64,
     /// Bytes sent so far.
     pub sent: u64,
 }
 
 impl<'a> FrameWriter<'a> {
     pub fn new(stream: WriteHalf<'a>, timeout: Duration) -> Self {
-        FrameWriter { stream, queue: VecDeque::new(), timeout, sent: 0 }
+        FrameWriter { stream, queue: VecDeque::new(), timeout, until: None, to_send: 0, sent: 0 }
     }
 
     /// Adds a frame to what the next `flush` sends.
@@ -41,8 +48,11 @@ impl<'a> FrameWriter<'a> {
         self.queue.iter().map(Piece::len).sum()
     }
 
-    /// Sends everything.
+    /// Sends everything. Each wait for the client takes at most the timeout, and all together that and what the slowest client
+    /// needs.
     pub async fn flush(&mut self) -> Result<(), EndCause> {
+        self.until = None;
+        self.to_send = self.buffered() as u64;
         while let Some(front) = self.queue.front() {
             match front {
                 Piece::Bytes(_) => self.send_bytes(VECTORS).await?,
@@ -90,8 +100,11 @@ impl<'a> FrameWriter<'a> {
         Ok(())
     }
 
-    async fn writable(&self) -> Result<(), EndCause> {
-        match tokio::time::timeout(self.timeout, self.stream.writable()).await {
+    async fn writable(&mut self) -> Result<(), EndCause> {
+        let next = Instant::now() + self.timeout;
+        let slowest = Duration::from_secs(self.to_send / SLOWEST);
+        let until = *self.until.get_or_insert(next + slowest);
+        match tokio::time::timeout_at(next.min(until), self.stream.writable()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(EndCause::Connection),
             Err(_) => Err(EndCause::WriteTimeout),

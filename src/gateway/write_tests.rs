@@ -186,6 +186,32 @@ async fn a_client_that_takes_nothing_is_not_waited_for() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_a_little_now_and_then_does_not_keep_its_answer_for_ever() {
+    const LEN: usize = 64 << 20;
+    let (mut server, mut client) = connection().await;
+    let (_, write) = server.split();
+    let timeout = Duration::from_secs(300);
+    let mut writer = FrameWriter::new(write, timeout);
+    writer.push(vec![Piece::Bytes(vec![0; LEN].into())]);
+    let start = Instant::now();
+    let trickling = async {
+        let mut bite = vec![0; 1 << 20];
+        loop {
+            // Half as fast as the slowest that is waited for.
+            tokio::time::sleep(Duration::from_secs(32)).await;
+            client.read_exact(&mut bite).await.unwrap();
+        }
+    };
+    let flushed = tokio::select! {
+        flushed = writer.flush() => flushed,
+        () = trickling => unreachable!(),
+    };
+    assert_eq!(flushed, Err(EndCause::WriteTimeout));
+    let most = timeout + Duration::from_secs(LEN as u64 / SLOWEST);
+    assert!(start.elapsed() <= most + Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
 #[tokio::test]
 async fn a_source_that_ends_early_ends_the_session() {
     let broken = Endless { len: 300_000, broken_at: Some(200_000), ..Endless::default() };
