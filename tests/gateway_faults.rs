@@ -13,7 +13,10 @@ use std::{
 use support::{Scripted, agree, agreeable, heartbeat, start_with};
 use tollgate::gateway::{Limits, Submitted};
 use tollgate::policy::load::Script;
-use tollgate::wire::ApiKey;
+use tollgate::wire::{
+    ApiKey,
+    api::{sasl_authenticate::SaslAuthenticateRequest, sasl_handshake::SaslHandshakeRequest},
+};
 
 const LOSE: &str =
     r#"policy("lose", "x"); expires("1h"); on_request("Heartbeat").group("lost").lose_response();"#;
@@ -48,7 +51,7 @@ async fn a_lost_response_does_not_keep_the_session_from_seeing_its_client_go() {
 }
 
 #[tokio::test]
-async fn a_lost_response_does_not_wait_for_answers_that_come_later() {
+async fn a_lost_response_does_not_keep_the_session_when_answers_come_later() {
     a_silent_session_ends_with_its_client(Some(false)).await;
 }
 
@@ -57,19 +60,81 @@ async fn a_lost_response_still_keeps_requests_in_order_that_take_effect_with_the
     a_silent_session_ends_with_its_client(Some(true)).await;
 }
 
+/// Counts the effects under way, and lets them end when told to.
+struct Effects {
+    under_way: AtomicUsize,
+    end: tokio::sync::watch::Sender<bool>,
+}
+
 #[tokio::test]
-async fn answers_that_never_come_are_not_waited_for_behind_a_lost_response() {
-    let upstream =
-        Scripted::new(|_, _| Submitted::Later { response: Box::pin(std::future::pending()), barrier: false });
+async fn effects_behind_a_lost_response_take_up_their_places_until_they_end() {
+    let effects = Arc::new(Effects { under_way: AtomicUsize::new(0), end: Default::default() });
+    let theirs = effects.clone();
+    let upstream = Scripted::new(move |_, mut request| {
+        let response = agree(&mut request);
+        let under_way = theirs.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        assert!(under_way <= Limits::default().max_in_flight, "{under_way} at a time");
+        let (effects, mut end) = (theirs.clone(), theirs.end.subscribe());
+        let later = async move {
+            end.wait_for(|end| *end).await.ok();
+            effects.under_way.fetch_sub(1, Ordering::Relaxed);
+            response
+        };
+        Submitted::Later { response: Box::pin(later), barrier: false }
+    });
     let running = start_with(upstream.clone(), Limits::default(), &[("lose.rhai", LOSE)]).await;
     let mut client = running.client().await;
     for _ in 0..150 {
         client.send(4, "test", heartbeat("lost")).await;
     }
+    let full = async {
+        while effects.under_way.load(Ordering::Relaxed) < Limits::default().max_in_flight {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), full).await.expect("nothing stays under way");
+    assert!(running.gateway.request_memory.taken() > 0, "their requests are in memory");
+    effects.end.send_replace(true);
     running.until("tollgate_requests_total", &[("api", "Heartbeat")], 150.0).await;
     drop(client);
     running.until("tollgate_sessions_ended_total", &[("cause", "client_closed")], 1.0).await;
-    assert_eq!(running.gateway.request_memory.taken(), 0);
+    assert_eq!((upstream.apis().len(), running.gateway.request_memory.taken()), (150, 0));
+}
+
+#[tokio::test]
+async fn effects_that_never_end_do_not_keep_a_silent_session_for_ever() {
+    let upstream =
+        Scripted::new(|_, _| Submitted::Later { response: Box::pin(std::future::pending()), barrier: false });
+    let limits = Limits { idle_timeout: Duration::from_millis(100), ..Limits::default() };
+    for (requests, cause) in [(50, "client_closed"), (150, "idle")] {
+        let running = start_with(upstream.clone(), limits.clone(), &[("lose.rhai", LOSE)]).await;
+        let mut client = running.client().await;
+        for _ in 0..requests {
+            client.send(4, "test", heartbeat("lost")).await;
+        }
+        drop(client);
+        running.until("tollgate_sessions_ended_total", &[("cause", cause)], 1.0).await;
+        assert_eq!(running.gateway.request_memory.taken(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_session_answers_nothing_that_the_rules_have_no_part_in() {
+    for fault in ["lose_response", "lose_request"] {
+        let policy = format!(
+            r#"policy("lose", "x"); expires("1h"); on_request("Heartbeat").group("lost").{fault}();"#
+        );
+        let limits = Limits { idle_timeout: Duration::from_millis(100), ..Limits::default() };
+        let running = start_with(Scripted::new(agreeable), limits, &[("lose.rhai", &policy)]).await;
+        let mut client = running.client().await;
+        client.send(4, "test", heartbeat("lost")).await;
+        client.send(1, "test", SaslHandshakeRequest::default()).await;
+        client.send(2, "test", SaslAuthenticateRequest::default()).await;
+        // ApiVersions of a version that nobody knows.
+        client.send_raw(&[0, 0, 0, 14, 0, 18, 0, 99, 0, 0, 0, 5, 0, 2, b'm', b'e', 0, 0]).await;
+        running.until("tollgate_sessions_ended_total", &[("cause", "idle")], 1.0).await;
+        assert_eq!(client.closed().await.unwrap(), b"", "{fault}");
+    }
 }
 
 #[tokio::test]

@@ -64,6 +64,13 @@ struct State<X> {
     held_bytes: usize,
 }
 
+impl<X> State<X> {
+    /// Exchanges whose answers are owed.
+    fn owed(&self) -> usize {
+        self.waiting.len() + self.between + self.due.len()
+    }
+}
+
 /// The queues of one session, shared by its three loops.
 pub struct InFlight<X> {
     state: Mutex<State<X>>,
@@ -100,20 +107,22 @@ impl<X> InFlight<X> {
 
     /// Exchanges whose answers are owed.
     pub fn len(&self) -> usize {
+        self.state().owed()
+    }
+
+    /// Whether another exchange may begin.
+    pub fn has_room(&self) -> bool {
         let state = self.state();
-        state.waiting.len() + state.between + state.due.len()
+        let count = state.owed();
+        count < self.max_count && (state.held_bytes < self.max_bytes || count == 0)
     }
 
     /// Waits until another exchange may begin.
     pub async fn room(&self) {
         loop {
             let left = self.left.notified();
-            {
-                let state = self.state();
-                let count = state.waiting.len() + state.between + state.due.len();
-                if count < self.max_count && (state.held_bytes < self.max_bytes || count == 0) {
-                    return;
-                }
+            if self.has_room() {
+                return;
             }
             left.await;
         }
@@ -133,9 +142,14 @@ impl<X> InFlight<X> {
         }
     }
 
-    pub fn push(&self, waiting: Waiting<X>) {
-        self.state().waiting.push_back(waiting);
+    /// Gives how many are owed now.
+    pub fn push(&self, waiting: Waiting<X>) -> usize {
+        let mut state = self.state();
+        state.waiting.push_back(waiting);
+        let owed = state.owed();
+        drop(state);
         self.arrived.notify_one();
+        owed
     }
 
     /// The next exchange in request order.
@@ -152,12 +166,14 @@ impl<X> InFlight<X> {
         }
     }
 
-    /// Takes an exchange that the completer had out of the count: nothing is sent for it.
-    pub fn forget(&self) {
+    /// Takes an exchange that the completer had out of the count: nothing is sent for it. Gives how many are owed still.
+    pub fn forget(&self) -> usize {
         let mut state = self.state();
         state.between = state.between.saturating_sub(1);
+        let owed = state.owed();
         drop(state);
         self.left.notify_waiters();
+        owed
     }
 
     /// Hands an answered exchange to the writer.

@@ -29,7 +29,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 /// Record bytes of one fetch that rules look into are asked for in portions of this size: a masked fetch is held whole, so
 /// it must be small; an unmasked one streams whatever its size.
@@ -47,8 +47,6 @@ pub(super) struct Exchange {
     decided: Option<Box<Decided>>,
     /// Nothing is sent for it: its answer is lost, or that of an exchange before it.
     silent: bool,
-    /// Its effects come with its answer.
-    barrier: bool,
 }
 
 /// What the rules decided about the request, for the response stage.
@@ -78,7 +76,6 @@ impl Exchange {
             release: None,
             decided: None,
             silent: false,
-            barrier: false,
         }
     }
 
@@ -117,6 +114,7 @@ const SILENT: u8 = 2;
 pub(super) struct Pipeline {
     gateway: Arc<Gateway>,
     silence: AtomicU8,
+    ending: Notify,
     speaker: Mutex<Option<Speaker>>,
 }
 
@@ -129,7 +127,27 @@ struct Speaker {
 
 impl Pipeline {
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Pipeline { gateway, silence: AtomicU8::new(SPEAKING), speaker: Mutex::new(None) }
+        Pipeline {
+            gateway,
+            silence: AtomicU8::new(SPEAKING),
+            ending: Notify::new(),
+            speaker: Mutex::new(None),
+        }
+    }
+
+    /// Whether nothing is sent to the client any more, whoever would answer.
+    pub fn is_silent(&self) -> bool {
+        self.silence.load(Relaxed) != SPEAKING
+    }
+
+    /// No more requests come: what nobody will hear of is not waited for any longer.
+    pub fn end(&self) {
+        self.ending.notify_one();
+    }
+
+    /// An answer that is lost behind a lost request must not bring the session back to executing.
+    fn fall_silent(&self, how: u8) {
+        self.silence.fetch_max(how, Relaxed);
     }
 
     /// Asks the rules about a new connection. None: it is welcome. Otherwise how it ends, or what it waits first.
@@ -199,11 +217,11 @@ impl Pipeline {
         }
         match verdict.lose {
             Some(Lose::Request) => {
-                self.silence.store(SILENT, Relaxed);
+                self.fall_silent(SILENT);
                 return Taken::Nothing;
             }
             Some(Lose::Response) => {
-                self.silence.store(SILENT_EXECUTING, Relaxed);
+                self.fall_silent(SILENT_EXECUTING);
                 exchange.silent = true;
             }
             None => {}
@@ -280,8 +298,9 @@ impl Pipeline {
 
     fn submit(&self, caller: &Arc<Caller>, request: Request, mut exchange: Exchange) -> Taken {
         match self.gateway.upstream.submit(caller, request) {
-            // It is executed and nobody will hear of it: it takes up no place among those that are owed an answer.
-            Submitted::Now(_) | Submitted::Later { barrier: false, .. } if exchange.silent => Taken::Nothing,
+            // It is executed and nobody will hear of it. One whose effects are still to come takes up its place, and memory,
+            // until they have: a silent session is not a way around the limits.
+            Submitted::Now(_) if exchange.silent => Taken::Nothing,
             Submitted::Now(response) => {
                 if exchange.decided.is_none() {
                     exchange.share = None;
@@ -292,7 +311,6 @@ impl Pipeline {
                 Taken::Go(Waiting { exchange, answered: Answered::Later(response) })
             }
             Submitted::Later { response, barrier: true } => {
-                exchange.barrier = true;
                 Taken::Barrier(Waiting { exchange, answered: Answered::Later(response) })
             }
             Submitted::Close => Taken::End(Closing::Close(EndCause::NoPlaceForError)),
@@ -322,8 +340,10 @@ impl Pipeline {
                 return Some(due);
             }
             Answered::Later(response) if lost => {
-                if exchange.barrier {
-                    response.await;
+                tokio::select! {
+                    _ = response => {}
+                    // For whatever waits behind it, too.
+                    () = self.ending.notified() => self.ending.notify_one(),
                 }
                 return None;
             }
@@ -392,7 +412,7 @@ impl Pipeline {
                         None => {}
                     }
                     if verdict.lose.is_some() {
-                        self.silence.store(SILENT_EXECUTING, Relaxed);
+                        self.fall_silent(SILENT_EXECUTING);
                         exchange.silent = true;
                     }
                 }

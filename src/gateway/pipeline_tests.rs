@@ -103,6 +103,17 @@ async fn a_response_that_finds_no_memory_in_time_ends_its_session() {
     assert_eq!((gateway.held.waits(), gateway.held.refusals()), (1, 1));
 }
 
+#[tokio::test]
+async fn an_answer_lost_behind_a_lost_request_does_not_bring_the_session_back_to_executing() {
+    let gateway = gateway(Limits::default(), DELAYED);
+    let pipeline = Pipeline::new(gateway.clone());
+    pipeline.fall_silent(SILENT);
+    pipeline.fall_silent(SILENT_EXECUTING);
+    let (request, exchange, _) = heartbeat(&gateway);
+    assert!(matches!(pipeline.request(&caller(), request, exchange), Taken::Nothing));
+    assert_eq!(pipeline.silence.load(Relaxed), SILENT);
+}
+
 /// Two stretches of a file, of `each` bytes.
 fn fetched(each: usize) -> Response {
     use crate::wire::api::fetch::{FetchPartitionData, FetchResponse, FetchableTopicResponse};

@@ -13,7 +13,9 @@ use super::{
     upstream::Caller,
     write::FrameWriter,
 };
-use crate::wire::{ApiKey, Piece, Request, RequestBody, Str, WireErrorKind, header::Head, read::Reader};
+use crate::wire::{
+    ApiKey, Piece, Request, RequestBody, Response, Str, WireErrorKind, header::Head, read::Reader,
+};
 use bytes::Bytes;
 use socket2::SockRef;
 use std::{
@@ -142,6 +144,7 @@ async fn serve(
             ) => closing,
             closing => {
                 in_flight.push(Waiting { exchange: Exchange::none(), answered: Answered::End(closing) });
+                pipeline.end();
                 std::future::pending().await
             }
         }
@@ -154,7 +157,7 @@ async fn serve(
                 Some(due) => in_flight.push_due(due),
                 None => {
                     lost = true;
-                    in_flight.forget();
+                    info.in_flight.store(in_flight.forget() as u64, Relaxed);
                 }
             }
         }
@@ -235,7 +238,7 @@ impl ReaderLoop<'_> {
         tokio::pin!(stopped);
         loop {
             let next = async {
-                self.in_flight.room().await;
+                self.room().await?;
                 let limits = &self.gateway.limits;
                 let (max, idle) = if self.authentication.is_done() {
                     (limits.max_frame_bytes, limits.idle_timeout)
@@ -264,6 +267,30 @@ impl ReaderLoop<'_> {
             if let Err(closing) = self.take(frame).await {
                 return closing;
             }
+        }
+    }
+
+    /// Waits until another exchange may begin. A session that is silent may owe effects to nobody who hears of them: those that
+    /// never come do not keep it longer than a client that says nothing.
+    async fn room(&self) -> Result<(), EndCause> {
+        while !self.in_flight.has_room() {
+            let silent = self.pipeline.is_silent();
+            let waited = tokio::time::timeout(self.gateway.limits.idle_timeout, self.in_flight.room()).await;
+            if waited.is_err() && silent {
+                return Err(EndCause::Idle);
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&self, waiting: Waiting<Exchange>) {
+        self.info.in_flight.store(self.in_flight.push(waiting) as u64, Relaxed);
+    }
+
+    /// Answers what the rules have no part in; but what they lost, they lost for all that comes after.
+    fn answer(&self, exchange: Exchange, reply: Option<Response>) {
+        if !self.pipeline.is_silent() {
+            self.push(Waiting { exchange, answered: Answered::Now(reply) });
         }
     }
 
@@ -310,24 +337,24 @@ impl ReaderLoop<'_> {
         match self.authentication.take(&mut request, &self.gateway.metrics).await {
             Step::Pass => {}
             Step::Reply(reply) => {
-                self.in_flight.push(Waiting { exchange, answered: Answered::Now(Some(reply)) });
+                self.answer(exchange, Some(reply));
                 return Ok(());
             }
             Step::Authenticated(principal, reply) => {
                 self.authenticated(principal.as_str());
-                self.in_flight.push(Waiting { exchange, answered: Answered::Now(Some(reply)) });
+                self.answer(exchange, Some(reply));
                 return Ok(());
             }
             Step::Failed(reply, cause) => {
-                self.in_flight.push(Waiting { exchange, answered: Answered::Now(Some(reply)) });
+                self.answer(exchange, Some(reply));
                 return Err(Closing::Close(cause));
             }
             Step::Refused(cause) => return Err(Closing::Close(cause)),
         }
         match self.pipeline.request(&self.caller, request, exchange) {
-            Taken::Go(waiting) => self.in_flight.push(waiting),
+            Taken::Go(waiting) => self.push(waiting),
             Taken::Barrier(waiting) => {
-                self.in_flight.push(waiting);
+                self.push(waiting);
                 self.in_flight.answered().await;
             }
             Taken::Nothing => {}
@@ -350,8 +377,7 @@ impl ReaderLoop<'_> {
                     && version >= 0
                 {
                     let reply = self.gateway.upstream.unknown_api_versions(&self.caller, head.correlation_id);
-                    let exchange = Exchange::of(ApiKey::ApiVersions);
-                    self.in_flight.push(Waiting { exchange, answered: Answered::Now(Some(reply)) });
+                    self.answer(Exchange::of(ApiKey::ApiVersions), Some(reply));
                     return Ok(());
                 }
                 tracing::warn!(%remote, error, "a version of an api that is not supported");
@@ -380,8 +406,7 @@ impl ReaderLoop<'_> {
         let mut framed = Vec::with_capacity(4 + token.len());
         framed.extend_from_slice(&(token.len() as u32).to_be_bytes());
         framed.extend_from_slice(&token);
-        self.in_flight
-            .push(Waiting { exchange: Exchange::bare(Bytes::from(framed)), answered: Answered::Now(None) });
+        self.answer(Exchange::bare(Bytes::from(framed)), None);
         Ok(())
     }
 
