@@ -332,7 +332,7 @@ impl ReaderLoop<'_> {
             api.requests.inc();
             api.bytes_in.inc_by(bytes as u64);
         }
-        self.note_client(&mut request).await?;
+        self.note_client(&mut request);
         let exchange = Exchange::new(&request, frame.share);
         match self.authentication.take(&mut request, &self.gateway.metrics).await {
             Step::Pass => {}
@@ -421,16 +421,13 @@ impl ReaderLoop<'_> {
     }
 
     /// The client id may change with every request; software name and version come with ApiVersions.
-    async fn note_client(&mut self, request: &mut Request) -> Result<(), Closing> {
+    fn note_client(&mut self, request: &mut Request) {
         if request.client_id() != self.caller.client_id.as_ref() {
             let client_id = request.client_id().map(Str::detached);
             // Rules see all of it, however long, and the session keeps it: once as it came and once in their terms.
             let large = client_id.as_ref().map(|id| id.len()).filter(|len| *len > LARGE_CLIENT_ID);
-            let mut share = Share::new(&self.gateway.request_memory);
-            if !share.grow_within(2 * large.unwrap_or(0), self.gateway.limits.memory_timeout).await {
-                return Err(Closing::Close(EndCause::RequestMemory));
-            }
-            self.client_id = share;
+            // It has come already, and its frame has a share: to wait with that for more could be to wait for each other.
+            self.client_id.settle(2 * large.unwrap_or(0));
             self.caller = Arc::new(Caller { client_id: client_id.clone(), ..(*self.caller).clone() });
             self.info.update(|who| who.client_id = client_id);
         }
@@ -442,7 +439,6 @@ impl ReaderLoop<'_> {
             software.truncate(software.floor_char_boundary(200));
             self.info.update(|who| who.client_software = Some(software));
         }
-        Ok(())
     }
 }
 
