@@ -255,3 +255,14 @@ async fn a_client_that_does_not_end_its_side_is_not_waited_for() {
     };
     tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its place is taken for ever");
 }
+
+#[tokio::test]
+async fn a_session_that_ended_gives_up_its_place_before_its_connection_is_closed() {
+    let limits = Limits { idle_timeout: Duration::from_millis(50), ..Limits::default() };
+    let running = start_with(Scripted::new(agreeable), limits, &[]).await;
+    let mut client = running.client().await;
+    client.ask(4, heartbeat("g")).await;
+    assert_eq!(client.closed().await.unwrap(), b"");
+    // Ours is still open.
+    assert!(running.gateway.registry.is_empty());
+}

@@ -19,11 +19,12 @@ use crate::wire::{
 use bytes::Bytes;
 use socket2::SockRef;
 use std::{
+    io,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpStream, tcp::WriteHalf},
     time::Instant,
 };
@@ -36,6 +37,7 @@ const LARGE_CLIENT_ID: usize = 256;
 /// How long and how much is read of a client whose connection we close: a few round trips, and what it may have sent meanwhile.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
+const LINGER_READ: usize = 4 * 1024;
 
 pub(super) async fn run(
     gateway: Arc<Gateway>,
@@ -63,6 +65,9 @@ pub(super) async fn run(
     } else {
         tracing::debug!(session = info.id, remote = %info.remote, %principal, client_id, %cause, "session ended");
     }
+    drop(who);
+    // What is left concerns the socket only: the session's place is free.
+    drop(registered);
     match closing {
         Closing::Close(cause) if cause.leaves_a_peer() => linger(&mut stream).await,
         Closing::Close(_) => {}
@@ -80,18 +85,25 @@ pub(super) async fn run(
 async fn linger(stream: &mut TcpStream) {
     let drained = async {
         stream.shutdown().await?;
-        let mut sink = vec![0; 16 * 1024];
         let mut left = LINGER_BYTES;
         while left > 0 {
-            match stream.read(&mut sink).await? {
-                0 => break,
-                n => left = left.saturating_sub(n),
+            stream.readable().await?;
+            match read_away(stream) {
+                Ok(0) => break,
+                Ok(n) => left = left.saturating_sub(n),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
             }
         }
-        Ok::<(), std::io::Error>(())
+        Ok::<(), io::Error>(())
     };
     // However it ends, the connection is closed next.
     let _ = tokio::time::timeout(LINGER, drained).await;
+}
+
+/// Not part of a future, so that what waits for a client holds no buffer.
+fn read_away(stream: &TcpStream) -> io::Result<usize> {
+    stream.try_read(&mut [0; LINGER_READ])
 }
 
 async fn serve(
