@@ -4,15 +4,15 @@ mod support;
 
 use std::{
     io::ErrorKind,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use support::{Scripted, agree, agreeable, heartbeat, start};
+use support::{Scripted, agree, agreeable, flat, heartbeat, start, start_with};
 use tokio::sync::oneshot;
-use tollgate::gateway::{Limits, Submitted};
+use tollgate::gateway::{Gateway, Limits, Submitted};
 use tollgate::wire::{
-    ApiKey, RequestBody, Response, ResponseBody,
-    api::{api_versions::ApiVersionsRequest, heartbeat::HeartbeatResponse},
+    ApiKey, Payload, Request, RequestBody, Response, ResponseBody,
+    api::{api_versions::ApiVersionsRequest, fetch::*, heartbeat::HeartbeatResponse},
 };
 
 #[tokio::test]
@@ -177,6 +177,66 @@ async fn stopping_sends_what_is_owed_and_takes_nothing_new() {
     running.until("tollgate_sessions_ended_total", &[("cause", "shutdown")], 1.0).await;
     let refused = tokio::net::TcpStream::connect(running.address).await;
     assert!(matches!(refused, Err(e) if e.kind() == ErrorKind::ConnectionRefused));
+}
+
+#[tokio::test]
+async fn a_client_that_always_has_more_to_say_does_not_hold_up_the_end_of_the_process() {
+    let gateway: Arc<OnceLock<Arc<Gateway>>> = Arc::default();
+    let stopping = gateway.clone();
+    let upstream = Scripted::new(move |_, mut request| {
+        stopping.get().unwrap().stop();
+        Submitted::Now(agree(&mut request))
+    });
+    let running = start(upstream.clone(), Limits::default()).await;
+    gateway.set(running.gateway.clone()).ok();
+    let body = RequestBody::from(heartbeat("g"));
+    let frame = flat(&Request::new(4, 1, None, body).unwrap().encode().unwrap());
+    let mut client = running.client().await;
+    client.send_raw(&frame.repeat(50)).await;
+    client.receive(ApiKey::Heartbeat, 4).await;
+    assert_eq!(client.closed().await.unwrap(), b"");
+    assert_eq!(upstream.apis().len(), 1, "what came before the end");
+}
+
+#[tokio::test]
+async fn what_a_session_owes_is_shown_before_anything_was_sent() {
+    let upstream =
+        Scripted::new(|_, _| Submitted::Later { response: Box::pin(std::future::pending()), barrier: false });
+    let running = start(upstream, Limits::default()).await;
+    let mut client = running.client().await;
+    client.send(4, "test", heartbeat("g")).await;
+    client.send(4, "test", heartbeat("g")).await;
+    let shown = async {
+        while running.gateway.registry.page(0, 1).first().is_none_or(|s| s.in_flight.load(Relaxed) != 2) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), shown).await.expect("nothing is shown");
+}
+
+#[tokio::test]
+async fn an_answer_that_was_held_back_counts_until_its_client_took_it() {
+    const LEN: usize = 32 << 20;
+    let upstream = Scripted::new(|_, request| {
+        let records = Payload::Bytes(vec![0; LEN].into());
+        let partitions = vec![FetchPartitionData { records, ..Default::default() }];
+        let topic = FetchableTopicResponse { partitions, ..Default::default() };
+        let body = FetchResponse { responses: vec![topic], ..Default::default() };
+        Submitted::Now(Some(Response::new(&request, body.into())))
+    });
+    let slow = r#"policy("slow", "x"); expires("1h"); on_request("Fetch").delay("1ms");"#;
+    let running = start_with(upstream, Limits::default(), &[("slow.rhai", slow)]).await;
+    let mut client = running.client().await;
+    client.send(11, "test", FetchRequest::default()).await;
+    client.stream.readable().await.unwrap();
+    assert!(running.gateway.held.taken() >= LEN, "it has begun to leave, and not left");
+    client.receive(ApiKey::Fetch, 11).await;
+    let given_back = async {
+        while running.gateway.held.taken() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), given_back).await.expect("it counts for ever");
 }
 
 #[tokio::test]

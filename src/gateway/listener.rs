@@ -7,7 +7,15 @@ use super::{
 use crate::policy::generation::Policies;
 use crate::wire::Str;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -26,6 +34,8 @@ pub struct Gateway {
     /// Memory of responses that are held back or looked into.
     pub held: Arc<Budget>,
     stop: watch::Sender<bool>,
+    /// The same, for those who ask at every request.
+    stopping: AtomicBool,
 }
 
 impl Gateway {
@@ -44,16 +54,23 @@ impl Gateway {
             upstream,
             policies,
             stop: watch::Sender::new(false),
+            stopping: AtomicBool::new(false),
         })
     }
 
     /// Tells listeners to stop accepting and sessions to end after the answers they owe.
     pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
         self.stop.send_replace(true);
     }
 
     pub(super) fn releaser(&self) -> Releaser {
         Releaser::new(self.policies.clone(), self.stop.subscribe())
+    }
+
+    /// Whether `stop` was called.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
     }
 
     /// Ready once `stop` was called.

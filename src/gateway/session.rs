@@ -249,6 +249,10 @@ impl ReaderLoop<'_> {
         let stopped = self.gateway.stopped();
         tokio::pin!(stopped);
         loop {
+            // A client that has always more to say never lets the wait below see it.
+            if self.gateway.is_stopping() {
+                return Closing::Close(EndCause::Shutdown);
+            }
             let next = async {
                 self.room().await?;
                 let limits = &self.gateway.limits;
