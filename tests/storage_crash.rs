@@ -169,6 +169,8 @@ impl World {
             }
             model.exists = Some(there);
         }
+        // As the broker does when all its logs are open.
+        opened.storage.note_boot();
         Ok(())
     }
 
@@ -264,7 +266,8 @@ fn try_crash(
     world.check(&opened).map_err(|what| context(format!("second time: {what}")))
 }
 
-/// Recovery itself meets power losses: at each of its operations.
+/// Recovery itself meets power losses and kills, at each of its operations: what a power loss left is not to be taken
+/// for damage because a process saw it before and died.
 fn watch_recovery(disk: &SimFiles, world: &World, mode: Mode, clock: &Arc<AtomicI64>, seed: u64) -> Outcome {
     let rehearsal = disk.fork();
     let failure = Arc::new(Mutex::new(Ok(())));
@@ -274,7 +277,7 @@ fn watch_recovery(disk: &SimFiles, world: &World, mode: Mode, clock: &Arc<Atomic
             let mut failure = failure.lock().unwrap();
             if failure.is_ok() {
                 let seed = seed ^ at.operations();
-                at.crash(Crash::Power { seed });
+                at.crash(if seed.is_multiple_of(3) { Crash::Process } else { Crash::Power { seed } });
                 *failure = open(&at, mode, &clock)
                     .and_then(|opened| world.clone().check(&opened))
                     .map_err(|what| format!("crash during recovery: {what} (inner seed {seed})"));

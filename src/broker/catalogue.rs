@@ -208,11 +208,16 @@ impl Catalogue {
             opened => opened,
         });
         let mut topics = self.write();
+        let mut in_order = true;
         for (name, id, entry, config) in entries {
             let logs: Result<Vec<_>, _> = opened.by_ref().take(count(entry.partitions)).collect();
             let partitions = partitions(0, self.leader_epoch(entry.created_in), logs?);
             let settings = TopicSettings { overrides: entry.configs, config };
+            in_order &= partitions.iter().all(|partition| partition.log().offline().is_none());
             topics.insert(Arc::new(Topic::new(Str::from(name), id, entry.created_in, partitions, settings)));
+        }
+        if in_order {
+            self.storage.note_boot();
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <data>/.lock             held while a process works here
-//! <data>/boot-id           the machine's start in which the last process worked here
+//! <data>/boot-id           the machine's start in which all was last found in order
 //! <data>/clean-shutdown    the marker: what every log looked like when the last process ended in peace
 //! <data>/logs/<name>/      one folder a log: segments, indexes, checkpoint, snapshots of whoever owns the log
 //! ```
@@ -46,7 +46,7 @@ pub struct Storage {
     logs: Arc<Mutex<Logs>>,
     /// What was found at start was synced all at once.
     durable: bool,
-    /// The machine has not stopped since the last process worked here.
+    /// The machine has not stopped since all logs were last found in order.
     ran_on: bool,
     next_log: AtomicU64,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -129,6 +129,15 @@ impl Storage {
     }
 
     fn start_threads(&self) -> Result<(), StorageError> {
+    /// Says that every log was opened and none has failed. From here on what is not the first part of an append at the
+    /// end of a log is damage, unless the machine stops: the next start must not meet what a power loss left and was not
+    /// recovered yet.
+    pub fn note_boot(&self) {
+        if let Err(error) = boot::note(&*self.shared.files, &self.dir) {
+            tracing::debug!(%error, "the boot cannot be noted: the next start assumes a power loss");
+        }
+    }
+
         let mut threads = lock(&self.threads);
         let failed = |error: io::Error| StorageError::io("start a thread", &self.dir, &error);
         for n in 0..self.shared.config.committers {

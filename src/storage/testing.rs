@@ -42,8 +42,11 @@ impl Bench {
         Bench { files: SimFiles::new(), config, now }
     }
 
+    /// A folder that was in order so far: what is found after the death of a process is judged as such.
     pub fn open(&self) -> Arc<Storage> {
-        Storage::open(Arc::new(self.files.clone()), "/data", self.config.clone()).unwrap()
+        let storage = Storage::open(Arc::new(self.files.clone()), "/data", self.config.clone()).unwrap();
+        storage.note_boot();
+        storage
     }
 }
 
