@@ -208,7 +208,11 @@ impl LogModel {
         }
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
         ensure(log.high_watermark() == end, || format!("watermark {} of {end}", log.high_watermark()))?;
-        ensure((self.acknowledged_start..=self.requested_start).contains(&start), || {
+        // Before the first checkpoint a log begins with its first segment, and a power loss may take that, as long as
+        // nothing in it was acknowledged.
+        let nothing_acknowledged = self.acknowledged_end == 0 && (0..=end).contains(&start);
+        let as_asked = (self.acknowledged_start..=self.requested_start).contains(&start);
+        ensure(as_asked || nothing_acknowledged, || {
             format!("starts at {start} instead of {}..={}", self.acknowledged_start, self.requested_start)
         })?;
         ensure((self.acknowledged_end..=self.submitted_end()).contains(&end), || {

@@ -12,16 +12,18 @@ use super::scan::find_whole;
 use crate::wire::record::{BATCH_OVERHEAD, BatchHeader, verify_crc};
 
 const PIECE: usize = 256 * 1024;
-/// An append of at most this size is looked at for a damaged length.
-const MAX_BATCH: u64 = 64 << 20;
+
+/// What goes with a checkpoint that somebody removes.
+pub(super) const START_FORGOTTEN: &str =
+    "a log start that DeleteRecords moved inside the first segment is forgotten with the checkpoint";
 
 /// What a message about damage found by a reader ends with: how to go on. The checkpoint vouches for the segment's size,
-/// so it goes too.
+/// so it goes too. Later segments do not follow any more then: the next start names them.
 pub(super) fn way_out(path: &Path, position: u64, offset: i64) -> String {
     let checkpoint = path.with_file_name(CHECKPOINT);
     format!(
-        "put the file back from a copy, or stop and give up offset {offset} and what follows in this file: \
-         truncate -s {position} {} && rm {}",
+        "put the file back from a copy, or stop and give up offset {offset}, what follows in this file and all later \
+         segments of this partition: truncate -s {position} {} && rm {}; {START_FORGOTTEN}",
         path.display(),
         checkpoint.display()
     )
@@ -61,7 +63,8 @@ impl Tail<'_> {
             );
             let what = format!(
                 "{what}, {follows}; nothing was changed. Put the file back from a copy, or give up offset \
-                 {next_offset} and what follows in this file: truncate -s {position} {}",
+                 {next_offset}, what follows in this file and all later segments of this partition: \
+                 truncate -s {position} {}",
                 path.display()
             );
             return Err(StorageError::corrupt(path, position, what));

@@ -11,11 +11,11 @@
 //! is cut off, and kept beside the segment.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::StorageError;
 use super::committer::CHECKPOINT;
-use super::damage::{Tail, free_name};
+use super::damage::{START_FORGOTTEN, Tail, free_name};
 use super::epochs::Epochs;
 use super::error::IoContext;
 use super::file_cache::FileKind;
@@ -25,6 +25,11 @@ use super::retain::remove_file;
 use super::scan::{Check, scan};
 use super::segment::{Segment, file_name, parse_file_name};
 use super::snapshot;
+
+/// What a segment is renamed to that does not follow on the others.
+const DROPPED: &str = "log.dropped";
+/// How many segments a message tells to rename: a log may have thousands.
+const MOVES_NAMED: usize = 100;
 
 /// A log as it was found.
 #[derive(Debug)]
@@ -87,6 +92,7 @@ struct Recovery<'a> {
     /// Base offsets of the segment files.
     found: BTreeSet<i64>,
     checkpoint: LogImage,
+    log_start_offset: i64,
     segments: Vec<Segment>,
     epochs: Epochs,
     next_offset: i64,
@@ -108,18 +114,25 @@ impl<'a> Recovery<'a> {
         }
         let path = dir.join(CHECKPOINT);
         let stored = snapshot::read(files, &path)?;
+        let has_checkpoint = stored.is_some();
         let checkpoint = match stored.map(|bytes| LogImage::decode(&bytes)) {
             None => LogImage::default(),
             Some(Some(image)) => image,
             Some(None) => return Err(StorageError::corrupt(path, 0, "its content makes no sense")),
         };
-        let found = entries
+        let found: BTreeSet<i64> = entries
             .iter()
             .filter(|entry| !entry.is_dir)
             .filter_map(|entry| parse_file_name(&entry.name))
             .filter(|(_, kind)| *kind == FileKind::Log)
             .map(|(base_offset, _)| base_offset)
             .collect();
+        // Without a checkpoint only the files say where the log begins. The start moves only after a checkpoint has
+        // said so: either somebody removed that, or nothing before the first segment was ever acknowledged.
+        let log_start_offset = match (has_checkpoint, found.first()) {
+            (false, Some(first)) => *first,
+            _ => checkpoint.log_start_offset,
+        };
         Ok(Recovery {
             files,
             dir,
@@ -128,6 +141,7 @@ impl<'a> Recovery<'a> {
             epochs: Epochs::restore(checkpoint.epochs.iter().copied()),
             next_offset: checkpoint.end_offset,
             checkpoint,
+            log_start_offset,
             known,
             dropped: false,
             scanned: 0,
@@ -163,7 +177,7 @@ impl<'a> Recovery<'a> {
         let sorted: Vec<i64> = self.found.iter().copied().collect();
         for pair in sorted.windows(2) {
             if let [base_offset, next] = pair
-                && *next <= self.checkpoint.log_start_offset
+                && *next <= self.log_start_offset
                 && !left.contains(base_offset)
                 && !self.segments.iter().any(|segment| segment.base_offset == *base_offset)
             {
@@ -187,7 +201,7 @@ impl<'a> Recovery<'a> {
             if size < segment.size {
                 let what = format!(
                     "the segment was synced up to byte {} and ends here; put it back from a copy, or go on without \
-                     the rest: rm {}",
+                     the rest: rm {}; {START_FORGOTTEN}",
                     segment.size,
                     self.dir.join(CHECKPOINT).display()
                 );
@@ -217,18 +231,19 @@ impl<'a> Recovery<'a> {
             whole = self.read_segment(last, true)?;
         } else {
             // The log start may lie inside the first segment, not before it.
-            let start = self.checkpoint.log_start_offset;
+            let start = self.log_start_offset;
             self.next_offset = rest.first().copied().filter(|first| *first <= start).unwrap_or(start);
         }
+        let mut behind_gap = Vec::new();
         for base_offset in rest {
             if whole && base_offset == self.next_offset {
                 whole = self.read_segment(Segment::found(base_offset), false)?;
             } else {
                 whole = false;
-                self.drop_segment(base_offset)?;
+                behind_gap.push(base_offset);
             }
         }
-        Ok(())
+        self.drop_behind_gap(&behind_gap)
     }
 
     /// False when it ended in a batch that is not whole.
@@ -271,7 +286,7 @@ impl<'a> Recovery<'a> {
     }
 
     fn settle_log_start(&mut self) -> Result<i64, StorageError> {
-        let log_start_offset = self.checkpoint.log_start_offset;
+        let log_start_offset = self.log_start_offset;
         if self.next_offset < log_start_offset {
             // All that is there was given up, and what came after was never synced (nor promised).
             for segment in std::mem::take(&mut self.segments) {
@@ -282,30 +297,53 @@ impl<'a> Recovery<'a> {
         Ok(log_start_offset)
     }
 
-    /// Takes a segment out of the log that does not follow on what is before it.
-    fn drop_segment(&mut self, base_offset: i64) -> Result<(), StorageError> {
-        let path = self.path(base_offset);
-        if self.files.size(&path).during("stat", &path)? == 0 {
-            return self.remove_segment(base_offset);
+    /// Takes segments out of the log that do not follow on what is before them.
+    fn drop_behind_gap(&mut self, base_offsets: &[i64]) -> Result<(), StorageError> {
+        let mut filled = Vec::new();
+        for base_offset in base_offsets {
+            let path = self.path(*base_offset);
+            if self.files.size(&path).during("stat", &path)? > 0 {
+                filled.push((*base_offset, path));
+            }
         }
-        let expected = self.next_offset;
-        let gap =
-            format!("the log comes to offset {expected} before it, and this segment starts at {base_offset}");
-        if self.known.ran_on {
-            let what = format!(
-                "{gap}; nothing was changed. Put back what is missing, or rename the file to go on without it"
+        if let Some((first, path)) = filled.first()
+            && self.known.ran_on
+        {
+            return Err(StorageError::corrupt(path, 0, self.gap(*first, &filled)));
+        }
+        for (base_offset, path) in &filled {
+            self.found.remove(base_offset);
+            self.dropped = true;
+            let aside = free_name(self.files, &path.with_extension(DROPPED))?;
+            self.files.rename(path, &aside).during("rename", path)?;
+            tracing::error!(
+                segment = %path.display(), kept = %aside.display(), log_ends_at = self.next_offset,
+                "a segment does not follow on what is before it: after a power loss it was most likely not \
+                 acknowledged; it is set aside"
             );
-            return Err(StorageError::corrupt(path, 0, what));
         }
-        self.found.remove(&base_offset);
-        self.dropped = true;
-        let aside = free_name(self.files, &path.with_extension("log.dropped"))?;
-        self.files.rename(&path, &aside).during("rename", &path)?;
-        tracing::error!(
-            segment = %path.display(), kept = %aside.display(),
-            "{gap}: after a power loss such a segment was most likely not acknowledged; it is set aside"
-        );
-        Ok(())
+        let filled: BTreeSet<i64> = filled.into_iter().map(|(base_offset, _)| base_offset).collect();
+        let mut empty = base_offsets.iter().filter(|base_offset| !filled.contains(base_offset));
+        empty.try_for_each(|base_offset| self.remove_segment(*base_offset))
+    }
+
+    /// Says of all segments behind a gap at once how to go on without them.
+    fn gap(&self, first: i64, filled: &[(i64, PathBuf)]) -> String {
+        let moves: Vec<String> = filled
+            .iter()
+            .take(MOVES_NAMED)
+            .map(|(_, path)| format!("mv {} {}", path.display(), path.with_extension(DROPPED).display()))
+            .collect();
+        let more = match filled.len().saturating_sub(MOVES_NAMED) {
+            0 => String::new(),
+            more => format!("; the next start names {more} more"),
+        };
+        format!(
+            "the log comes to offset {} before it, and this segment starts at {first}; nothing was changed. Put back \
+             what is missing, or go on without the segments behind the gap: {}{more}",
+            self.next_offset,
+            moves.join(" && ")
+        )
     }
 
     fn remove_segment(&mut self, base_offset: i64) -> Result<(), StorageError> {
@@ -315,7 +353,7 @@ impl<'a> Recovery<'a> {
         remove_file(self.files, &self.path(base_offset))
     }
 
-    fn path(&self, base_offset: i64) -> std::path::PathBuf {
+    fn path(&self, base_offset: i64) -> PathBuf {
         self.dir.join(file_name(base_offset, FileKind::Log))
     }
 }

@@ -383,12 +383,21 @@ fn a_loss_can_be_accepted_as_the_message_says() {
     let error = refusal(&bench);
     assert!(error.contains("is whole; nothing was changed"), "{error}");
     assert!(error.contains(&format!("truncate -s {second_batch} {}", paths[0].display())), "{error}");
+    assert!(error.contains("all later segments of this partition"), "{error}");
     bench.files.open(&paths[0], files::OpenMode::Write).unwrap().set_len(second_batch).unwrap();
-    for later in &paths[1..] {
-        let error = refusal(&bench);
-        assert!(error.contains("the log comes to offset 1 before it"), "{error}");
-        assert!(error.contains(&later.display().to_string()), "{error}");
-        bench.files.rename(later, &later.with_extension("log.given-up")).unwrap();
+    // All that do not follow any more are named at once.
+    let error = refusal(&bench);
+    assert!(error.contains("the log comes to offset 1 before it"), "{error}");
+    let (_, commands) = error.split_once("behind the gap: ").expect("a way out");
+    let moves: Vec<_> = commands.split(" && ").map(|command| command.strip_prefix("mv ").unwrap()).collect();
+    assert_eq!(moves.len(), paths.len() - 1, "{error}");
+    for (command, later) in moves.into_iter().zip(&paths[1..]) {
+        let (from, to) = command.split_once(' ').unwrap();
+        assert_eq!(
+            (Path::new(from), Path::new(to)),
+            (later.as_path(), &*later.with_extension("log.dropped"))
+        );
+        bench.files.rename(Path::new(from), Path::new(to)).unwrap();
     }
     let left = read_to_the_end(&bench.files, &bench.config).unwrap();
     assert_eq!(left.len() as u64, second_batch);
@@ -407,7 +416,9 @@ fn a_loss_that_a_reader_finds_can_be_accepted_as_the_message_says() {
         let error = read_to_the_end(&bench.files, &bench.config).unwrap_err().to_string();
         let (_, command) = error.split_once("truncate -s ").expect("a way out");
         let (position, rest) = command.split_once(' ').unwrap();
-        assert_eq!(rest, format!("{} && rm /data/logs/a-0/checkpoint", path.display()), "{error}");
+        let due = format!("{} && rm /data/logs/a-0/checkpoint; ", path.display());
+        assert!(rest.starts_with(&due), "{error}");
+        assert!(error.contains("DeleteRecords moved inside the first segment is forgotten"), "{error}");
         let position = position.parse().unwrap();
         bench.files.open(&path, files::OpenMode::Write).unwrap().set_len(position).unwrap();
         bench.files.remove_file(Path::new("/data/logs/a-0/checkpoint")).unwrap();
@@ -478,4 +489,42 @@ fn headers_are_looked_at_each_time_a_file_is_read() {
     assert_dense(&read_all_until(&log, 0, 15), 0, 15);
     let error = log.read(15, 1000, true).unwrap_err();
     assert!(error.to_string().contains("00000000000000000015.log is damaged at byte 0"), "{error}");
+}
+
+/// Removing the checkpoint, as the messages advise, took every log that retention had shortened offline for good, or set
+/// all of its segments aside.
+#[test]
+fn a_log_without_its_checkpoint_begins_with_its_first_segment() {
+    for ran_on in [true, false] {
+        let bench = Bench::new();
+        let storage = bench.open();
+        let log = storage.create_log("a-0", small_segments()).unwrap();
+        committed(&storage, append(&log, 5000, 1, 0));
+        for n in 0..20 {
+            committed(&storage, append(&log, 1, 100, n));
+        }
+        let deleted = log.delete_records_before(5000);
+        storage.drive();
+        assert_eq!(deleted.wait().unwrap(), 5000);
+        drop((log, storage));
+        bench.files.remove_file(Path::new("/data/logs/a-0/checkpoint")).unwrap();
+        if ran_on {
+            bench.files.crash(Crash::Process);
+        } else {
+            bench.files.sync_all(Path::new("/data"), files::SyncSite::FlushAll).unwrap();
+            bench.files.crash(Crash::Power { seed: 0 });
+        }
+        assert!(bench.files.size(Path::new("/data/logs/a-0/00000000000000005000.log")).unwrap() > 0);
+        // A second start is no other than the first.
+        for end in [5020, 5021] {
+            let storage = bench.open();
+            let log = storage.open_log("a-0", small_segments()).unwrap();
+            assert_eq!(log.offline().map(|e| e.to_string()), None, "ran on: {ran_on}");
+            assert_eq!((log.log_start_offset(), log.log_end_offset()), (5000, end), "ran on: {ran_on}");
+            assert_dense(&read_all(&log, 5000, 500), 5000, end);
+            assert_eq!(committed(&storage, append(&log, 1, 10, 0)), end);
+            drop((log, storage));
+            bench.files.crash(Crash::Process);
+        }
+    }
 }
