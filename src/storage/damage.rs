@@ -8,8 +8,8 @@ use super::StorageError;
 use super::committer::CHECKPOINT;
 use super::error::IoContext;
 use super::files::{FileHandle, Files, OpenMode, SyncSite};
-use super::scan::find_whole;
-use crate::wire::record::{BATCH_OVERHEAD, BatchHeader, verify_crc};
+use super::scan::{CRC_WINDOW, Disk, Search, Window, find_whole};
+use crate::wire::record::{BATCH_OVERHEAD, BatchHeader};
 
 const PIECE: usize = 256 * 1024;
 
@@ -49,18 +49,21 @@ impl Tail<'_> {
         ran_on: bool,
     ) -> Result<bool, StorageError> {
         let Tail { path, position, size, next_offset } = *self;
-        let behind = find_whole(handle, position, next_offset, size).during("read", path)?;
-        let unfinished = behind.is_none() && self.is_unfinished(handle).during("read", path)?;
+        let mut header = [0; BATCH_OVERHEAD];
+        let start = self.start(handle, &mut header).during("read", path)?;
+        let behind = self.find_behind(handle, start).during("read", path)?;
+        let unfinished =
+            behind == Search::Nothing && self.is_unfinished(handle, start).during("read", path)?;
         let bytes = size - position;
         if unfinished {
             tracing::warn!(segment = %path.display(), bytes, "an append was not finished and is dropped: {what}");
         } else if ran_on {
-            let follows = behind.map_or_else(
-                || "and no crash of the process explains it".to_owned(),
-                |(at, header)| {
+            let follows = match behind {
+                Search::Found(at, header) => {
                     format!("and the batch of offset {} at byte {at} is whole", header.base_offset)
-                },
-            );
+                }
+                Search::Nothing | Search::GaveUp => "and no crash of the process explains it".to_owned(),
+            };
             let what = format!(
                 "{what}, {follows}; nothing was changed. Put the file back from a copy, or give up offset \
                  {next_offset}, what follows in this file and all later segments of this partition: \
@@ -69,7 +72,10 @@ impl Tail<'_> {
             );
             return Err(StorageError::corrupt(path, position, what));
         } else if let Some(kept) = self.keep(files, handle)? {
-            let first_whole = behind.map(|(_, header)| header.base_offset);
+            let first_whole = match behind {
+                Search::Found(_, header) => Some(header.base_offset),
+                Search::Nothing | Search::GaveUp => None,
+            };
             tracing::error!(
                 segment = %path.display(), bytes, from_offset = next_offset, first_whole, kept = %kept.display(),
                 "a power loss left more than an unfinished append: cut off and set aside: {what}"
@@ -81,38 +87,47 @@ impl Tail<'_> {
         Ok(false)
     }
 
-    /// Whether this is the beginning of the next batch, the end of the file being where it is not complete.
-    fn is_unfinished(&self, handle: &dyn FileHandle) -> io::Result<bool> {
-        let bytes = self.size - self.position;
-        let mut header = [0; BATCH_OVERHEAD];
-        let len = header.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
-        let start = header.get_mut(..len).unwrap_or_default();
-        let n = handle.read_at(self.position, start)?;
-        let start = start.get(..n).unwrap_or_default();
-        // As far as it goes: the offset that is due, then magic 2.
-        let due = self.next_offset.to_be_bytes();
-        if !start.iter().zip(due).all(|(found, due)| *found == due) {
-            return Ok(false);
-        }
-        if start.len() < BATCH_OVERHEAD {
-            return Ok(start.get(16).is_none_or(|magic| *magic == 2));
-        }
-        match BatchHeader::parse(start) {
-            Ok(header) if header.size() as u64 > bytes => Ok(!self.is_whole_but_for_its_length(handle)?),
-            _ => Ok(false),
-        }
+    /// The header of a batch that is due here and goes on behind the end of the file, if there is a whole one.
+    fn unfinished_head(&self, start: &[u8]) -> Option<BatchHeader> {
+        let header = BatchHeader::parse(start).ok()?;
+        let cut_short = header.size() as u64 > self.size - self.position;
+        (cut_short && header.base_offset == self.next_offset).then_some(header)
     }
 
-    /// The length is not under the CRC: one that was damaged makes a whole batch look unfinished.
-    fn is_whole_but_for_its_length(&self, handle: &dyn FileHandle) -> io::Result<bool> {
-        let bytes = self.size - self.position;
-        if bytes > MAX_BATCH {
-            return Ok(false);
+    /// Whether this is the beginning of the next batch, the end of the file being where it is not complete.
+    fn is_unfinished(&self, handle: &dyn FileHandle, start: &[u8]) -> io::Result<bool> {
+        if start.len() >= BATCH_OVERHEAD {
+            // One whose length was damaged looks unfinished and is whole.
+            let Some(header) = self.unfinished_head(start) else { return Ok(false) };
+            let mut window = Window::new(handle, Disk::MayBlock, self.size, CRC_WINDOW);
+            return Ok(!window.crc_holds_up_to(self.position, self.size, &header)?);
         }
-        let mut batch = vec![0; bytes as usize];
-        let n = handle.read_at(self.position, &mut batch)?;
-        batch.truncate(n);
-        Ok(verify_crc(&batch).is_ok())
+        // As far as it goes: the offset that is due, then magic 2.
+        let due = self.next_offset.to_be_bytes();
+        let is_due = start.iter().zip(due).all(|(found, due)| *found == due);
+        Ok(is_due && start.get(16).is_none_or(|magic| *magic == 2))
+    }
+
+    /// The first bytes, up to a header.
+    fn start<'b>(
+        &self,
+        handle: &dyn FileHandle,
+        header: &'b mut [u8; BATCH_OVERHEAD],
+    ) -> io::Result<&'b [u8]> {
+        let len = header.len().min(usize::try_from(self.size - self.position).unwrap_or(usize::MAX));
+        let start = header.get_mut(..len).unwrap_or_default();
+        let n = handle.read_at(self.position, start)?;
+        Ok(start.get(..n).unwrap_or_default())
+    }
+
+    /// Looks for a batch that shows that this is more than an append cut short.
+    fn find_behind(&self, handle: &dyn FileHandle, start: &[u8]) -> io::Result<Search> {
+        let offsets = match self.unfinished_head(start) {
+            // What a producer sent may hold whole batches: only the one that follows is the log's.
+            Some(head) => head.next_offset()..=head.next_offset(),
+            None => self.next_offset..=self.next_offset.saturating_add(i64::from(i32::MAX)),
+        };
+        find_whole(handle, self.position, offsets, self.size)
     }
 
     /// Copies the tail into a file beside the segment, unless there is nothing in it.

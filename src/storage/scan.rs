@@ -2,6 +2,7 @@
 //! finding the exact batch near an index entry.
 
 use std::io;
+use std::ops::RangeInclusive;
 
 use super::files::FileHandle;
 use crate::wire::record::{BATCH_OVERHEAD, BatchHeader};
@@ -12,6 +13,8 @@ pub(crate) const HEADER_WINDOW: usize = 4096;
 pub(crate) const CRC_WINDOW: usize = 256 * 1024;
 /// Places that look like a batch and are none, before [`find_whole`] gives up.
 const MAX_LOOKALIKES: usize = 1000;
+/// How often it may read all that is there to compare CRCs: lookalikes may claim to reach to the end, each of them.
+const MAX_CRC_PASSES: u64 = 4;
 /// The CRC covers a batch from its attributes on.
 const CRC_START: usize = 21;
 
@@ -88,7 +91,11 @@ impl<'a> Window<'a> {
     }
 
     pub fn crc_holds(&mut self, position: u64, header: &BatchHeader) -> io::Result<bool> {
-        let end = position + header.size() as u64;
+        self.crc_holds_up_to(position, position + header.size() as u64, header)
+    }
+
+    /// Whether the batch is whole if it ends at `end`, whatever its length says: that is not under the CRC.
+    pub fn crc_holds_up_to(&mut self, position: u64, end: u64, header: &BatchHeader) -> io::Result<bool> {
         let mut at = position + CRC_START as u64;
         let mut crc = 0;
         while at < end {
@@ -158,32 +165,42 @@ pub(crate) fn scan(
     Ok(at)
 }
 
-/// The first whole batch, CRC and all, from `position` on that could follow in a log which has come to `offset`.
-/// Blocks on the disk.
+/// What [`find_whole`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    Found(u64, BatchHeader),
+    Nothing,
+    /// So much looked like a batch that it stopped: there may be one.
+    GaveUp,
+}
+
+/// The first whole batch, CRC and all, from `position` on whose base offset is one of `offsets`. Blocks on the disk;
+/// reads a small multiple of what is there.
 pub(crate) fn find_whole(
     handle: &dyn FileHandle,
     position: u64,
-    offset: i64,
+    offsets: RangeInclusive<i64>,
     size: u64,
-) -> io::Result<Option<(u64, BatchHeader)>> {
+) -> io::Result<Search> {
     let mut window = Window::new(handle, Disk::MayBlock, size, CRC_WINDOW);
     let (mut at, mut lookalikes) = (position, 0);
-    while at + BATCH_OVERHEAD as u64 <= size && lookalikes < MAX_LOOKALIKES {
+    let mut budget = size.saturating_sub(position).saturating_mul(MAX_CRC_PASSES);
+    while at + BATCH_OVERHEAD as u64 <= size {
         let bytes = window.at(at, CRC_WINDOW)?;
         let fits = |start: &[u8]| {
-            let follows = start.first_chunk().is_some_and(|first| {
-                let behind = i64::from_be_bytes(*first).checked_sub(offset);
-                behind.is_some_and(|behind| (0..=i64::from(i32::MAX)).contains(&behind))
-            });
-            follows && BatchHeader::parse(start).is_ok()
+            let due = start.first_chunk().is_some_and(|first| offsets.contains(&i64::from_be_bytes(*first)));
+            due && BatchHeader::parse(start).is_ok()
         };
         match bytes.windows(BATCH_OVERHEAD).position(fits) {
             Some(step) => {
                 at += step as u64;
-                if let Ok(header) = window.header(at)?
-                    && window.crc_holds(at, &header)?
-                {
-                    return Ok(Some((at, header)));
+                if let Ok(header) = window.header(at)? {
+                    let left = budget.checked_sub(header.size() as u64);
+                    let Some(left) = left else { return Ok(Search::GaveUp) };
+                    budget = left;
+                    if window.crc_holds(at, &header)? {
+                        return Ok(Search::Found(at, header));
+                    }
                 }
                 lookalikes += 1;
                 at += 1;
@@ -192,8 +209,11 @@ pub(crate) fn find_whole(
             None => at += (bytes.len() - (BATCH_OVERHEAD - 1).min(bytes.len())).max(1) as u64,
         }
     }
-    Ok(None)
+    Ok(Search::Nothing)
 }
+                if lookalikes >= MAX_LOOKALIKES {
+                    return Ok(Search::GaveUp);
+                }
 
 #[cfg(test)]
 mod tests {
@@ -236,11 +256,31 @@ mod tests {
         assert_eq!((end.position, end.next_offset), starts[6]);
         assert!(end.damage.unwrap().contains("CRC"));
         // What follows is found all the same.
-        let (at, header) = find_whole(&*file, end.position, end.next_offset, size).unwrap().unwrap();
+        let later = end.next_offset..=i64::MAX;
+        let found = find_whole(&*file, end.position, later.clone(), size).unwrap();
+        let Search::Found(at, header) = found else { panic!("{found:?}") };
         assert_eq!((at, header.base_offset), starts[7]);
-        assert_eq!(find_whole(&*file, at + 1, offset, size).unwrap(), None);
+        assert_eq!(find_whole(&*file, at + 1, later, size).unwrap(), Search::Nothing);
+        assert_eq!(find_whole(&*file, end.position, 0..=69, size).unwrap(), Search::Nothing);
         // The wrong offset.
         let end = scan(&*file, starts[2].0, 73, size, Check::Headers, |_, _| {}).unwrap();
         assert_eq!((end.position, end.damage.is_some()), (starts[2].0, true));
     }
 }
+    /// Each of many lookalikes claims to reach to the end: the CRC of all of them is too much work.
+    #[test]
+    fn the_search_for_a_whole_batch_gives_up_after_a_few_passes() {
+        const LOOKALIKES: usize = 300;
+        let mut tail = Vec::new();
+        for n in (1..=LOOKALIKES).rev() {
+            let mut start = batch(7, 1, 10, 0)[..BATCH_OVERHEAD].to_vec();
+            let to_the_end = (n * BATCH_OVERHEAD - 12) as u32;
+            start[8..12].copy_from_slice(&to_the_end.to_be_bytes());
+            tail.extend(start);
+        }
+        let files = SimFiles::new();
+        let file = files.open(Path::new("/s"), OpenMode::CreateOrWrite).unwrap();
+        file.write_at(0, &mut [IoSlice::new(&tail)]).unwrap();
+        assert_eq!(find_whole(&*file, 0, 7..=7, tail.len() as u64).unwrap(), Search::GaveUp);
+        assert_eq!(find_whole(&*file, 0, 8..=8, tail.len() as u64).unwrap(), Search::Nothing);
+    }

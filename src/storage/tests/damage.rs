@@ -528,3 +528,54 @@ fn a_log_without_its_checkpoint_begins_with_its_first_segment() {
         }
     }
 }
+
+/// A log that ends in what a killed process appended last, given its offset, opened again; and that offset.
+fn killed_while_appending(
+    tail: impl Fn(i64) -> bytes::Bytes,
+) -> (i64, std::sync::Arc<Storage>, std::sync::Arc<Log>) {
+    let bench = written(End::Killed);
+    let last = segments(&bench).pop().unwrap();
+    let end = bench.open().open_log("a-0", small_segments()).unwrap().log_end_offset();
+    bench.files.crash(Crash::Process);
+    bench.files.damage(&last, bench.files.size(&last).unwrap(), &tail(end)).unwrap();
+    let storage = bench.open();
+    let log = storage.open_log("a-0", small_segments()).unwrap();
+    (end, storage, log)
+}
+
+/// A producer may send whole batches as a value: they are not the log's.
+#[test]
+fn a_killed_append_of_a_record_that_holds_a_batch_is_no_damage() {
+    use crate::wire::record::{BatchBuilder, BatchHeader, Compressor, Headers};
+    for behind in [0, 1, 7] {
+        let (end, _storage, log) = killed_while_appending(|end| {
+            let held = testing::batch(end + behind, 1, 300, 0);
+            let mut compressor = Compressor::new();
+            let header = BatchHeader { base_offset: end, ..BatchHeader::default() };
+            let mut builder = BatchBuilder::new(header, &mut compressor);
+            for _ in 0..3 {
+                builder.append(0, None, Some(&held), Headers::default()).unwrap();
+            }
+            let batch = builder.finish().unwrap();
+            batch.slice(..batch.len() - 1)
+        });
+        assert_eq!(log.offline().map(|e| e.to_string()), None, "{behind}");
+        assert_eq!(log.log_end_offset(), end, "{behind}");
+    }
+}
+
+/// A batch larger than 64 MiB whose length the disk has damaged was taken for an append cut short, and dropped.
+#[test]
+fn a_large_batch_with_a_damaged_length_is_damage() {
+    let (_, _storage, log) = killed_while_appending(|end| {
+        let mut batch = testing::batch(end, 1, 10, 0).to_vec();
+        batch.resize(65 << 20, 0);
+        let crc = crc32c::crc32c(&batch[21..]);
+        batch[17..21].copy_from_slice(&crc.to_be_bytes());
+        let wrong = batch.len() as u32 - 12 + 1;
+        batch[8..12].copy_from_slice(&wrong.to_be_bytes());
+        batch.into()
+    });
+    let error = log.offline().expect("refused").to_string();
+    assert!(error.contains("nothing was changed"), "{error}");
+}
