@@ -22,10 +22,17 @@ impl Checked {
         Checked { found, good: Mutex::default() }
     }
 
-    /// Whether nothing from `start` to `end` is left to check.
-    pub fn covers(&self, start: u64, end: u64) -> bool {
-        let end = end.min(self.found);
-        start >= end || lock(&self.good).iter().any(|(from, to)| *from <= start && end <= *to)
+    /// Up to where nothing is left to check from `start` on: `start` itself where all is, `u64::MAX` where nothing is.
+    pub fn covered_to(&self, start: u64) -> u64 {
+        if start >= self.found {
+            return u64::MAX;
+        }
+        let good = lock(&self.good);
+        match good.iter().find(|(from, to)| *from <= start && start < *to) {
+            Some((_, to)) if *to >= self.found => u64::MAX,
+            Some((_, to)) => *to,
+            None => start,
+        }
     }
 
     /// Everything from `start` to `end` is good.
@@ -60,16 +67,16 @@ mod tests {
     #[test]
     fn stretches_join_and_only_what_was_found_needs_a_check() {
         let checked = Checked::found(1000);
-        assert!(!checked.covers(0, 1) && !checked.covers(999, 5000));
-        assert!(checked.covers(1000, 5000), "written since");
+        assert_eq!((checked.covered_to(0), checked.covered_to(999)), (0, 999));
+        assert_eq!(checked.covered_to(1000), u64::MAX, "written since");
         checked.add(0, 100);
         checked.add(200, 300);
-        assert!(checked.covers(20, 100) && checked.covers(200, 300) && !checked.covers(50, 250));
+        assert_eq!([20, 100, 200].map(|start| checked.covered_to(start)), [100, 100, 300]);
         checked.add(100, 200);
-        assert!(checked.covers(0, 300) && !checked.covers(0, 301));
+        assert_eq!([0, 299, 300].map(|start| checked.covered_to(start)), [300, 300, 300]);
         checked.add(900, 4000);
-        assert!(checked.covers(950, 9000));
-        assert!(Checked::default().covers(0, u64::MAX));
+        assert_eq!(checked.covered_to(950), u64::MAX);
+        assert_eq!(Checked::default().covered_to(0), u64::MAX);
     }
 
     #[test]
@@ -79,6 +86,6 @@ mod tests {
             checked.add(n * 100, n * 100 + 1 + n);
         }
         assert_eq!(lock(&checked.good).len(), MAX_STRETCHES);
-        assert!(checked.covers(9900, 9999) && !checked.covers(0, 1));
+        assert_eq!((checked.covered_to(9900), checked.covered_to(0)), (10_000, 0));
     }
 }

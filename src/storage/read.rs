@@ -19,6 +19,8 @@ use crate::wire::record::BATCH_OVERHEAD;
 
 /// Ends of recent reads remembered per log: about one for each consumer that reads from files.
 const REMEMBERED_ENDS: usize = 8;
+/// Headers that a read on an async worker looks at: each costs a few KiB copied from the page cache at most.
+const MAX_HEADERS: usize = 256;
 
 /// Why a place in a segment was not found.
 pub(super) enum Miss {
@@ -232,9 +234,9 @@ impl Log {
         self.walk(disk, segment, handle, near, |_, next_offset| next_offset > from)
     }
 
-    /// The batch boundary that a read from `start` ends at. What is served has had its headers looked at: a client must
-    /// not be given what is no batch, or not the next one. Batches that were there at start have their CRC compared the
-    /// first time.
+    /// The batch boundary that a read from `start` ends at. A client must not be given what is no batch, or not the next
+    /// one. Batches that were there at start have their CRC compared the first time. Of what was checked, or written by
+    /// this process, only the first header is looked at again, and those from the last indexed place on.
     fn good_stretch(
         &self,
         disk: Disk,
@@ -245,25 +247,26 @@ impl Log {
         at_least_one: bool,
     ) -> Result<Place, Miss> {
         let limit = start.position.saturating_add(max_bytes as u64);
-        // However little is asked for, the first batch may be served.
-        let first = start.position.saturating_add(1);
-        let check = !segment.checked.covers(start.position, limit.max(first).min(segment.size));
-        if check && disk == Disk::CacheOnly {
-            return Err(Miss::WouldBlock);
-        }
-        let epochs = check.then(|| lock(&self.head).epochs.clone());
         let path = || self.files.path(segment.base_offset, FileKind::Log);
         let damaged = |at: Place, what: String| {
             let way_out = way_out(&path(), at.position, at.offset);
             StorageError::corrupt(path(), at.position, format!("{what}; {way_out}"))
         };
-        // From a disk in one go; from the page cache no more than is looked at.
-        let capacity = if disk == Disk::MayBlock { CRC_WINDOW } else { BATCH_OVERHEAD };
-        let mut window = Window::new(handle, disk, segment.size, capacity);
-        let mut place = start;
-        while place.position < segment.size && (place.position < limit || (at_least_one && place == start)) {
+        let mut window = Window::new(handle, disk, segment.size, HEADER_WINDOW).reading_ahead_to(limit);
+        let mut covered = segment.checked.covered_to(start.position);
+        let mut epochs = None;
+        let (mut place, mut indexed, mut headers) = (start, None, 0);
+        let may_fit = |place: Place| place.position + BATCH_OVERHEAD as u64 <= limit;
+        while place.position < segment.size && (may_fit(place) || (at_least_one && place == start)) {
+            let is_first = place == start;
+            // Where an index is sparse the rest is for the next read, not for an async worker.
+            if disk == Disk::CacheOnly && headers >= MAX_HEADERS {
+                break;
+            }
+            headers += 1;
             let header = match window.header(place.position).during("read", path())? {
                 Ok(header) if header.base_offset == place.offset => header,
+                _ if indexed == Some(place) => return Err(Miss::BadIndex),
                 Ok(header) => {
                     let what = format!("offset {} where {} is due", header.base_offset, place.offset);
                     return Err(damaged(place, what).into());
@@ -272,27 +275,43 @@ impl Log {
             };
             let behind =
                 Place { position: place.position + header.size() as u64, offset: header.next_offset() };
-            if behind.position > limit && !(at_least_one && place == start) {
+            if behind.position > limit && !(at_least_one && is_first) {
                 break;
             }
-            if let Some(epochs) = &epochs {
+            if behind.position > covered {
+                covered = segment.checked.covered_to(place.position);
+            }
+            if behind.position > covered {
+                match disk {
+                    Disk::CacheOnly if is_first => return Err(Miss::WouldBlock),
+                    Disk::CacheOnly => break,
+                    Disk::MayBlock => window.set_capacity(CRC_WINDOW),
+                }
                 if !window.crc_holds(place.position, &header).during("read", path())? {
                     return Err(damaged(place, "the batch's CRC does not hold".to_owned()).into());
                 }
                 // The CRC says nothing of the epoch.
+                let epochs = epochs.get_or_insert_with(|| lock(&self.head).epochs.clone());
                 if epochs.at(place.offset).is_some_and(|epoch| header.partition_leader_epoch > epoch) {
                     let what = format!("leader epoch {} is of later", header.partition_leader_epoch);
                     return Err(damaged(place, what).into());
                 }
             }
             place = behind;
-            if disk == Disk::CacheOnly {
-                // Small batches are looked at many at once, large ones by their headers only.
-                let small = header.size() < HEADER_WINDOW / 2;
-                window.set_capacity(if small { 4 * HEADER_WINDOW } else { BATCH_OVERHEAD });
+            if is_first {
+                let end = limit.min(covered).min(segment.size);
+                if end.saturating_sub(place.position) > HEADER_WINDOW as u64 {
+                    // It must have a header before the end: that is what shows that the index is right.
+                    let fits =
+                        |entry: &index::IndexEntry| u64::from(entry.position) + BATCH_OVERHEAD as u64 <= end;
+                    let near = self.indexed(disk, segment, fits)?;
+                    if near.position > place.position {
+                        (place, indexed) = (near, Some(near));
+                    }
+                }
             }
         }
-        if check {
+        if epochs.is_some() {
             segment.checked.add(start.position, place.position);
         }
         Ok(place)
@@ -369,3 +388,6 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,13 +44,20 @@ pub(crate) struct Window<'a> {
     /// Where the batches of the segment end.
     size: u64,
     capacity: usize,
+    /// Nothing behind this is read ahead: it may not be in memory when what is before it is.
+    read_ahead_end: u64,
     start: u64,
     buf: Vec<u8>,
 }
 
 impl<'a> Window<'a> {
     pub fn new(handle: &'a dyn FileHandle, disk: Disk, size: u64, capacity: usize) -> Self {
-        Window { handle, disk, size, capacity, start: 0, buf: Vec::new() }
+        Window { handle, disk, size, capacity, read_ahead_end: size, start: 0, buf: Vec::new() }
+    }
+
+    /// One that reads nothing ahead from `end` on.
+    pub fn reading_ahead_to(self, end: u64) -> Self {
+        Window { read_ahead_end: end.min(self.size), ..self }
     }
 
     /// `len` bytes (no more than the capacity) from `position` on; fewer where the segment ends.
@@ -59,7 +66,8 @@ impl<'a> Window<'a> {
         let len = len.min(self.capacity).min(usize::try_from(left).unwrap_or(usize::MAX));
         let end = self.start + self.buf.len() as u64;
         if position < self.start || position + len as u64 > end {
-            let fill = self.capacity.min(usize::try_from(left).unwrap_or(usize::MAX));
+            let ahead = self.read_ahead_end.saturating_sub(position);
+            let fill = self.capacity.min(usize::try_from(ahead).unwrap_or(usize::MAX)).max(len);
             self.buf.resize(fill, 0);
             self.start = position;
             if let Err(error) = self.disk.read_exact_at(self.handle, position, &mut self.buf) {
@@ -203,6 +211,9 @@ pub(crate) fn find_whole(
                     }
                 }
                 lookalikes += 1;
+                if lookalikes >= MAX_LOOKALIKES {
+                    return Ok(Search::GaveUp);
+                }
                 at += 1;
             }
             // A header may begin in the last bytes of the window.
@@ -211,9 +222,6 @@ pub(crate) fn find_whole(
     }
     Ok(Search::Nothing)
 }
-                if lookalikes >= MAX_LOOKALIKES {
-                    return Ok(Search::GaveUp);
-                }
 
 #[cfg(test)]
 mod tests {
@@ -266,7 +274,6 @@ mod tests {
         let end = scan(&*file, starts[2].0, 73, size, Check::Headers, |_, _| {}).unwrap();
         assert_eq!((end.position, end.damage.is_some()), (starts[2].0, true));
     }
-}
     /// Each of many lookalikes claims to reach to the end: the CRC of all of them is too much work.
     #[test]
     fn the_search_for_a_whole_batch_gives_up_after_a_few_passes() {
@@ -284,3 +291,4 @@ mod tests {
         assert_eq!(find_whole(&*file, 0, 7..=7, tail.len() as u64).unwrap(), Search::GaveUp);
         assert_eq!(find_whole(&*file, 0, 8..=8, tail.len() as u64).unwrap(), Search::Nothing);
     }
+}
