@@ -166,10 +166,14 @@ fn is_stale(want: &Want, outcome: &Outcome) -> bool {
 async fn read(want: &Want, max_bytes: usize, at_least_one_batch: bool) -> Outcome {
     let Some(partition) = want.partition() else { return Outcome::Unknown };
     let ask = &want.cached.ask;
+    let log = partition.log();
+    // First: a log that could not be opened knows no epochs, and would send the client back to the start.
+    if let Some(error) = log.offline() {
+        return Outcome::Failed(storage_code(&error));
+    }
     if let Err(code) = partition.check_leader_epoch(ask.current_leader_epoch) {
         return Outcome::Failed(code);
     }
-    let log = partition.log();
     let (high_watermark, log_start_offset) = (log.high_watermark(), log.log_start_offset());
     if ask.last_fetched_epoch >= 0 {
         let (epoch, end_offset) = partition.epoch_end(ask.last_fetched_epoch);
@@ -179,9 +183,6 @@ async fn read(want: &Want, max_bytes: usize, at_least_one_batch: bool) -> Outcom
         if epoch < ask.last_fetched_epoch || end_offset < ask.fetch_offset {
             return Outcome::Diverging { epoch, end_offset, high_watermark, log_start_offset };
         }
-    }
-    if let Some(error) = log.offline() {
-        return Outcome::Failed(storage_code(&error));
     }
     // At the end, where consumers spend their time: nothing to ask the log for.
     if (high_watermark..=log.log_end_offset()).contains(&ask.fetch_offset) {

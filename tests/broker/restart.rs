@@ -72,6 +72,27 @@ async fn what_is_closed_takes_no_more() {
     assert_eq!(bench.produce("t", 0, batch(&["late"])).await.error_code, 6, "look for another leader");
 }
 
+/// A client that says what it read last was told that its offset is out of range, and began anew.
+#[tokio::test]
+async fn a_log_that_cannot_be_opened_is_a_storage_error_whatever_epoch_is_asked_for() {
+    let bench = Bench::new().await;
+    bench.create("t", 1).await;
+    bench.produce("t", 0, batch(&["a"])).await;
+    let files = bench.files.fork();
+    files.crash(Crash::Process);
+    files.inject("t-0.", SimFault::ReadError);
+    let bench = Bench::on(files, (bench.clock.clone(), bench.hand.clone())).await;
+    for (current_leader_epoch, last_fetched_epoch) in [(-1, -1), (-1, 0), (7, 0)] {
+        let mut request = fetch_from("t", 0, 1);
+        let partition = &mut request.topics[0].partitions[0];
+        partition.current_leader_epoch = current_leader_epoch;
+        partition.last_fetched_epoch = last_fetched_epoch;
+        let answer = answer!(Fetch, bench.ask(12, request).await);
+        let code = answer.responses[0].partitions[0].error_code;
+        assert_eq!(code, 56, "{current_leader_epoch}, {last_fetched_epoch}");
+    }
+}
+
 /// What a crash leaves of topics half made or half deleted is removed at the next start.
 #[tokio::test]
 async fn logs_of_no_topic_are_removed() {
