@@ -8,6 +8,7 @@ use std::io;
 use super::catalogue::FILE;
 use super::error::BrokerError;
 use crate::storage::{LogConfig, Storage, StorageError};
+use crate::wire::Uuid;
 
 /// How many logs a message names.
 const NAMED: usize = 3;
@@ -22,12 +23,9 @@ pub(super) fn refuse_without_catalogue(storage: &Storage) -> Result<(), BrokerEr
         Ok(_) => return Ok(()),
         Err(error) => return Err(StorageError::io("stat", &path, &error).into()),
     }
-    let mut filled = Vec::new();
-    for log in storage.list_logs()? {
-        if storage.holds_data(&log)? {
-            filled.push(log);
-        }
-    }
+    let mut filled = storage.list_logs()?;
+    // What cannot be looked into may hold anything.
+    filled.retain(|log| is_a_topics(log) && storage.holds_data(log).unwrap_or(true));
     if filled.is_empty() {
         return Ok(());
     }
@@ -49,11 +47,19 @@ pub(super) fn settle(
     known: &HashSet<&str>,
     deleted: &[String],
 ) -> Result<bool, StorageError> {
-    let orphans = storage.list_logs()?.into_iter().filter(|name| !known.contains(name.as_str()));
+    let is_orphan = |name: &String| is_a_topics(name) && !known.contains(name.as_str());
+    let orphans = storage.list_logs()?.into_iter().filter(is_orphan);
     let mut doomed = Vec::new();
     for name in orphans {
         let was_deleted = name.rsplit_once('.').is_some_and(|(_, id)| deleted.iter().any(|d| d == id));
-        if was_deleted || !storage.holds_data(&name)? {
+        let is_empty = match storage.holds_data(&name) {
+            Ok(holds_data) => !holds_data,
+            Err(error) => {
+                tracing::error!(log = name, %error, "a log of no topic cannot be looked into: left alone");
+                continue;
+            }
+        };
+        if was_deleted || is_empty {
             doomed.push((name, LogConfig::default()));
             continue;
         }
@@ -80,4 +86,12 @@ pub(super) fn settle(
         }
     }
     Ok(all)
+}
+
+/// Whether a folder is named as the log of a topic. Others among the logs are somebody else's: nothing is done to them.
+fn is_a_topics(log: &str) -> bool {
+    let Some((partition, id)) = log.rsplit_once('.') else { return false };
+    let index = partition.rsplit_once('-').filter(|(topic, _)| !topic.is_empty()).map(|(_, index)| index);
+    let is_index = |index: &str| index.bytes().all(|b| b.is_ascii_digit()) && index.parse::<i32>().is_ok();
+    index.is_some_and(is_index) && Uuid::parse(id).is_some()
 }

@@ -189,7 +189,8 @@ impl Storage {
             let path = dir.join(&entry.name);
             // Also what was cut off a segment and kept.
             let of_segment = entry.name.contains(".log");
-            if !entry.is_dir && of_segment && self.shared.files.size(&path).during("stat", &path)? > 0 {
+            // A log has no folders in it: this one is somebody else's.
+            if entry.is_dir || (of_segment && self.shared.files.size(&path).during("stat", &path)? > 0) {
                 return Ok(true);
             }
         }

@@ -72,6 +72,27 @@ async fn what_is_closed_takes_no_more() {
     assert_eq!(bench.produce("t", 0, batch(&["late"])).await.error_code, 6, "look for another leader");
 }
 
+const HALF_MADE: &str = "half-0.AAAAAAAAQACAAAAAAAAAAQ";
+
+/// Everything that was no topic's log was removed, with all that was in it.
+#[tokio::test]
+async fn folders_that_are_no_logs_are_left_alone() {
+    let bench = Bench::new().await;
+    bench.create("t", 1).await;
+    let logs = Path::new("/data/logs");
+    for foreign in ["lost+found", "backup-0", "copy-0.old", "x.AAAAAAAAQACAAAAAAAAAAQ", HALF_MADE] {
+        bench.files.create_dir(&logs.join(foreign)).unwrap();
+        bench.files.create_dir(&logs.join(foreign).join("of somebody else")).unwrap();
+    }
+    let before = stored(&bench.files).len();
+    let bench = bench.restart().await;
+    let after = stored(&bench.files);
+    assert_eq!(after.len(), before, "{after:?}");
+    // This one has a log's name, and no log has a folder in it.
+    let aside = logs.join(format!("{HALF_MADE}.orphan"));
+    assert_eq!(bench.files.list(&aside).unwrap().len(), 1);
+}
+
 /// A client that says what it read last was told that its offset is out of range, and began anew.
 #[tokio::test]
 async fn a_log_that_cannot_be_opened_is_a_storage_error_whatever_epoch_is_asked_for() {
@@ -98,7 +119,7 @@ async fn a_log_that_cannot_be_opened_is_a_storage_error_whatever_epoch_is_asked_
 async fn logs_of_no_topic_are_removed() {
     let bench = Bench::new().await;
     bench.create("t", 1).await;
-    bench.broker.catalogue().storage().create_log("half-0.made", Default::default()).unwrap();
+    bench.broker.catalogue().storage().create_log(HALF_MADE, Default::default()).unwrap();
     let bench = bench.restart().await;
     let logs = bench.broker.catalogue().storage().list_logs().unwrap();
     assert_eq!(logs.len(), 1, "{logs:?}");
