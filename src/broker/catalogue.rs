@@ -93,7 +93,7 @@ pub struct Catalogue {
     /// What the store should have been told at start and could not be. Until it is, nothing is appended: the leader
     /// epoch of this start would be given again by the next one.
     unrecorded: Mutex<Vec<KvOp>>,
-    read_only: AtomicBool,
+    read_only: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -171,7 +171,7 @@ impl Catalogue {
             server: RwLock::new((Arc::new(server), settings)),
             changing: Mutex::default(),
             removed: Mutex::default(),
-            read_only: AtomicBool::new(!unrecorded.is_empty()),
+            read_only: Arc::new(AtomicBool::new(!unrecorded.is_empty())),
             unrecorded: Mutex::new(unrecorded),
         };
         catalogue.load()?;
@@ -513,6 +513,11 @@ impl Catalogue {
     /// True from a start on a disk that takes no writes until it takes them: nothing may be appended.
     pub fn is_read_only(&self) -> bool {
         self.read_only.load(Ordering::Acquire)
+    }
+
+    /// [`Catalogue::is_read_only`] for who appends by himself.
+    pub(super) fn read_only(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.read_only)
     }
 
     /// Looks whether the disk takes writes again. Blocks on it.

@@ -47,6 +47,10 @@ pub enum StorageError {
     #[error("log {0} was deleted")]
     LogDeleted(Arc<str>),
 
+    /// Whoever owns the log must not append for the time being.
+    #[error("the disk takes no writes")]
+    ReadOnly,
+
     #[error("storage is closed")]
     Closed,
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tollgate::storage::files::{Crash, Files, SimFault};
 use tollgate::wire::Str;
-use tollgate::wire::api::{create_partitions, delete_topics, find_coordinator};
+use tollgate::wire::api::{create_partitions, delete_topics, find_coordinator, offset_commit};
 
 use crate::bench::*;
 
@@ -135,4 +135,41 @@ async fn a_start_on_a_full_disk_serves_what_is_there() {
         assert_eq!(bench.broker.view(1).shown[0].leader_epoch, 2);
         assert_eq!(bench.fetch("t", 0, 0).await.high_watermark, 2);
     }
+}
+
+async fn commit(bench: &Bench, offset: i64) -> i16 {
+    let partition = offset_commit::OffsetCommitRequestPartition {
+        committed_offset: offset,
+        committed_leader_epoch: -1,
+        ..Default::default()
+    };
+    let request = offset_commit::Request {
+        group_id: Str::from("g"),
+        generation_id_or_member_epoch: -1,
+        topics: vec![offset_commit::OffsetCommitRequestTopic {
+            name: Str::from("t"),
+            partitions: vec![partition],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    answer!(OffsetCommit, bench.ask(8, request).await).topics[0].partitions[0].error_code
+}
+
+/// Groups wrote on in a leader epoch that the next start gave again.
+#[tokio::test]
+async fn groups_write_nothing_while_the_start_is_not_recorded() {
+    let bench = Bench::new().await;
+    bench.create("t", 1).await;
+    bench.produce("t", 0, batch(&["a"])).await;
+    assert_eq!(coordinator(&bench).await, 0);
+    assert_eq!(commit(&bench, 1).await, 0);
+    let (files, time) = bench.end().await;
+    files.inject("catalogue", SimFault::NoSpace);
+    let bench = Bench::on(files, time).await;
+    assert_eq!(coordinator(&bench).await, 0, "what was committed can be read");
+    assert_eq!(commit(&bench, 2).await, 15);
+    bench.files.heal();
+    taken(&bench).await;
+    assert_eq!(commit(&bench, 3).await, 0);
 }

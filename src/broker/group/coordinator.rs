@@ -388,7 +388,11 @@ impl Shared {
         let now = self.now();
         let mut shards = Vec::new();
         for partition in topic.partitions().iter() {
-            let journal = Journal::new(Arc::clone(partition.log()), partition.leader_epoch());
+            let journal = Journal::new(
+                Arc::clone(partition.log()),
+                partition.leader_epoch(),
+                self.catalogue.read_only(),
+            );
             let shard = Shard::new(journal, now, &self.common.config);
             if let Err(error) = shard.load(&self.common, now, &topic_id) {
                 // Its groups are out of service, the others are not.

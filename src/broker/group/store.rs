@@ -8,6 +8,7 @@ use crate::wire::record::{
 };
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Records are gathered into batches of about this size; a single larger one gets a batch of its own.
 const BATCH_BYTES: usize = 256 << 10;
@@ -29,6 +30,8 @@ pub struct Written {
 pub struct Journal {
     log: Arc<Log>,
     leader_epoch: i32,
+    /// While it is set nothing may be appended: the leader epoch would be given again by the next start.
+    read_only: Arc<AtomicBool>,
     /// Bytes from the log's start on.
     bytes: u64,
     rewriting: bool,
@@ -43,12 +46,15 @@ pub struct Trim {
 }
 
 impl Journal {
-    pub fn new(log: Arc<Log>, leader_epoch: i32) -> Journal {
-        Journal { log, leader_epoch, bytes: 0, rewriting: false }
+    pub fn new(log: Arc<Log>, leader_epoch: i32, read_only: Arc<AtomicBool>) -> Journal {
+        Journal { log, leader_epoch, read_only, bytes: 0, rewriting: false }
     }
 
     /// Takes offsets for the records and queues them; does not wait for the disk. All of them or none.
     pub fn append(&mut self, records: &[GroupRecord], unix_ms: i64) -> Result<Written, StorageError> {
+        if self.read_only.load(Ordering::Acquire) {
+            return Err(StorageError::ReadOnly);
+        }
         let (batches, bytes) = build(records, unix_ms)?;
         let appended = self.log.append(batches, self.leader_epoch)?;
         self.bytes += bytes as u64;
@@ -189,7 +195,7 @@ pub fn read_record(log: &Arc<Log>, offset: i64) -> Result<GroupRecord, StorageEr
 /// What a group request is answered with when its record cannot be appended; as Kafka's coordinator translates them.
 pub fn append_error(error: &StorageError) -> ErrorCode {
     match error {
-        StorageError::Overloaded { .. } => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        StorageError::Overloaded { .. } | StorageError::ReadOnly => ErrorCode::COORDINATOR_NOT_AVAILABLE,
         StorageError::MessageTooLarge { .. } | StorageError::InvalidBatch(_) => {
             ErrorCode::UNKNOWN_SERVER_ERROR
         }

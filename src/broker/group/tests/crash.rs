@@ -35,7 +35,7 @@ impl Node {
         let log =
             if exists { storage.open_log(LOG, log_config) } else { storage.create_log(LOG, log_config) };
         let common = Common::new(config());
-        let shard = Shard::new(Journal::new(log.unwrap(), 0), NOW, &common.config);
+        let shard = Shard::new(Journal::new(log.unwrap(), 0, Arc::default()), NOW, &common.config);
         shard.load(&common, NOW, &|_| Some(Uuid([7; 16]))).unwrap();
         Node { storage, shard, common }
     }
@@ -332,7 +332,7 @@ fn offsets_of_another_life_of_a_topic_are_not_taken_over() {
     for (topic_id, expected) in [(Some(Uuid([7; 16])), 1), (Some(Uuid([8; 16])), 0), (Some(Uuid([7; 16])), 0)]
     {
         let common = Common::new(config());
-        let shard = Shard::new(Journal::new(Arc::clone(&log), 0), NOW, &common.config);
+        let shard = Shard::new(Journal::new(Arc::clone(&log), 0, Arc::default()), NOW, &common.config);
         shard.load(&common, NOW, &|_| topic_id).unwrap();
         storage.drive();
         assert_eq!(shard.lock().groups.len(), expected);
