@@ -10,6 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -128,7 +129,6 @@ impl Storage {
         Ok(storage)
     }
 
-    fn start_threads(&self) -> Result<(), StorageError> {
     /// Says that every log was opened and none has failed. From here on what is not the first part of an append at the
     /// end of a log is damage, unless the machine stops: the next start must not meet what a power loss left and was not
     /// recovered yet.
@@ -138,6 +138,7 @@ impl Storage {
         }
     }
 
+    fn start_threads(&self) -> Result<(), StorageError> {
         let mut threads = lock(&self.threads);
         let failed = |error: io::Error| StorageError::io("start a thread", &self.dir, &error);
         for n in 0..self.shared.config.committers {
@@ -328,7 +329,9 @@ impl Storage {
                 mine
             };
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+            // What a worker that panicked had opened is missing: the others' logs would take the wrong places.
+            let joined = workers.into_iter().map(|worker| worker.join());
+            joined.flat_map(|mine| mine.unwrap_or_else(|panic| resume_unwind(panic))).collect()
         });
         opened.sort_unstable_by_key(|(at, _)| *at);
         opened.into_iter().map(|(_, log)| log).collect()

@@ -579,3 +579,24 @@ fn a_large_batch_with_a_damaged_length_is_damage() {
     let error = log.offline().expect("refused").to_string();
     assert!(error.contains("nothing was changed"), "{error}");
 }
+
+/// The other logs took the places of those that the worker had opened.
+#[test]
+fn a_panic_while_logs_are_opened_is_not_swallowed() {
+    let mut bench = Bench::new();
+    bench.config.committers = 1;
+    bench.config.many_logs = usize::MAX;
+    let names: Vec<_> = (0..100).map(|n| (format!("t-{n}"), small_segments())).collect();
+    let storage = bench.open();
+    assert!(storage.create_logs(&names).iter().all(Result::is_ok));
+    for (name, _) in &names {
+        append(&storage.log(name).unwrap(), 1, 10, 0).ticket.wait().unwrap();
+    }
+    drop(storage);
+    bench.files.crash(Crash::Process);
+    let storage = bench.open();
+    bench.files.observe(|_| panic!("on purpose"));
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| storage.open_logs(&names)));
+    bench.files.stop_observing();
+    assert!(opened.is_err());
+}
