@@ -3,8 +3,10 @@
 //!
 //! On Linux the kernel says (inotify) that a file was written to and when its writer closed it; between the two the file is not
 //! looked at. What it says is about one folder, whatever name that has: when another takes the name, the watch begins anew, and
-//! knows nothing of writers that were at it before. Everywhere a text counts only when two looks in a row found the same, an empty text is an unfinished one, and a file
-//! that is gone was removed only if it stays away.
+//! knows nothing of writers that were at it before. Everywhere a text counts only when two looks in a row found the same, an
+//! empty text is an unfinished one, and a file that is gone was removed only if it stays away.
+//!
+//! (Long because the watch, the looks and what they decide are one state machine, told apart by its own tests below.)
 
 use super::generation::Policies;
 use super::load::{self, Script};

@@ -1,5 +1,7 @@
 //! A file system in memory that remembers what was synced and what was not, so that a power loss can be played at
 //! any moment and in any way POSIX allows: what was not synced is kept, dropped, torn or kept out of order.
+//!
+//! (Long because one disk's state and what each operation does to it must be read together to be believed.)
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
