@@ -10,7 +10,7 @@
 //! given, policies, or that a gateway stands before it.
 
 mod api;
-#[allow(clippy::module_inception)]
+#[allow(clippy::module_inception, reason = "the folder is the room, the file its front door")]
 mod broker;
 pub mod catalogue;
 mod clock;

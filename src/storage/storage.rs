@@ -6,6 +6,8 @@
 //! <data>/clean-shutdown    the marker: what every log looked like when the last process ended in peace
 //! <data>/logs/<name>/      one folder a log: segments, indexes, checkpoint, snapshots of whoever owns the log
 //! ```
+//!
+//! (Long because opening, running and closing share one order of locks and threads, which must be read together.)
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from support.jvm import tool_process
+from support.servers import USERS
 from support.wait import until
 
 
@@ -228,3 +229,31 @@ def test_resume_after_a_restart(run, made, group, server):
     rest = consume(run, made, 10, "--group", group)
     assert sorted(first + rest, key=int) == [str(n) for n in range(20)]
     assert "PartitionCount: 3" in run("kafka-topics", "--describe", "--topic", made).ok().out
+
+
+@pytest.mark.gateway
+def test_mask_in_the_console(server, tools, run, made, tmp_path):
+    """One logged-in reader of the console consumer sees the field, the other does not."""
+    value = '{"email":"ada@example.com"}'
+    run("kafka-console-producer", "--topic", made, stdin=value + "\n").ok()
+    with server.policy(f"mask-{made}", f'on_fetch("{made}").principal("User:bob").mask("$.email", "email");'):
+        seen = {}
+        for name, password in USERS.items():
+            config = tmp_path / f"{name}.properties"
+            config.write_text("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-512\nsasl.jaas.config="
+                              f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{name}" password="{password}";\n')
+            answer = tools.run("kafka-console-consumer", "--bootstrap-server", server.sasl, "--command-config", str(config), "--topic", made,
+                               "--from-beginning", "--max-messages", "1", "--timeout-ms", "20000")
+            seen[name] = answer.ok().out.strip()
+    assert seen == {"alice": value, "bob": '{"email":"a**@example.com"}'}
+
+
+@pytest.mark.gateway
+def test_a_fault_met_by_the_console(server, run, made):
+    """The console producer retries what a moved leader refused: stored once."""
+    with server.policy(f"chaos-{made}", f'expires("5m"); on_produce("{made}").first(1).fail("NOT_LEADER_OR_FOLLOWER");'):
+        run("kafka-console-producer", "--topic", made, stdin="once\n").ok()
+        assert server.rule(f"chaos-{made}")["applied"] >= 1
+    assert consume(run, made, 1, "--from-beginning") == ["once"]
+    run("kafka-console-producer", "--topic", made, stdin="end\n").ok()
+    assert sorted(consume(run, made, 2, "--from-beginning")) == ["end", "once"]

@@ -160,7 +160,7 @@ impl Group {
     }
 
     /// A static member has restarted and takes its place under a new id; whoever still uses the old one is fenced.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "all that a JoinGroup says of the member, once")]
     fn replace_static(
         &mut self,
         now: Now,

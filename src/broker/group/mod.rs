@@ -11,14 +11,13 @@
 
 pub mod config;
 mod coordinator;
-#[allow(clippy::module_inception)]
+#[allow(clippy::module_inception, reason = "the folder is the room, the file its front door")]
 mod group;
 mod join;
 mod member;
 mod offsets;
 mod rebalance;
-// A field that one version alone has is a range of one.
-#[allow(clippy::double_comparisons)]
+#[allow(clippy::double_comparisons, reason = "a field that one version alone has is a range of one")]
 mod record;
 mod reply;
 mod rewrite;

@@ -84,7 +84,7 @@ impl Round<'_> {
         injections
     }
 
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "what is drawn, and every place its harm may go to")]
     fn injure(
         &self,
         rule: &Arc<Rule>,
