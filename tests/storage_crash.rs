@@ -69,6 +69,8 @@ struct Mode {
     flush: FlushMode,
     catalogue: bool,
     many_logs: usize,
+    /// Appends up to this size are written by who appends.
+    inline_bytes: usize,
 }
 
 impl Mode {
@@ -77,6 +79,7 @@ impl Mode {
         StorageConfig {
             flush: self.flush,
             committers: 0,
+            inline_bytes: self.inline_bytes,
             max_open_files: 3,
             tail_cache_bytes: 2000,
             checkpoint_bytes: 1800,
@@ -599,9 +602,11 @@ fn catalogue(run: &mut Run, going_on: &mut dyn FnMut(&Run) -> bool) {
     }
 }
 
-const GROUP_COMMIT: Mode = Mode { flush: FlushMode::GroupCommit, catalogue: false, many_logs: 100 };
+const GROUP_COMMIT: Mode =
+    Mode { flush: FlushMode::GroupCommit, catalogue: false, many_logs: 100, inline_bytes: 0 };
 const OS: Mode = Mode { flush: FlushMode::Os, ..GROUP_COMMIT };
 const INTERVAL: Mode = Mode { flush: FlushMode::Interval(Duration::from_secs(1)), ..GROUP_COMMIT };
+const OS_INLINE: Mode = Mode { inline_bytes: 400, ..OS };
 const CATALOGUE_ONLY: Mode = Mode { catalogue: true, ..GROUP_COMMIT };
 /// As if there were thousands of logs.
 const MANY: Mode = Mode { many_logs: 0, ..GROUP_COMMIT };
@@ -629,6 +634,13 @@ fn group_commit_survives_every_crash() {
 #[test]
 fn os_mode_keeps_what_it_promises() {
     holds(relaxed, OS, 12, 60);
+}
+
+#[test]
+fn who_appends_may_write() {
+    holds(relaxed, OS_INLINE, 12, 60);
+    // Not under group commit, whatever is asked for.
+    holds(everyday, Mode { inline_bytes: 400, ..GROUP_COMMIT }, 2, 150);
 }
 
 #[test]

@@ -126,13 +126,15 @@ impl Partition {
         {
             return Ok(Append::Repeated { base_offset, last_offset, max_timestamp });
         }
-        let appended = self
+        let (appended, begun) = self
             .log
-            .append(batch, self.leader_epoch)
+            .begin_append(batch, self.leader_epoch)
             .map_err(|error| ApiError::from(storage_code(&error)))?;
         if let Some(producers) = &mut producers {
             producers.appended(parsed, appended.base_offset, now_ms);
         }
+        drop(producers);
+        drop(begun);
         self.unrecorded_bytes.fetch_add(size, Ordering::Relaxed);
         Ok(Append::Appended {
             base_offset: appended.base_offset,

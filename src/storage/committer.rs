@@ -6,6 +6,7 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -14,6 +15,7 @@ use super::file_cache::{FileCache, FileKind};
 use super::files::{FileHandle, Files, OpenMode, SyncSite};
 use super::image::LogImage;
 use super::index::BatchNote;
+use super::inline::Inline;
 use super::log::{Body, DiskState, Log, Op, Write};
 use super::queue::{PendingBytes, WorkQueue};
 use super::segment::Segment;
@@ -29,6 +31,7 @@ pub(crate) struct Shared {
     pub cache: Arc<FileCache>,
     pub tail: Arc<TailBudget>,
     pub queue: WorkQueue<Arc<Log>>,
+    pub inline: Inline,
     pub pending: PendingBytes,
 }
 
@@ -67,7 +70,7 @@ impl Shared {
 
 impl Log {
     /// One round: everything that has gathered, with one sync.
-    fn work(self: Arc<Self>) {
+    pub(super) fn work(self: Arc<Self>) {
         let mut disk = lock(&self.disk);
         let mut ops = std::mem::take(&mut disk.spare);
         std::mem::swap(&mut lock(&self.head).pending, &mut ops);
@@ -211,7 +214,13 @@ impl Log {
             }
             pieces.push(IoSlice::new(write.batch.body()));
         }
-        handle.write_at(position, &mut pieces).during("write", self.files.path(segment, FileKind::Log))
+        let bytes = pieces.iter().map(|piece| piece.len()).sum();
+        let begun = self.shared.inline.is_on().then(Instant::now);
+        handle.write_at(position, &mut pieces).during("write", self.files.path(segment, FileKind::Log))?;
+        if let Some(begun) = begun {
+            self.shared.inline.note(bytes, begun.elapsed());
+        }
+        Ok(())
     }
 
     /// Shows committed batches to readers and wakes whoever waits for them. Says how many bytes they were.
@@ -403,7 +412,7 @@ pub(super) struct Unsynced {
 }
 
 impl Op {
-    fn as_write(&self) -> Option<&Write> {
+    pub(super) fn as_write(&self) -> Option<&Write> {
         match self {
             Op::Write(write) => Some(write),
             _ => None,

@@ -52,6 +52,9 @@ pub struct StorageConfig {
     pub flush: FlushMode,
     /// Threads that write and sync. 0 starts none: the owner calls `Storage::drive` (tests do).
     pub committers: usize,
+    /// Without group commit, appends up to so many bytes are written by the thread that appends while writes are fast;
+    /// 0 leaves all to the committers.
+    pub inline_bytes: usize,
     /// Open segment and index files kept for the next use; those being streamed come on top.
     pub max_open_files: usize,
     /// Recently appended bytes kept in memory for consumers at the tail, over all logs.
@@ -84,6 +87,7 @@ impl Default for StorageConfig {
         StorageConfig {
             flush: FlushMode::GroupCommit,
             committers: MOST_COMMITTERS,
+            inline_bytes: 64 << 10,
             max_open_files: 512,
             tail_cache_bytes: 32 << 20,
             max_pending_bytes: 128 << 20,
@@ -100,6 +104,7 @@ impl fmt::Debug for StorageConfig {
         f.debug_struct("StorageConfig")
             .field("flush", &self.flush)
             .field("committers", &self.committers)
+            .field("inline_bytes", &self.inline_bytes)
             .field("max_open_files", &self.max_open_files)
             .field("tail_cache_bytes", &self.tail_cache_bytes)
             .field("max_pending_bytes", &self.max_pending_bytes)

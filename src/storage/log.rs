@@ -13,6 +13,7 @@ use super::append::{AppendBatches, Appended, Prepared, Sealed};
 use super::committer::Shared;
 use super::epochs::{EpochEnd, Epochs};
 use super::image::LogImage;
+use super::inline::Begun;
 use super::progress::{Completion, Progress, Reply, Subscription, Ticket};
 use super::recover::Recovered;
 use super::segment::{LogFiles, Segment};
@@ -199,13 +200,22 @@ impl Log {
         &self.files.dir
     }
 
-    /// Takes offsets for the batches and queues them for a committer thread; never waits for the disk. Batches are
+    /// Takes offsets for the batches and leaves them to a committer thread; never waits for the device. Batches are
     /// stored in the order of these calls.
     pub fn append(
         self: &Arc<Self>,
         batches: AppendBatches,
         leader_epoch: i32,
     ) -> Result<Appended, StorageError> {
+        self.begin_append(batches, leader_epoch).map(|(appended, _)| appended)
+    }
+
+    /// [`Log::append`] whose work begins when the second value is dropped: after a lock of the caller's was given back.
+    pub(crate) fn begin_append(
+        self: &Arc<Self>,
+        batches: AppendBatches,
+        leader_epoch: i32,
+    ) -> Result<(Appended, Begun), StorageError> {
         let config = self.config();
         let total = batches.total_bytes();
         // Copies and checks happen before the lock.
@@ -227,7 +237,7 @@ impl Log {
         self: &Arc<Self>,
         batches: impl Iterator<Item = Prepared>,
         leader_epoch: i32,
-    ) -> Result<Appended, StorageError> {
+    ) -> Result<(Appended, Begun), StorageError> {
         let mut head = lock(&self.head);
         if let Some(reason) = head.refusal() {
             return Err(reason);
@@ -241,15 +251,13 @@ impl Log {
         self.log_end_offset.store(next_offset, Ordering::Release);
         let idle = !std::mem::replace(&mut head.queued, true);
         drop(head);
-        if idle {
-            self.shared.queue.push(Arc::clone(self));
-        }
-        Ok(Appended {
+        let appended = Appended {
             base_offset,
             last_offset: next_offset - 1,
             log_start_offset: self.log_start_offset(),
             ticket: self.progress.ticket(next_offset),
-        })
+        };
+        Ok((appended, Begun::new(idle.then(|| Arc::clone(self)))))
     }
 
     /// Queues other work behind the appends so far; the reply inside says what came of it.

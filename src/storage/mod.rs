@@ -2,7 +2,7 @@
 //! committer threads with a shared sync, recovery, retention, the catalogue's key-value store, small durable files.
 //!
 //! ```text
-//! append (log) -> pending -> committer: write, sync, publish -> high watermark moves -> tickets, subscriptions
+//! append (log) -> pending -> committer or, small and unsynced, in place (inline): write, sync, publish -> high watermark moves -> tickets, subscriptions
 //!                                                            -> tail (memory), segments (files) <- read, fetch
 //! ```
 //!
@@ -23,6 +23,7 @@ pub mod files;
 mod find;
 mod image;
 mod index;
+mod inline;
 mod log;
 mod progress;
 mod queue;

@@ -24,6 +24,7 @@ use super::error::IoContext;
 use super::file_cache::FileCache;
 use super::files::{FileLock, Files, SyncSite};
 use super::image::{LogImage, decode_marker, encode_marker};
+use super::inline::Inline;
 use super::log::{Log, Op};
 use super::progress::Completion;
 use super::queue::{PendingBytes, WorkQueue};
@@ -112,6 +113,7 @@ impl Storage {
             tail: TailBudget::new(config.tail_cache_bytes),
             queue: WorkQueue::new(),
             pending: PendingBytes::new(config.max_pending_bytes),
+            inline: Inline::new(&config),
             files,
             config,
         });

@@ -35,6 +35,7 @@ impl Bench {
         let clock = Arc::clone(&now);
         let config = StorageConfig {
             committers: 0,
+            inline_bytes: 0,
             max_open_files: 4,
             clock: Arc::new(move || clock.load(Ordering::Relaxed)),
             ..StorageConfig::default()
