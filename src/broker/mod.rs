@@ -2,7 +2,7 @@
 //!
 //! `broker.rs` is the door: [`Broker::handle`] takes a request and gives a [`Reply`]. `route.rs` says which api goes to
 //! which handler, and ApiVersions is derived from it; `api/` holds one handler an api, with the versions and what is not
-//! implemented on top. `catalogue.rs` knows the topics and keeps them durably, `topic.rs` and `partition.rs` are what a
+//! implemented on top. `catalogue/` knows the topics and keeps them durably, `topic.rs` and `partition.rs` are what a
 //! handler works on, `producer_state.rs` makes retries harmless, `fetch_session.rs` and `fetch_wait.rs` serve
 //! consumers, `config/` defines what can be configured, `group/` coordinates consumer groups.
 //!

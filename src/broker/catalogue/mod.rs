@@ -3,10 +3,15 @@
 //! A log is named after the topic's id as well as its name, so that a topic created again never meets what its
 //! namesake left. Logs are made before the catalogue knows them, and are empty until it does; they are removed after it
 //! has forgotten the topic, which it notes: a crash in between leaves logs that the next start removes (`orphans`).
+//!
+//! This file opens and reads, `change.rs` creates, deletes and alters, `records.rs` is the store itself, for what
+//! other files of the room keep there.
+
+mod change;
+mod records;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
@@ -15,8 +20,8 @@ use super::config::{BrokerConfig, ServerConfigs, Settings, TopicConfig};
 use super::error::{ApiError, BrokerError};
 use super::orphans;
 use super::partition::Partition;
-use super::topic::{Topic, TopicSettings, is_internal};
-use crate::storage::{Completion, KvOp, KvStore, Log, LogConfig, Storage, StorageError};
+use super::topic::{Topic, TopicSettings};
+use crate::storage::{KvOp, KvStore, Log, LogConfig, Storage, StorageError};
 use crate::wire::{ErrorCode, Str, Uuid};
 
 const META: &str = "meta";
@@ -28,10 +33,6 @@ const DELETED_TOPICS: &str = "topics.deleted";
 const CLUSTER_ID: &[u8] = b"cluster.id";
 pub(super) const FILE: &str = "catalogue.redb";
 const STARTS: &[u8] = b"starts";
-const NEXT_PRODUCER_ID: &[u8] = b"next.producer.id";
-
-/// Producer ids taken from the store at a time; those of a block not used up are lost at the next start.
-const PRODUCER_ID_BLOCK: i64 = 1000;
 
 /// What is to be created.
 #[derive(Debug, Clone)]
@@ -292,266 +293,6 @@ impl Catalogue {
         }
         Ok(())
     }
-
-    /// Creates topics; each stands or falls on its own. Durable on return. Blocks on the disk. Names, counts and
-    /// configs must have been checked; that the name is free is checked here.
-    pub fn create(&self, wanted: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, ApiError>> {
-        let _change = self.change();
-        let server = self.server_configs();
-        let mut plans: Vec<Result<(NewTopic, Uuid, TopicConfig), ApiError>> = Vec::new();
-        let mut logs = Vec::new();
-        let mut names = HashSet::new();
-        for mut topic in wanted {
-            if is_internal(&topic.name) {
-                topic.overrides.entry("cleanup.policy".to_owned()).or_insert_with(|| "compact".to_owned());
-            }
-            let free = self.check_free(&topic.name).and_then(|()| match names.insert(topic.name.clone()) {
-                true => Ok(()),
-                false => Err(ApiError::from(ErrorCode::TOPIC_ALREADY_EXISTS)),
-            });
-            plans.push(free.map(|()| {
-                let (id, config) = (Uuid::random(), TopicConfig::new(&topic.overrides, &server));
-                logs.extend(log_names(&topic.name, id, 0, topic.partitions, &config.log));
-                (topic, id, config)
-            }));
-        }
-        let mut created = self.storage.create_logs(&logs).into_iter();
-        let mut changes = Vec::new();
-        let made: Vec<Result<Arc<Topic>, ApiError>> = plans
-            .into_iter()
-            .map(|plan| {
-                let (topic, id, config) = plan?;
-                // All of this topic's, so that the next one finds its own.
-                let logs = created.by_ref().take(count(topic.partitions)).collect();
-                let logs = self.all_or_none(logs)?;
-                let settings = TopicSettings { overrides: topic.overrides, config };
-                let partitions = partitions(0, 0, logs);
-                let made = Topic::new(topic.name.detached(), id, self.start, partitions, settings);
-                let entry = Entry::of(&made, made.partition_count(), &made.settings().overrides);
-                changes.push(entry.put(made.name())?);
-                Ok(Arc::new(made))
-            })
-            .collect();
-        if let Err(error) = self.commit(changes) {
-            self.undo(&made.iter().flatten().cloned().collect::<Vec<_>>());
-            return made.into_iter().map(|topic| topic.and_then(|_| Err(error.clone().into()))).collect();
-        }
-        let mut topics = self.write();
-        for topic in made.iter().flatten() {
-            topics.insert(Arc::clone(topic));
-        }
-        made
-    }
-
-    /// Deletes topics. Durable on return; the logs follow.
-    pub fn delete(&self, topics: &[Arc<Topic>]) -> Result<(), StorageError> {
-        let _change = self.change();
-        let gone = |topic: &Topic| KvOp::Delete { table: TOPICS, key: topic.name().as_bytes().to_vec() };
-        // One that is not what its name says any more was deleted meanwhile.
-        let topics: Vec<_> = topics.iter().filter(|topic| self.topic_by_id(topic.id()).is_some()).collect();
-        let noted = |topic: &Topic| {
-            put(DELETED_TOPICS, topic.id().to_string().as_bytes(), topic.name().as_bytes().to_vec())
-        };
-        self.commit(topics.iter().flat_map(|topic| [gone(topic), noted(topic)]).collect())?;
-        {
-            let mut known = self.write();
-            for topic in &topics {
-                topic.set_deleted();
-                known.remove(topic);
-            }
-        }
-        let removals: Vec<_> = topics.iter().map(|topic| (topic.id(), self.delete_logs(topic))).collect();
-        for (id, removals) in removals {
-            if wait_for_removals(removals) {
-                self.removed.lock().unwrap_or_else(PoisonError::into_inner).push(id);
-            }
-        }
-        Ok(())
-    }
-
-    fn delete_logs(&self, topic: &Topic) -> Vec<Completion<()>> {
-        let partitions = topic.partitions();
-        partitions.iter().map(|partition| self.storage.delete_log(partition.log().name())).collect()
-    }
-
-    /// Grows a topic to `partitions`. Durable on return.
-    pub fn add_partitions(&self, topic: &Arc<Topic>, wanted: i32) -> Result<(), ApiError> {
-        let _change = self.change();
-        if self.topic_by_id(topic.id()).is_none() {
-            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into());
-        }
-        let now = i32::try_from(topic.partition_count()).unwrap_or(i32::MAX);
-        if wanted <= now {
-            let message = format!("Topic already has {now} partition(s).");
-            return Err(ApiError::new(ErrorCode::INVALID_PARTITIONS, message));
-        }
-        let settings = topic.settings();
-        let logs = log_names(topic.name(), topic.id(), now, wanted, &settings.config.log);
-        let logs = self.all_or_none(self.storage.create_logs(&logs))?;
-        let added = partitions(now, self.leader_epoch(topic.created_in()), logs.clone());
-        let entry = |partitions| Entry::of(topic, partitions, &settings.overrides).put(topic.name());
-        if let Err(error) = self.commit(vec![entry(count(wanted))?]) {
-            // The commit may have got through all the same: the logs go only when it has surely not.
-            if self.commit(vec![entry(count(now))?]).is_ok() || self.entry_has(topic, now) {
-                wait_for_removals(logs.iter().map(|log| self.storage.delete_log(log.name())).collect());
-            }
-            return Err(error.into());
-        }
-        topic.add_partitions(added);
-        Ok(())
-    }
-
-    /// Whether the store surely says that the topic has so many partitions.
-    fn entry_has(&self, topic: &Topic, partitions: i32) -> bool {
-        let stored = self.store.get(TOPICS, topic.name().as_bytes());
-        let entry = stored.ok().flatten().and_then(|value| serde_json::from_slice::<Entry>(&value).ok());
-        entry.is_some_and(|entry| entry.partitions == partitions)
-    }
-
-    /// Logs just made, unless one of them could not be: then the others go.
-    fn all_or_none(&self, made: Vec<Result<Arc<Log>, StorageError>>) -> Result<Vec<Arc<Log>>, StorageError> {
-        let mut logs = Vec::with_capacity(made.len());
-        let mut failure = None;
-        for log in made {
-            match log {
-                Ok(log) => logs.push(log),
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-        let Some(error) = failure else { return Ok(logs) };
-        wait_for_removals(logs.iter().map(|log| self.storage.delete_log(log.name())).collect());
-        Err(error)
-    }
-
-    /// Replaces a topic's configs by what `alter` makes of them. Durable and in force on return.
-    pub fn alter_topic(
-        &self,
-        topic: &Arc<Topic>,
-        alter: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), ApiError>,
-    ) -> Result<(), ApiError> {
-        let _change = self.change();
-        if self.topic_by_id(topic.id()).is_none() {
-            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into());
-        }
-        let mut overrides = topic.settings().overrides.clone();
-        alter(&mut overrides)?;
-        self.commit(vec![Entry::of(topic, topic.partition_count(), &overrides).put(topic.name())?])?;
-        let config = TopicConfig::new(&overrides, &self.server_configs());
-        topic.set_settings(TopicSettings { overrides, config });
-        Ok(())
-    }
-
-    /// Replaces the broker's settings of a layer by what `alter` makes of them. Durable and in force on return.
-    pub fn alter_server(
-        &self,
-        layer: ServerLayer,
-        alter: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), ApiError>,
-    ) -> Result<(), ApiError> {
-        let _change = self.change();
-        let mut server = (*self.server_configs()).clone();
-        let (values, table) = match layer {
-            ServerLayer::ThisBroker => (&mut server.dynamic, BROKER_CONFIGS),
-            ServerLayer::AllBrokers => (&mut server.dynamic_default, DEFAULT_BROKER_CONFIGS),
-        };
-        let before = values.clone();
-        alter(values)?;
-        let mut changes: Vec<KvOp> = before
-            .keys()
-            .filter(|name| !values.contains_key(*name))
-            .map(|name| KvOp::Delete { table, key: name.as_bytes().to_vec() })
-            .collect();
-        changes.extend(
-            values.iter().map(|(name, value)| put(table, name.as_bytes(), value.as_bytes().to_vec())),
-        );
-        self.commit(changes)?;
-        let server = Arc::new(server);
-        let settings = Arc::new(Settings::new(&server));
-        *self.server.write().unwrap_or_else(PoisonError::into_inner) = (Arc::clone(&server), settings);
-        for topic in self.topics() {
-            let overrides = topic.settings().overrides.clone();
-            let config = TopicConfig::new(&overrides, &server);
-            topic.set_settings(TopicSettings { overrides, config });
-        }
-        Ok(())
-    }
-
-    /// A block of producer ids that nobody has had or will have, whatever happens. Blocks on the disk.
-    pub fn take_producer_ids(&self) -> Result<Range<i64>, BrokerError> {
-        let _change = self.change();
-        let first = match self.store.get(META, NEXT_PRODUCER_ID)? {
-            None => 0,
-            Some(bytes) => i64::from_be_bytes(
-                bytes.try_into().map_err(|_| damaged("next producer id", "it is no number"))?,
-            ),
-        };
-        let end = first
-            .checked_add(PRODUCER_ID_BLOCK)
-            .ok_or_else(|| damaged("next producer id", "there are none left"))?;
-        self.commit(vec![put(META, NEXT_PRODUCER_ID, end.to_be_bytes().to_vec())])?;
-        Ok(first..end)
-    }
-
-    fn commit(&self, mut changes: Vec<KvOp>) -> Result<(), StorageError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let mut unrecorded = self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
-        changes.extend(unrecorded.iter().cloned());
-        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        let note = |id: &Uuid| KvOp::Delete { table: DELETED_TOPICS, key: id.to_string().into_bytes() };
-        changes.extend(removed.iter().map(note));
-        self.store.commit(changes)?;
-        removed.clear();
-        if !unrecorded.is_empty() {
-            unrecorded.clear();
-            self.read_only.store(false, Ordering::Release);
-            tracing::info!("the catalogue can be written again: records are taken");
-        }
-        Ok(())
-    }
-
-    /// True from a start on a disk that takes no writes until it takes them: nothing may be appended.
-    pub fn is_read_only(&self) -> bool {
-        self.read_only.load(Ordering::Acquire)
-    }
-
-    /// [`Catalogue::is_read_only`] for who appends by himself.
-    pub(super) fn read_only(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.read_only)
-    }
-
-    /// Looks whether the disk takes writes again. Blocks on it.
-    pub(super) fn try_to_write(&self) {
-        let _change = self.change();
-        let unrecorded = self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // The start has said what is wrong.
-        let _ = self.commit(unrecorded);
-    }
-
-    /// Removes what was made for topics of which the store could not be told.
-    fn undo(&self, topics: &[Arc<Topic>]) {
-        // A commit that failed may have got through all the same.
-        let told = |topic: &&Arc<Topic>| !matches!(self.store.get(TOPICS, topic.name().as_bytes()), Ok(None));
-        let forget =
-            |topic: &Arc<Topic>| KvOp::Delete { table: TOPICS, key: topic.name().as_bytes().to_vec() };
-        if self.commit(topics.iter().filter(told).map(forget).collect()).is_err() {
-            return;
-        }
-        let removals = topics.iter().flat_map(|topic| self.delete_logs(topic)).collect();
-        wait_for_removals(removals);
-    }
-}
-
-/// Waits until these logs are gone; those that cannot be removed are left to the next start.
-fn wait_for_removals(removals: Vec<Completion<()>>) -> bool {
-    let mut all = true;
-    for removal in removals {
-        if let Err(error) = removal.wait() {
-            tracing::warn!(%error, "a log of no topic could not be removed; the next start tries again");
-            all = false;
-        }
-    }
-    all
 }
 
 fn put(table: &'static str, key: &[u8], value: Vec<u8>) -> KvOp {
