@@ -4,6 +4,7 @@
 //! The scripts run on the simulated disk without threads. After each change and each sync the disk is copied; the
 //! copy crashes, recovers, is checked, goes on working, crashes and recovers again. The mutation test at the end leaves
 //! out one sync after the other and demands that a check fails: it shows that the checks bite and no sync is idle.
+//! Long because model, scripts and checks make sense only together.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -278,3 +278,34 @@ fn alike(mut body: ResponseBody) -> ResponseBody {
     }
     body
 }
+
+/// What Kafka's classes wrote at random is read and written back byte for byte.
+#[test]
+#[ignore = "needs messages that Java draws: scripts/oracle"]
+#[expect(clippy::disallowed_methods, reason = "scripts/oracle says where they are")]
+fn what_kafka_draws_is_read_and_written_back() {
+    let lines = lines(&std::env::var("TOLLGATE_KAFKA_SAMPLES").unwrap());
+    for line in &lines {
+        let (_, bytes) = round_trip(line);
+        assert_eq!(hex(&bytes), hex(&line.frame), "{}", line.name());
+    }
+    assert!(lines.len() >= APIS.len() * 2);
+}
+
+/// The reply of every api and version for every error code, for Kafka's classes to judge.
+#[test]
+#[ignore = "for Java to read: scripts/oracle"]
+#[expect(clippy::disallowed_methods, reason = "scripts/oracle says where to write them")]
+fn write_error_replies() {
+    let mut text = String::new();
+    for line in lines("errors.txt").into_iter().filter(|line| line.request) {
+        for code in ErrorCode::ALL.iter().filter(|code| code.is_error()) {
+            let mut request = Request::parse(line.frame.clone()).unwrap();
+            let reply =
+                request.answer(*code).unwrap().unwrap_or_else(|| panic!("{}: no place for it", line.name()));
+            let hex = hex(&flat(reply.encode().unwrap()));
+            text += &format!("{} {} response {} {hex}\n", line.info.key.0, line.version, code.0);
+        }
+    }
+    fs::write(std::env::var("TOLLGATE_REPLIES").unwrap(), text).unwrap();
+}

@@ -66,6 +66,11 @@ impl Access {
         self.default_deny || self.default_deny_observed || !self.denies.is_empty()
     }
 
+    /// Whether whoever this is about may do nothing at all: then it is not told either what Kafka asks no right for.
+    pub fn allows_nothing(&self) -> bool {
+        self.default_deny && self.allows.iter().all(|rule| rule.observe)
+    }
+
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
         self.denies.iter().chain(&self.allows)
     }

@@ -172,7 +172,7 @@ impl Plan {
         if self.access.is_active()
             && let Some(info) = api.info()
         {
-            if info.asks_of_requests() {
+            if info.asks_of_requests() || !api.precedes_principals() && self.access.allows_nothing() {
                 request = request.max(Interest::Parts);
             }
             if info.listed.is_some() {

@@ -290,8 +290,13 @@ macro_rules! schema {
             }
         }
 
-        // `[0-0]` is a range like the others.
-        #[allow(unused_mut, unused_variables, clippy::manual_range_contains, clippy::double_comparisons)]
+        #[allow(
+            unused_mut,
+            unused_variables,
+            clippy::manual_range_contains,
+            clippy::double_comparisons,
+            reason = "messages without fields use nothing, and `[0-0]` is a range like the others"
+        )]
         impl $crate::wire::schema::Wire for $name {
             fn read(
                 reader: &mut $crate::wire::read::Reader,
@@ -318,7 +323,7 @@ macro_rules! schema {
                             } )*
                             _ => return Ok(false),
                         }
-                        #[allow(unreachable_code)]
+                        #[allow(unreachable_code, reason = "a message without tags leaves in every arm")]
                         Ok(true)
                     })?;
                 }
@@ -361,7 +366,12 @@ macro_rules! schema {
         }
 
         #[cfg(test)]
-        #[allow(unused_variables, clippy::manual_range_contains, clippy::double_comparisons)]
+        #[allow(
+            unused_variables,
+            clippy::manual_range_contains,
+            clippy::double_comparisons,
+            reason = "as above"
+        )]
         impl $crate::wire::sample::Sample for $name {
             fn sample(draw: &mut $crate::wire::sample::Draw, cx: $crate::wire::schema::Cx) -> Self {
                 use $crate::wire::{sample::Sample, schema::Cx};

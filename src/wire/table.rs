@@ -4,8 +4,8 @@
 //! `whole` is asked of what the exchange is about as a whole (the group of an OffsetCommit), or `cluster` where that is the cluster;
 //! `also` of a second thing it is about (the group of a TxnOffsetCommit); `parts` of every part, `listed` of what a reply lists unasked.
 //! InitProducerId without a transactional id asks IdempotentWrite on the cluster, or Write on any topic;
-//! CreateTopics is satisfied by Create on the cluster as well; Read, Write, Delete and Alter imply Describe, AlterConfigs implies
-//! DescribeConfigs.
+//! CreateTopics is satisfied by Create on the cluster as well, WriteTxnMarkers by Alter on it; Read, Write, Delete and Alter imply
+//! Describe, AlterConfigs implies DescribeConfigs.
 
 #[cfg(test)]
 use super::sample::{Draw, Sample};
@@ -145,6 +145,11 @@ impl ApiKey {
             .map(|(key, _)| ApiKey(key))
     }
 
+    /// Whether a client needs it to say who it is.
+    pub fn precedes_principals(self) -> bool {
+        [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate].contains(&self)
+    }
+
     /// Its row, None for an api this crate does not read.
     pub fn info(self) -> Option<&'static ApiInfo> {
         APIS.iter().find(|info| info.key == self)
@@ -186,7 +191,7 @@ macro_rules! apis {
     ($($key:literal $name:ident $module:ident $lo:literal ..= $hi:literal $flex:ident $($from:literal)?
         { $(whole: $whole:ident $(,)?)? $(also: $also:ident $(,)?)? $(parts: $parts:ident $(,)?)? $(listed: $listed:ident $(,)?)?
             $(cluster: $cluster:ident)? };)*) => {
-        #[allow(non_upper_case_globals)]
+        #[allow(non_upper_case_globals, reason = "the names are Kafka's")]
         impl ApiKey {
             $(pub const $name: ApiKey = ApiKey($key);)*
         }

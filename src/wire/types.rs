@@ -158,7 +158,7 @@ impl fmt::Debug for Sensitive {
 
 /// Tagged fields (KIP-482) this crate does not know, kept in tag order so that a rewrite loses none.
 #[derive(Clone, Default, PartialEq, Eq)]
-#[allow(clippy::box_collection)] // a null pointer in nearly every struct: eight bytes instead of 24
+#[allow(clippy::box_collection, reason = "a null pointer in nearly every struct: eight bytes instead of 24")]
 pub struct Tags(Option<Box<Vec<(u32, Bytes)>>>);
 
 impl Tags {

@@ -1,5 +1,5 @@
 //! What whole-program tests share: a gateway in front of an upstream that a test writes, and a client that speaks frames.
-#![allow(dead_code)] // each test binary uses its own part
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use bytes::Bytes;
 use std::{

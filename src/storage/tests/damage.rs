@@ -1,4 +1,4 @@
-//! Disks that fail, fill up, or give back something else.
+//! Disks that fail, fill up, or give back something else. Long because it is one list: a test a kind of damage.
 
 use std::path::Path;
 

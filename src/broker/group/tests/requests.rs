@@ -1,4 +1,5 @@
-//! Requests through the broker's door, over a real folder: every version, wrong inputs, restarts, expiry.
+//! Requests through the broker's door, over a real folder: every version, wrong inputs, restarts, expiry. Long because what its
+//! checks share (one broker over one folder, restarted) is set up here once.
 
 use super::*;
 use crate::broker::catalogue::NewTopic;

@@ -181,13 +181,10 @@ fn a_producer_id_asks_for_one_of_two_rights() {
     assert_eq!(init("User:i", Some("tx-1")), Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
 }
 
-/// What Kafka asks no right for; of DescribeCluster it leaves out the operations of whom may not describe the cluster.
-const FREE: &[ApiKey] = &[
-    ApiKey::ApiVersions,
-    ApiKey::SaslHandshake,
-    ApiKey::SaslAuthenticate,
+/// What Kafka asks no right for. Of DescribeCluster it leaves out the operations of whom may not describe the cluster; whose a
+/// token is only the broker knows.
+const FREE: [ApiKey; 5] = [
     ApiKey::DescribeCluster,
-    // The owner's and the renewers', whom only the broker knows.
     ApiKey::RenewDelegationToken,
     ApiKey::ExpireDelegationToken,
     ApiKey::GetTelemetrySubscriptions,
@@ -212,9 +209,7 @@ fn every_api_and_version_refuses_a_stranger_everything() {
                 let mut request = request(version, body.clone());
                 let verdict = plan.on_request(&cx, &mut request);
                 let at = format!("{} {version}, seed {seed}: {body:?}\n{verdict:?}", info.name);
-                // Who asks for a token of his own needs no right.
-                let own = info.key == ApiKey::CreateDelegationToken && body.whole(version).is_none();
-                if own || FREE.contains(&info.key) {
+                if info.key.precedes_principals() {
                     assert!(verdict.is_pass() && verdict.response == Interest::Nothing, "{at}");
                     continue;
                 }
@@ -255,6 +250,39 @@ fn every_api_and_version_refuses_a_stranger_everything() {
         if asked > 0 {
             assert!(refused + listed > asked / 4, "{}: {refused} refused, {listed} listed", info.name);
         }
+    }
+}
+
+#[test]
+fn markers_are_for_brokers_and_for_who_may_alter_the_cluster() {
+    let world = one(r#"default_deny();
+        on_access("Alter").cluster().principal("User:admin").allow();
+        on_access("ClusterAction").cluster().principal("User:broker").allow();
+        on_access("Describe").cluster().principal("User:x").allow();"#);
+    let markers = |principal| whole(&world, principal, 1, write_txn_markers::Request::default());
+    assert_eq!(markers("User:admin"), None);
+    assert_eq!(markers("User:broker"), None);
+    assert_eq!(markers("User:x"), Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
+}
+
+/// What Kafka asks no right for is answered as soon as a client may do anything at all.
+#[test]
+fn what_needs_no_right_is_for_those_who_have_one() {
+    let world = one(r#"default_deny(); on_access("Read").topic("t").principal("User:reader").allow();"#);
+    for info in FREE.map(|api| api.info().unwrap()) {
+        let mut draw = Draw::new(1);
+        let body = RequestBody::sample(info.key, info.max_version, &mut draw).unwrap();
+        let ask = |name| {
+            let who = who(name);
+            let mut request = request(info.max_version, body.clone());
+            world
+                .generation()
+                .plan(&who)
+                .on_request(&ExchangeContext { who: &who, session: 1 }, &mut request)
+                .whole
+        };
+        assert_eq!(ask("User:eve"), Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED), "{}", info.name);
+        assert_eq!(ask("User:reader"), None, "{}", info.name);
     }
 }
 
