@@ -4,8 +4,8 @@
 //! A failed write or sync is never tried again: the log goes offline.
 
 use std::io::IoSlice;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, TryLockError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -69,9 +69,28 @@ impl Shared {
 }
 
 impl Log {
-    /// One round: everything that has gathered, with one sync.
-    pub(super) fn work(self: Arc<Self>) {
-        let mut disk = lock(&self.disk);
+    fn work(self: Arc<Self>) {
+        if self.round(lock(&self.disk)) {
+            let shared = Arc::clone(&self.shared);
+            shared.queue.push(self);
+        }
+    }
+
+    /// Work that does not wait for who else is at this log, who may be waiting for the device.
+    pub(super) fn work_or_queue(self: Arc<Self>) {
+        let again = match self.disk.try_lock() {
+            Ok(disk) => self.round(disk),
+            Err(TryLockError::Poisoned(disk)) => self.round(disk.into_inner()),
+            Err(TryLockError::WouldBlock) => true,
+        };
+        if again {
+            let shared = Arc::clone(&self.shared);
+            shared.queue.push(self);
+        }
+    }
+
+    /// Everything that has gathered, with one sync. True when there is more by then.
+    fn round(self: &Arc<Self>, mut disk: MutexGuard<'_, DiskState>) -> bool {
         let mut ops = std::mem::take(&mut disk.spare);
         std::mem::swap(&mut lock(&self.head).pending, &mut ops);
         if let Err(error) = self.perform(&mut disk, &mut ops) {
@@ -88,12 +107,7 @@ impl Log {
 
         let mut head = lock(&self.head);
         head.queued = !head.pending.is_empty();
-        let again = head.queued;
-        drop(head);
-        if again {
-            let shared = Arc::clone(&self.shared);
-            shared.queue.push(self);
-        }
+        head.queued
     }
 
     fn perform(self: &Arc<Self>, disk: &mut DiskState, ops: &mut [Op]) -> Result<(), StorageError> {

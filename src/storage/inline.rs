@@ -71,7 +71,7 @@ impl Drop for Begun {
         let Some(log) = self.0.take() else { return };
         let shared = Arc::clone(&log.shared);
         if shared.inline.is_on() && shared.inline.allows(&lock(&log.head)) {
-            log.work();
+            log.work_or_queue();
         } else {
             shared.queue.push(log);
         }
