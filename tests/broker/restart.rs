@@ -88,6 +88,9 @@ async fn folders_that_are_no_logs_are_left_alone() {
     let bench = bench.restart().await;
     let after = stored(&bench.files);
     assert_eq!(after.len(), before, "{after:?}");
+    for foreign in ["lost+found", "backup-0", "copy-0.old", "x.AAAAAAAAQACAAAAAAAAAAQ"] {
+        assert_eq!(bench.files.list(&logs.join(foreign)).unwrap().len(), 1, "{foreign} keeps its name");
+    }
     // This one has a log's name, and no log has a folder in it.
     let aside = logs.join(format!("{HALF_MADE}.orphan"));
     assert_eq!(bench.files.list(&aside).unwrap().len(), 1);
