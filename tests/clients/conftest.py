@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,10 @@ def pytest_configure(config):
 # What each file needs, longest first: two workers take whole files in this order.
 FILES = {
     "test_kill.py": "confluent", "test_faults.py": "java", "test_verifiable.py": "java", "test_policies.py": "java", "test_java_tools.py": "java",
-    "test_error_codes.py": "java", "test_java_client.py": "java", "test_confluent.py": "confluent", "test_conformance.py": "java", "test_kcat.py": "kcat", "test_examples.py": "kcat", "test_aiokafka.py": "aiokafka",
+    "test_console_faults.py": "java", "test_error_codes.py": "java", "test_java_client.py": "java", "test_confluent.py": "confluent", "test_conformance.py": "java",
+    "test_delays.py": "confluent", "test_kcat.py": "kcat", "test_examples.py": "kcat", "test_aiokafka.py": "aiokafka",
 }
-# Which clients are installed, as scripts/test found it; by hand all are taken to be.
-INSTALLED = os.environ.get("TOLLGATE_CLIENTS", " ".join(clients.NAMES)).split()
-collect_ignore = [name for name, needed in FILES.items() if needed not in INSTALLED]
+collect_ignore = [name for name, needed in FILES.items() if needed not in clients.INSTALLED]
 
 
 def pytest_collection_modifyitems(items):
@@ -75,12 +75,8 @@ def _skip(request):
 @pytest.fixture(scope="module")
 def server(request, tmp_path_factory):
     """With the shipped policies and rules that look at everything, unless the module's POLICIES say "shipped" or "none"."""
-    server = servers.make(tmp_path_factory.mktemp("server"), getattr(request.module, "POLICIES", "always"))
-    server.start()
-    yield server
-    server.stop()
-    if isinstance(server, servers.Tollgate):
-        assert "panicked at" not in server.log(), server.log()
+    with servers.running(tmp_path_factory.mktemp("server"), getattr(request.module, "POLICIES", "always")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -112,6 +108,15 @@ def tools(_jvms, tmp_path_factory) -> Tools:
     return _jvm(_jvms, Tools, tmp_path_factory)
 
 
+@pytest.fixture
+def run(tools, bootstrap):
+    """Runs one of Kafka's command-line tools against the server."""
+    def run(tool, *arguments, **more):
+        return tools.run(tool, "--bootstrap-server", bootstrap, *arguments, **more)
+
+    return run
+
+
 _ordinal = itertools.count()
 
 
@@ -127,12 +132,31 @@ def group(topic) -> str:
     return f"group-of-{topic}"
 
 
+@pytest.fixture
+def under(server, topic):
+    """Runs something under rules in which TOPIC stands for the test's own. Every one of them must have done something."""
+    @contextmanager
+    def under(rules: str):
+        if not rules:
+            yield
+            return
+        policy = f"rules-{topic}"
+        chaos = "" if "on_access(" in rules else 'expires("10m");\n'
+        with server.policy(policy, chaos + re.sub(r"\bTOPIC\b", topic, rules) + ";"):
+            yield
+            did = next(p for p in server.status()["policies"] if p["name"] == policy)["rules"]
+            idle = [rule["name"] for rule in did if not rule["applied"]]
+            assert did and not idle, f"never applied: {idle} of {rules}"
+
+    return under
+
+
 @pytest.fixture(scope="session")
 def _families():
     return {}
 
 
-@pytest.fixture(params=[name for name in clients.NAMES if name in INSTALLED])
+@pytest.fixture(params=clients.INSTALLED)
 def client(request, _families) -> clients.Family:
     """Each of the clients in turn."""
     name = request.param

@@ -42,30 +42,6 @@ def made(client, bootstrap, topic, driver):
     return topic
 
 
-@pytest.fixture
-def under(server, topic):
-    """Runs something under a rule about the topic; the rule must have done something."""
-
-    class Under:
-        def __init__(self, rule):
-            self.rule = rule
-            self.policy = f"chaos-{topic}"
-
-        def __enter__(self):
-            if self.rule:
-                server.install(self.policy, 'expires("10m");\n' + self.rule.replace("TOPIC", topic) + ";")
-
-        def __exit__(self, kind, *_):
-            if not self.rule:
-                return
-            applied = server.rule(self.policy)["applied"]
-            server.remove(self.policy)
-            if kind is None:
-                assert applied >= 1, f"the rule never applied: {self.rule}"
-
-    return Under
-
-
 @pytest.mark.parametrize("rule", [
     NONE,
     fault('on_produce("TOPIC").first(2).delay("700ms")'),

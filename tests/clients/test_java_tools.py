@@ -12,14 +12,6 @@ from support.wait import until
 
 
 @pytest.fixture
-def run(tools, bootstrap):
-    def run(tool, *arguments, **more):
-        return tools.run(tool, "--bootstrap-server", bootstrap, *arguments, **more)
-
-    return run
-
-
-@pytest.fixture
 def made(run, topic):
     """A topic with three partitions."""
     run("kafka-topics", "--create", "--topic", topic, "--partitions", "3").ok()
@@ -246,14 +238,3 @@ def test_mask_in_the_console(server, tools, run, made, tmp_path):
                                "--from-beginning", "--max-messages", "1", "--timeout-ms", "20000")
             seen[name] = answer.ok().out.strip()
     assert seen == {"alice": value, "bob": '{"email":"a**@example.com"}'}
-
-
-@pytest.mark.gateway
-def test_a_fault_met_by_the_console(server, run, made):
-    """The console producer retries what a moved leader refused: stored once."""
-    with server.policy(f"chaos-{made}", f'expires("5m"); on_produce("{made}").first(1).fail("NOT_LEADER_OR_FOLLOWER");'):
-        run("kafka-console-producer", "--topic", made, stdin="once\n").ok()
-        assert server.rule(f"chaos-{made}")["applied"] >= 1
-    assert consume(run, made, 1, "--from-beginning") == ["once"]
-    run("kafka-console-producer", "--topic", made, stdin="end\n").ok()
-    assert sorted(consume(run, made, 2, "--from-beginning")) == ["end", "once"]

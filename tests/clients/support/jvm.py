@@ -15,7 +15,7 @@ HOME = Path(os.environ.get("TOLLGATE_CLIENTS_DIR") or CHECKOUT / ".clients")
 FLAGS = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 
 
-def command(class_path: str, *more: str, level: str = "info") -> list[str]:
+def command(class_path: str, *more: str, level: str = "info", seen: dict[str, str] = {}) -> list[str]:
     java = str(Path(os.environ["JAVA_HOME"]) / "bin" / "java") if "JAVA_HOME" in os.environ else "java"
     return [
         java, *FLAGS,
@@ -24,8 +24,14 @@ def command(class_path: str, *more: str, level: str = "info") -> list[str]:
         # Which print every client's every setting.
         "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
         *(f"-Dorg.slf4j.simpleLogger.log.org.apache.kafka.clients.{kind}Config=warn" for kind in ("producer.Producer", "consumer.Consumer", "admin.AdminClient")),
+        *(f"-Dorg.slf4j.simpleLogger.log.org.apache.kafka.clients.{name}={level}" for name, level in seen.items()),
         "-cp", f"{HOME}/java/classes:{HOME}/java/{class_path}/*", *more,
     ]
+
+
+# What the clients say of faults that they get over by themselves; with the tools it is part of their standard error.
+SEEN = {"NetworkClient": "info", "admin.KafkaAdminClient": "debug", "consumer.internals.FetchCollector": "debug",
+        "consumer.internals.OffsetFetcherUtils": "debug", "consumer.internals.ConsumerCoordinator": "debug"}
 
 
 class CheckFailed(AssertionError):
@@ -35,11 +41,11 @@ class CheckFailed(AssertionError):
 class Jvm:
     """A JVM that answers a line with a line; its log goes to a file."""
 
-    def __init__(self, class_path: str, main: str, log: Path, level: str = "info"):
+    def __init__(self, class_path: str, main: str, log: Path, level: str = "info", seen: dict[str, str] = {}):
         self.log = log
         self._log_file = open(log, "wb")
         self.process = subprocess.Popen(
-            command(class_path, main, level=level), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log_file, text=True
+            command(class_path, main, level=level, seen=seen), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log_file, text=True
         )
         self._answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -131,7 +137,7 @@ class Tools(Jvm):
     """Kafka's command-line tools 4.3.1, one after the other in one JVM."""
 
     def __init__(self, log: Path):
-        super().__init__("tools", "Tools", log, level="warn")
+        super().__init__("tools", "Tools", log, level="warn", seen=SEEN)
 
     def run(self, tool: str, *arguments: str, stdin: str = "", seconds: float = 60.0) -> Ran:
         code, out, err = self.ask(" ".join([TOOLS[tool], _encode(stdin), *map(_encode, arguments)]), seconds).split(" ")

@@ -202,22 +202,27 @@ class Tollgate(Server):
 
     def install(self, name: str, rules: str):
         """Puts a policy into the folder as an editor would, and waits until it is in force."""
-        text = f'policy("{name}", "A client test.");\n{rules}\n'
-        scratch = self.folder / f"{name}.new"
-        scratch.write_text(text)
-        generation = self.status()["generation"]
-        scratch.rename(self.policies / f"{name}.rhai")
+        self._write(name, rules)
 
         def taken():
             status = self.status()
-            assert not status.get("refused_change"), f"the policy was refused: {status['refused_change']}\n{text}"
-            return status["generation"] > generation and any(p["name"] == name for p in status["policies"])
+            if refused := status.get("refused_change"):
+                (self.policies / f"{name}.rhai").unlink()
+                raise AssertionError(f"the policy was refused: {refused}\n{rules}")
+            return any(p["name"] == name and p["rules"] for p in status["policies"])
 
         until(f"policy {name} is in force", taken)
 
+    def _write(self, name: str, rules: str):
+        scratch = self.folder / f"{name}.new"
+        scratch.write_text(f'policy("{name}", "A client test.");\n{rules}\n')
+        scratch.rename(self.policies / f"{name}.rhai")
+
     def remove(self, name: str):
+        """Takes its rules away first: that a file is gone, and not only being replaced, is believed after two seconds."""
+        self._write(name, "")
+        until(f"the rules of {name} are gone", lambda: all(p["name"] != name or not p["rules"] for p in self.status()["policies"]))
         (self.policies / f"{name}.rhai").unlink()
-        until(f"policy {name} has left", lambda: all(p["name"] != name for p in self.status()["policies"]))
 
     @contextmanager
     def policy(self, name: str, rules: str):
@@ -238,3 +243,16 @@ def make(folder: Path, policies: str) -> Server:
     if not Path(binary).exists():
         raise RuntimeError(f"{binary} does not exist: set TOLLGATE_BIN, or build it with cargo build --release")
     return Tollgate(folder / "tollgate", binary, policies)
+
+
+@contextmanager
+def running(folder: Path, policies: str, **settings):
+    """The server that the environment names, started; `settings` are Tollgate's own. It must not have panicked in the end."""
+    server = make(folder, policies)
+    if settings and isinstance(server, Tollgate):
+        server.configure(**settings)
+    server.start()
+    yield server
+    server.stop()
+    if isinstance(server, Tollgate):
+        assert "panicked at" not in server.log(), server.log()
