@@ -92,5 +92,7 @@ def check_slow_consumer(shell, commands):
 
 
 @pytest.mark.parametrize("policy", sorted(path.stem for path in (CHECKOUT / "policies").glob("*.rhai")))
-def test_policy(shell, policy):
+def test_policy(shell, server, policy):
     globals()["check_" + policy.replace("-", "_")](shell, examples(policy))
+    rules = next(one for one in server.status()["policies"] if one["name"] == policy)["rules"]
+    assert any(rule["applied"] for rule in rules), f"nothing of it was ever applied: {rules}"
