@@ -170,6 +170,7 @@ def test_kill(server, topic, group, tmp_path, family, request):
             return None
 
     try:
+        until("the group has committed", lambda: committer.confirmed and witness.alive(), 30)
         for kill in range(kills):
             # At a moment the load chooses: some way into what this life of the server acknowledges.
             goal = witness.acknowledged() + draw.randrange(1, 1500)
