@@ -53,6 +53,7 @@ impl Upstream for Embedded {
         match self.0.handle(&context(caller.session), request) {
             Reply::Now(response) => Submitted::Now(response),
             Reply::Later { response, barrier } => Submitted::Later { response, barrier },
+            Reply::Metered { response, barrier, mute } => Submitted::Metered { response, barrier, mute },
             Reply::Close => Submitted::Close,
         }
     }
@@ -79,6 +80,7 @@ async fn ask(broker: &Arc<Broker>, version: i16, body: impl Into<RequestBody>) -
     match broker.handle(&context(0), request) {
         Reply::Now(response) => response.unwrap().body,
         Reply::Later { response, .. } => response.await.unwrap().body,
+        Reply::Metered { .. } => panic!("nobody has a quota"),
         Reply::Close => panic!("closed"),
     }
 }

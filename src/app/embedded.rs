@@ -1,6 +1,8 @@
 //! The embedded broker as an upstream of the gateway: the one place where the two meet.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::broker::{Broker, Context, Reply};
 use crate::gateway::{Caller, Submitted, Upstream};
@@ -23,8 +25,13 @@ impl Upstream for Embedded {
         match self.0.handle(&context, request) {
             Reply::Now(response) => Submitted::Now(response),
             Reply::Later { response, barrier } => Submitted::Later { response, barrier },
+            Reply::Metered { response, barrier, mute } => Submitted::Metered { response, barrier, mute },
             Reply::Close => Submitted::Close,
         }
+    }
+
+    fn connecting(&self, remote: IpAddr) -> Option<Duration> {
+        self.0.quotas().connect(remote)
     }
 
     fn unknown_api_versions(&self, _: &Arc<Caller>, correlation_id: i32) -> Response {

@@ -1,6 +1,7 @@
 //! `tollgate serve`: builds what the configuration describes, ground floor first, runs it, and takes it down again in
 //! the reverse order.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -76,7 +77,8 @@ async fn serve(config: Config, started: Instant, ends: &mut Vec<Closed>) -> Resu
 
     // So are policies that cannot be taken into force.
     policies::check(&config)?;
-    let broker = open_broker(&config).await?;
+    let addresses = listeners.iter().map(|(setting, listener)| (*setting, listener.address()));
+    let broker = open_broker(&config, facts(&config, addresses)).await?;
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry).map_err(metrics_failed)?;
     let policies::Opened { policies, watcher, ends: lines } = policies::open(&config, &broker)?;
@@ -223,7 +225,50 @@ async fn bind<T, F: Future<Output = io::Result<T>>>(
     Err(cannot(last))
 }
 
-async fn open_broker(config: &Config) -> Result<Arc<Broker>, Failure> {
+/// What this process decides of Kafka's settings outside the broker: what tools are shown of it.
+fn facts<'a>(
+    config: &Config,
+    listeners: impl Iterator<Item = (&'a ListenerSetting, SocketAddr)>,
+) -> BTreeMap<String, String> {
+    let (mut bound, mut advertised, mut protocols) = (Vec::new(), Vec::new(), Vec::new());
+    let mut mechanisms: Vec<&str> = Vec::new();
+    for (setting, address) in listeners {
+        let name = &setting.name;
+        bound.push(format!("{name}://{address}"));
+        advertised.push(match &setting.advertised {
+            Some(told) => format!("{name}://{}:{}", told.host, told.port),
+            None => format!("{name}://{address}"),
+        });
+        let protocol = if setting.sasl.is_empty() { "PLAINTEXT" } else { "SASL_PLAINTEXT" };
+        protocols.push(format!("{name}:{protocol}"));
+        for mechanism in &setting.sasl {
+            if !mechanisms.contains(&mechanism.name()) {
+                mechanisms.push(mechanism.name());
+            }
+        }
+    }
+    let limits = &config.limits;
+    let mut facts = vec![
+        ("listeners", bound.join(",")),
+        ("advertised.listeners", advertised.join(",")),
+        ("listener.security.protocol.map", protocols.join(",")),
+        ("max.connections", limits.max_sessions.to_string()),
+        ("max.connections.per.ip", limits.max_sessions_per_address.to_string()),
+    ];
+    if !mechanisms.is_empty() {
+        facts.push(("sasl.enabled.mechanisms", mechanisms.join(",")));
+    }
+    // Where these are Kafka's defaults they are shown as such.
+    if limits.max_frame_bytes != 104_857_600 {
+        facts.push(("socket.request.max.bytes", limits.max_frame_bytes.to_string()));
+    }
+    if limits.idle_timeout != Duration::from_secs(600) {
+        facts.push(("connections.max.idle.ms", millis(limits.idle_timeout).to_string()));
+    }
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+async fn open_broker(config: &Config, facts: BTreeMap<String, String>) -> Result<Arc<Broker>, Failure> {
     let cannot = |e: &dyn std::fmt::Display| {
         Failure::cannot(format!("the data folder {} cannot be used: {e}", config.data.display()))
     };
@@ -243,6 +288,7 @@ async fn open_broker(config: &Config) -> Result<Arc<Broker>, Failure> {
         node_id: config.broker.node_id,
         cluster_id: config.broker.cluster_id.clone(),
         properties: config.broker.properties.clone(),
+        facts,
         clock,
     };
     Broker::open(broker_config, storage).await.map_err(|error| match error {

@@ -144,6 +144,7 @@ mod tests {
         match broker.handle(&cx, request) {
             Reply::Now(answer) => answer.unwrap().body,
             Reply::Later { response, .. } => response.await.unwrap().body,
+            Reply::Metered { .. } => panic!("nobody has a quota"),
             Reply::Close => panic!("closed"),
         }
     }

@@ -8,12 +8,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::catalogue::Catalogue;
+use super::config::group::value as group_value;
+use super::config::metrics::Subscription;
 use super::config::{BrokerConfig, Settings};
 use super::context::{Context, Reply, ReplyTo};
 use super::error::BrokerError;
 use super::fetch_session::FetchSessions;
 use super::group::Groups;
 use super::log_limit::LogLimit;
+use super::quota::{self, Quotas};
+use super::resources::{Kind, Resources};
 use super::{Clock, maintenance, producer_snapshot, route};
 use crate::storage::Storage;
 use crate::wire::{Request, Response, Str};
@@ -25,6 +29,9 @@ pub struct Broker {
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) groups: Arc<Groups>,
     pub(super) fetch_sessions: FetchSessions,
+    pub(super) quotas: Quotas,
+    pub(super) group_configs: Resources,
+    pub(super) client_metrics: Resources,
     /// Taken from the store and not given away yet.
     producer_ids: Mutex<Range<i64>>,
     /// Topics being created because somebody asked about them.
@@ -40,12 +47,18 @@ impl Broker {
     pub async fn open(config: BrokerConfig, storage: Arc<Storage>) -> Result<Arc<Broker>, BrokerError> {
         let (node_id, clock) = (config.node_id, config.clock.clone());
         let now_ms = clock.now_ms();
+        let quota_clock = clock.clone();
         let opened = blocking(move || {
             let catalogue = Catalogue::open(storage, &config)?;
             producer_snapshot::restore(&catalogue, now_ms);
-            Ok::<_, BrokerError>(Arc::new(catalogue))
+            let resources = (
+                Quotas::open(&catalogue, quota_clock)?,
+                Resources::open(&catalogue, Kind::Group)?,
+                Resources::open(&catalogue, Kind::ClientMetrics)?,
+            );
+            Ok::<_, BrokerError>((Arc::new(catalogue), resources))
         });
-        let catalogue = opened.await??;
+        let (catalogue, (quotas, group_configs, client_metrics)) = opened.await??;
         let groups =
             Groups::open(Arc::clone(&catalogue), catalogue.settings(), clock.clone(), node_id).await?;
         let slots =
@@ -53,6 +66,9 @@ impl Broker {
         let fetch_sessions = FetchSessions::new(slots);
         let broker = Arc::new(Broker {
             fetch_sessions,
+            quotas,
+            group_configs,
+            client_metrics,
             node_id,
             clock,
             catalogue,
@@ -71,7 +87,10 @@ impl Broker {
     /// [`Reply::Later`]'s barrier, when its future is done; what it waits for is awaited in that future.
     pub fn handle(self: &Arc<Self>, cx: &Context, request: Request) -> Reply {
         let to = ReplyTo::of(&request);
+        let metered = self.quotas.concern_clients();
+        let size = if metered { quota::size_of(&request) } else { 0 };
         match request.into_body() {
+            Ok(body) if metered => quota::metered(self, cx, to, size, body),
             Ok(body) => route::dispatch(self, cx, to, body),
             Err(error) => {
                 tracing::info!(session = cx.session, client = %cx.client_host, %error, "unreadable request");
@@ -138,6 +157,26 @@ impl Broker {
     /// May be held over a disk operation: only where blocking is allowed.
     pub(super) fn producer_ids(&self) -> MutexGuard<'_, Range<i64>> {
         self.producer_ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What clients may use.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
+    /// The metrics that clients are asked to push (KIP-714).
+    pub fn subscriptions(&self) -> Vec<Subscription> {
+        self.client_metrics.subscriptions()
+    }
+
+    /// A group's own setting, or what holds for it without one.
+    pub fn group_config(&self, group: &str, name: &str) -> Option<String> {
+        group_value(name, &self.group_configs.of(group), &self.catalogue.server_configs())
+    }
+
+    /// The data folder, as tools are told of it.
+    pub(super) fn log_dir(&self) -> String {
+        self.catalogue.server_configs().value("log.dirs").unwrap_or_default()
     }
 
     pub fn groups(&self) -> &Arc<Groups> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::wire::{ApiKey, Request, Response, ResponseBody, Str};
 
@@ -32,11 +33,22 @@ pub enum Reply {
         /// (catalogue changes). Otherwise its effects happened already, in order, and only the answer waits.
         barrier: bool,
     },
+    /// The answer to a client with quotas. After it the session is not read for a while, when the client used too much.
+    Metered {
+        response: MeteredFuture,
+        /// As of `Later`.
+        barrier: bool,
+        /// From now on the session is not read for so long, whenever the answer comes.
+        mute: Duration,
+    },
     /// The connection is to be closed, after the answers still owed: what Kafka does with what it cannot answer.
     Close,
 }
 
 pub type ReplyFuture = Pin<Box<dyn Future<Output = Option<Response>> + Send>>;
+
+/// An answer, and for how long its session is not read after it.
+pub type MeteredFuture = Pin<Box<dyn Future<Output = (Option<Response>, Duration)> + Send>>;
 
 impl Reply {
     /// An answer that waits for something that needs no further order.
@@ -50,6 +62,9 @@ impl fmt::Debug for Reply {
         match self {
             Reply::Now(response) => f.debug_tuple("Now").field(response).finish(),
             Reply::Later { barrier, .. } => f.debug_struct("Later").field("barrier", barrier).finish(),
+            Reply::Metered { barrier, mute, .. } => {
+                f.debug_struct("Metered").field("barrier", barrier).field("mute", mute).finish()
+            }
             Reply::Close => f.write_str("Close"),
         }
     }

@@ -58,7 +58,8 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    fn len(&self) -> usize {
+    /// Bytes of records.
+    pub fn len(&self) -> usize {
         match self {
             Outcome::Read(read) => read.total_len,
             _ => 0,

@@ -1,5 +1,5 @@
-//! What the broker does by itself from time to time: forgets idle producers, writes down the
-//! others; tries whether a disk that took no writes takes them again.
+//! What the broker does by itself from time to time: forgets idle producers and what idle
+//! clients used, writes down the other producers; tries whether a disk that took no writes takes them again.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -35,6 +35,7 @@ pub(super) async fn run(broker: Weak<Broker>, clock: Clock) {
             expired = now;
             expire(&broker);
         }
+        broker.quotas.expire();
         let unrecorded = unrecorded_bytes(&broker);
         let due = unrecorded >= RECORD_AFTER_BYTES || now.saturating_sub(recorded) >= RECORD_AFTER;
         if unrecorded > 0 && due {

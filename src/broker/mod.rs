@@ -4,7 +4,8 @@
 //! which handler, and ApiVersions is derived from it; `api/` holds one handler an api, with the versions and what is not
 //! implemented on top. `catalogue/` knows the topics and keeps them durably, `topic.rs` and `partition.rs` are what a
 //! handler works on, `producer_state.rs` makes retries harmless, `fetch_session.rs` and `fetch_wait.rs` serve
-//! consumers, `config/` defines what can be configured, `group/` coordinates consumer groups.
+//! consumers, `config/` defines what can be configured, `resources.rs` keeps the configs of groups and client
+//! metrics, `quota/` measures what clients use, `group/` coordinates consumer groups.
 //!
 //! The room knows `wire` and `storage`. It must not know sockets, sessions of clients beyond the [`Context`] it is
 //! given, policies, or that a gateway stands before it.
@@ -26,6 +27,8 @@ mod orphans;
 pub mod partition;
 mod producer_snapshot;
 mod producer_state;
+pub mod quota;
+mod resources;
 mod route;
 pub mod topic;
 mod view;

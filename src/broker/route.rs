@@ -58,12 +58,18 @@ routes! {
     InitProducerId 0..=5 => api::init_producer_id::handle;
     OffsetForLeaderEpoch 2..=4 => api::offset_for_leader_epoch::handle;
     DescribeConfigs 1..=4 => api::describe_configs::handle;
+    AlterConfigs 0..=2 => api::alter_configs::handle;
+    AlterReplicaLogDirs 1..=2 => api::alter_replica_log_dirs::handle;
+    DescribeLogDirs 1..=5 => api::describe_log_dirs::handle;
     SaslAuthenticate 0..=2 => api::sasl::authenticate;
     CreatePartitions 0..=3 => api::create_partitions::handle;
     DeleteGroups 0..=3 => groups;
     IncrementalAlterConfigs 0..=1 => api::incremental_alter_configs::handle;
     OffsetDelete 0..=0 => groups;
+    DescribeClientQuotas 0..=1 => api::describe_client_quotas::handle;
+    AlterClientQuotas 0..=1 => api::alter_client_quotas::handle;
     DescribeCluster 0..=2 => api::describe_cluster::handle;
+    ListConfigResources 0..=1 => api::list_config_resources::handle;
     DescribeTopicPartitions 0..=0 => api::describe_topic_partitions::handle;
 }
 

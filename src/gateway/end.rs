@@ -39,6 +39,8 @@ pub enum EndCause {
     PolicyReset,
     /// Too many sessions, in all or of one address.
     TooManySessions,
+    /// Its address opened more connections than its quota allows.
+    ConnectionRate,
     /// The process is shutting down.
     Shutdown,
 }
@@ -67,6 +69,7 @@ impl EndCause {
         EndCause::PolicyDisconnect,
         EndCause::PolicyReset,
         EndCause::TooManySessions,
+        EndCause::ConnectionRate,
         EndCause::Shutdown,
     ];
 
@@ -95,6 +98,7 @@ impl EndCause {
             EndCause::PolicyDisconnect => "policy_disconnect",
             EndCause::PolicyReset => "policy_reset",
             EndCause::TooManySessions => "too_many_sessions",
+            EndCause::ConnectionRate => "connection_rate",
             EndCause::Shutdown => "shutdown",
         }
     }
@@ -116,6 +120,7 @@ impl EndCause {
             self,
             EndCause::ClientClosed
                 | EndCause::Shutdown
+                | EndCause::ConnectionRate
                 | EndCause::Idle
                 | EndCause::PolicyDisconnect
                 | EndCause::PolicyReset

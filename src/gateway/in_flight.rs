@@ -5,7 +5,7 @@ use super::{
     budget::Share,
     end::EndCause,
     release::{Release, Releaser},
-    upstream::Answering,
+    upstream::{Answering, Metering},
 };
 use crate::wire::{Piece, Response};
 use std::{
@@ -27,6 +27,8 @@ pub enum Closing {
 pub enum Answered {
     Now(Option<Response>),
     Later(Answering),
+    /// Of a client with quotas.
+    Metered(Metering),
     /// No answer: after what is owed, this.
     End(Closing),
 }

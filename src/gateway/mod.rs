@@ -13,6 +13,7 @@ mod in_flight;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
+mod mute;
 mod off_worker;
 mod pipeline;
 mod read;

@@ -6,6 +6,7 @@ use super::{
     end::EndCause,
     in_flight::{Answered, Closing, Due, Waiting},
     listener::{Gateway, ListenerKind},
+    mute::Mute,
     off_worker::off_worker,
     registry::SessionInfo,
     release::Release,
@@ -116,6 +117,8 @@ pub(super) struct Pipeline {
     silence: AtomicU8,
     ending: Notify,
     speaker: Mutex<Option<Speaker>>,
+    /// Until when no request is taken from the client.
+    muted: Mute,
 }
 
 /// Who spoke last, in the policies' terms, and the plan that holds for them.
@@ -132,12 +135,18 @@ impl Pipeline {
             silence: AtomicU8::new(SPEAKING),
             ending: Notify::new(),
             speaker: Mutex::new(None),
+            muted: Mute::default(),
         }
     }
 
     /// Whether nothing is sent to the client any more, whoever would answer.
     pub fn is_silent(&self) -> bool {
         self.silence.load(Relaxed) != SPEAKING
+    }
+
+    /// Until when the upstream wants no request of this client.
+    pub fn muted(&self) -> &Mute {
+        &self.muted
     }
 
     /// No more requests come: what nobody will hear of is not waited for any longer.
@@ -313,6 +322,11 @@ impl Pipeline {
             Submitted::Later { response, barrier: true } => {
                 Taken::Barrier(Waiting { exchange, answered: Answered::Later(response) })
             }
+            Submitted::Metered { response, barrier, mute } => {
+                self.muted.until(mute);
+                let waiting = Waiting { exchange, answered: Answered::Metered(response) };
+                if barrier { Taken::Barrier(waiting) } else { Taken::Go(waiting) }
+            }
             Submitted::Close => Taken::End(Closing::Close(EndCause::NoPlaceForError)),
         }
     }
@@ -347,9 +361,21 @@ impl Pipeline {
                 }
                 return None;
             }
+            Answered::Metered(response) if lost => {
+                tokio::select! {
+                    (_, mute) = response => self.muted.until(mute),
+                    () = self.ending.notified() => self.ending.notify_one(),
+                }
+                return None;
+            }
             _ if lost => return None,
             Answered::Now(response) => response,
             Answered::Later(response) => response.await,
+            Answered::Metered(response) => {
+                let (response, mute) = response.await;
+                self.muted.until(mute);
+                response
+            }
         };
         if let Some(raw) = exchange.raw.take() {
             due.pieces = vec![Piece::Bytes(raw)];

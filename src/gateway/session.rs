@@ -54,6 +54,7 @@ pub(super) async fn run(
     drop(releaser);
     let closing = match refused {
         Some(closing) => closing,
+        None if overdrawn(&gateway, &info).await => Closing::Close(EndCause::ConnectionRate),
         None => serve(&gateway, &listener, &mut stream, &info, counted).await,
     };
     let (Closing::Close(cause) | Closing::Reset(cause)) = closing;
@@ -78,6 +79,14 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// Whether the client's address opened too many connections; then this one has been kept waiting.
+async fn overdrawn(gateway: &Gateway, info: &SessionInfo) -> bool {
+    let Some(delay) = gateway.upstream.connecting(info.remote.ip()) else { return false };
+    // Whoever is told at once comes again at once.
+    let _ = tokio::time::timeout(delay, gateway.stopped()).await;
+    true
 }
 
 /// Ends our side of the connection and reads what the client still sends until it ends its own. Closing with input unread, or
@@ -263,7 +272,11 @@ impl ReaderLoop<'_> {
                         .saturating_duration_since(Instant::now());
                     (limits.max_frame_bytes_unauthenticated, left)
                 };
-                self.reader.next(max, idle, limits.frame_timeout).await
+                self.audible().await?;
+                let frame = self.reader.next(max, idle, limits.frame_timeout).await?;
+                // An answer that came while the frame did may have muted the session.
+                self.audible().await?;
+                Ok(frame)
             };
             let frame = tokio::select! {
                 biased;
@@ -297,6 +310,16 @@ impl ReaderLoop<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the session is not muted any more, as long as one may be silent.
+    async fn audible(&self) -> Result<(), EndCause> {
+        let muted = self.pipeline.muted();
+        if !muted.may_hold() {
+            return Ok(());
+        }
+        let over = tokio::time::timeout(self.gateway.limits.idle_timeout, muted.over()).await;
+        over.map_err(|_| EndCause::Idle)
     }
 
     fn push(&self, waiting: Waiting<Exchange>) {

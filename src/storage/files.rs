@@ -40,6 +40,10 @@ pub trait Files: fmt::Debug + Send + Sync {
     fn boot_id(&self) -> Option<String> {
         None
     }
+    /// Bytes of the volume that holds `path`, and of those that are free to us. `None` where nobody can tell.
+    fn space(&self, _path: &Path) -> io::Result<Option<(u64, u64)>> {
+        Ok(None)
+    }
     /// Takes the lock file at `path`, making it if needed. `None`: somebody else holds it. Dropping frees it.
     fn lock(&self, path: &Path) -> io::Result<Option<FileLock>>;
 }

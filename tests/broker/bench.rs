@@ -152,6 +152,7 @@ pub async fn settle(reply: Reply) -> Option<ResponseBody> {
     let response = match reply {
         Reply::Now(response) => response,
         Reply::Later { response, .. } => response.await,
+        Reply::Metered { response, .. } => response.await.0,
         Reply::Close => None,
     }?;
     assert_eq!(response.correlation_id, 7);

@@ -1,12 +1,13 @@
 //! DescribeConfigs and IncrementalAlterConfigs.
 
 use tollgate::wire::Str;
-use tollgate::wire::api::{describe_configs, incremental_alter_configs as alter};
+use tollgate::wire::api::{alter_configs, describe_configs, incremental_alter_configs as alter};
 
 use crate::bench::*;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const LOGGER: i8 = 8;
 
 async fn describe(
     bench: &Bench,
@@ -88,10 +89,18 @@ async fn a_topic_shows_kafkas_configs_with_sources_and_synonyms() {
     assert_eq!(describe(&bench, TOPIC, "t", Some(&["no.such"])).await.configs.len(), 0);
     assert_eq!(describe(&bench, TOPIC, "nope", None).await.error_code, 3);
     assert_eq!(describe(&bench, TOPIC, "co nfigs", None).await.error_code, 17);
-    assert_eq!(describe(&bench, 8, "1", None).await.error_code, 42);
+    // There are no loggers to describe.
+    assert_eq!(describe(&bench, LOGGER, "1", None).await.error_code, 0);
+    assert_eq!(describe(&bench, LOGGER, "", None).await.error_code, 42);
+    assert_eq!(describe(&bench, LOGGER, "2", None).await.error_code, 42);
+    assert_eq!(describe(&bench, BROKER, "x", None).await.error_code, 42);
     assert_eq!(describe(&bench, BROKER, "9", None).await.error_code, 42);
     assert_eq!(value(&bench, BROKER, "1", "node.id").await, ("1".into(), 4));
-    assert_eq!(describe(&bench, BROKER, "", None).await.configs.len(), 0);
+    let defaults = describe(&bench, BROKER, "", None).await.configs;
+    assert_eq!(defaults.iter().map(|config| &*config.name).collect::<Vec<_>>(), ["min.insync.replicas"]);
+    let secret = describe(&bench, BROKER, "1", Some(&["ssl.key.password"])).await.configs.remove(0);
+    assert_eq!((secret.is_sensitive, secret.value, secret.config_type), (true, None, 9));
+    assert!(secret.read_only);
     for version in 1..=4 {
         let request = describe_configs::Request {
             resources: vec![describe_configs::DescribeConfigsResource {
@@ -103,7 +112,7 @@ async fn a_topic_shows_kafkas_configs_with_sources_and_synonyms() {
             ..Default::default()
         };
         let answer = answer!(DescribeConfigs, bench.ask(version, request).await);
-        assert!(answer.results[0].configs.len() > 30);
+        assert_eq!(answer.results[0].configs.len(), 350);
         assert!(answer.results[0].configs.iter().all(|config| config.synonyms.is_empty()));
     }
 }
@@ -137,7 +146,48 @@ async fn wrong_alterations_are_refused_in_kafkas_words() {
     let bench = Bench::new().await;
     bench.create("t", 1).await;
     type Changes<'a> = &'a [(&'a str, i8, Option<&'a str>)];
-    let cases: [(i8, &str, Changes, i16, &str); 15] = [
+    let cases: [(i8, &str, Changes, i16, &str); 25] = [
+        (BROKER, "x", &[], 42, "Node id must be an integer, but it is: x"),
+        (
+            BROKER,
+            "1",
+            &[("log.retention.ms", 2, Some("1"))],
+            40,
+            "Config value append is not allowed for config key: log.retention.ms",
+        ),
+        // Kafka takes these; here they would do nothing.
+        (
+            BROKER,
+            "1",
+            &[("ssl.keystore.location", 0, Some("/x")), ("no.such", 0, Some("1"))],
+            42,
+            "Cannot update these configs dynamically: [ssl.keystore.location, no.such]",
+        ),
+        (BROKER, "1", &[("no.such", 1, None)], 0, ""),
+        (
+            BROKER,
+            "",
+            &[("min.insync.replicas", 1, None)],
+            40,
+            "Cluster-level min.insync.replicas cannot be removed while ELR is enabled.",
+        ),
+        (
+            BROKER,
+            "1",
+            &[("min.insync.replicas", 0, Some("1"))],
+            40,
+            "Broker-level min.insync.replicas cannot be altered while ELR is enabled.",
+        ),
+        (LOGGER, "1", &[("root", 0, Some("INFO"))], 40, "Logger root does not exist!"),
+        (
+            LOGGER,
+            "1",
+            &[("root", 2, Some("INFO"))],
+            42,
+            "APPEND operation is not allowed for the BROKER_LOGGER",
+        ),
+        (LOGGER, "2", &[("root", 0, Some("INFO"))], 42, "Unexpected node id. Expected 1, but received 2"),
+        (TOPIC, "", &[], 42, "Default topic resources are not allowed."),
         (
             TOPIC,
             "t",
@@ -203,7 +253,7 @@ async fn wrong_alterations_are_refused_in_kafkas_words() {
             BROKER,
             "1",
             &[("log.retention.ms", 0, Some("x"))],
-            40,
+            42,
             "Invalid value x for configuration log.retention.ms",
         ),
         (77, "x", &[], 42, "Unknown resource type 77"),
@@ -228,6 +278,84 @@ async fn wrong_alterations_are_refused_in_kafkas_words() {
     let twice = alter::Request { resources: vec![one.clone(), one], ..Default::default() };
     let answer = answer!(IncrementalAlterConfigs, bench.ask(1, twice).await);
     assert!(answer.responses.len() == 2 && answer.responses.iter().all(|response| response.error_code == 42));
+}
+
+#[tokio::test]
+async fn what_changes_nothing_is_kept_and_shown() {
+    let bench = Bench::new().await;
+    let rate = "leader.replication.throttled.rate";
+    assert_eq!(describe(&bench, BROKER, "1", Some(&[rate])).await.configs.len(), 0);
+    alter(&bench, BROKER, "", &[("num.io.threads", 0, Some("7")), (rate, 0, Some("100"))]).await;
+    alter(&bench, BROKER, "1", &[("num.io.threads", 0, Some("9"))]).await;
+    let bench = bench.restart().await;
+    assert_eq!(value(&bench, BROKER, "1", "num.io.threads").await, ("9".into(), 2));
+    assert_eq!(value(&bench, BROKER, "", "num.io.threads").await, ("7".into(), 3));
+    assert_eq!(value(&bench, BROKER, "1", rate).await, ("100".into(), 3));
+    assert_eq!(alter(&bench, BROKER, "1", &[(rate, 0, Some("-1"))]).await.0, 42);
+    bench.create("t", 1).await;
+    let replicas = "leader.replication.throttled.replicas";
+    assert_eq!(alter(&bench, TOPIC, "t", &[(replicas, 0, Some("0:1"))]).await.0, 0);
+    assert_eq!(value(&bench, TOPIC, "t", replicas).await, ("0:1".into(), 1));
+}
+
+#[tokio::test]
+async fn the_old_way_names_all_that_is_to_be_left() {
+    let bench = Bench::new().await;
+    bench.create_with("t", 1, &[("retention.ms", "1000")]).await;
+    async fn replace(
+        bench: &Bench,
+        version: i16,
+        (kind, name): (i8, &str),
+        configs: &[(&str, Option<&str>)],
+        validate_only: bool,
+    ) -> (i16, String) {
+        let configs = configs.iter().map(|(name, value)| alter_configs::AlterableConfig {
+            name: Str::from(*name),
+            value: value.map(Str::from),
+            ..Default::default()
+        });
+        let request = alter_configs::Request {
+            resources: vec![alter_configs::AlterConfigsResource {
+                resource_type: kind,
+                resource_name: Str::from(name),
+                configs: configs.collect(),
+                ..Default::default()
+            }],
+            validate_only,
+            ..Default::default()
+        };
+        let answer = answer!(AlterConfigs, bench.ask(version, request).await).responses.remove(0);
+        assert_eq!((answer.resource_type, &*answer.resource_name), (kind, name));
+        (answer.error_code, answer.error_message.unwrap_or_default().to_string())
+    }
+    let bytes = [("retention.bytes", Some("5000"))];
+    assert_eq!(replace(&bench, 2, (TOPIC, "t"), &bytes, true).await, (0, String::new()));
+    assert_eq!(value(&bench, TOPIC, "t", "retention.ms").await, ("1000".into(), 1), "only looked at");
+    for version in 0..=2 {
+        assert_eq!(replace(&bench, version, (TOPIC, "t"), &bytes, false).await, (0, String::new()));
+        assert_eq!(value(&bench, TOPIC, "t", "retention.ms").await, ("604800000".into(), 5));
+        assert_eq!(value(&bench, TOPIC, "t", "retention.bytes").await, ("5000".into(), 1));
+    }
+    alter(&bench, BROKER, "1", &[("num.io.threads", 0, Some("9"))]).await;
+    assert_eq!(replace(&bench, 2, (BROKER, "1"), &[("log.retention.ms", Some("777"))], false).await.0, 0);
+    assert_eq!(value(&bench, BROKER, "1", "num.io.threads").await, ("8".into(), 5));
+    assert_eq!(value(&bench, BROKER, "1", "log.retention.ms").await, ("777".into(), 2));
+    let wrong = [
+        ((TOPIC, "t"), ("retention.ms", None), 42, "Null value not supported for : retention.ms"),
+        ((TOPIC, "t"), ("no.such", Some("1")), 40, "Unknown topic config name: no.such"),
+        ((TOPIC, "nope"), ("retention.ms", Some("1")), 3, "The topic 'nope' does not exist."),
+        ((LOGGER, "1"), ("root", Some("INFO")), 42, "Unknown resource type 8"),
+        ((77, "t"), ("a", Some("1")), 42, "Unknown resource type 77"),
+        (
+            (BROKER, ""),
+            ("log.retention.ms", Some("1")),
+            40,
+            "Cluster-level min.insync.replicas cannot be removed while ELR is enabled.",
+        ),
+    ];
+    for (resource, config, code, message) in wrong {
+        assert_eq!(replace(&bench, 2, resource, &[config], false).await, (code, message.to_owned()));
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::change;
 use super::create_topics::{MAX_PARTITIONS_PER_REQUEST, check_replicas};
 use crate::broker::broker::Broker;
+use crate::broker::quota::Mutations;
 use crate::broker::topic::Topic;
 use crate::broker::{ApiError, Context, Reply, ReplyTo};
 use crate::wire::api::create_partitions::{
@@ -13,12 +14,19 @@ use crate::wire::api::create_partitions::{
 };
 use crate::wire::{ErrorCode, Str};
 
-pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo, request: Request) -> Reply {
+/// From here on clients know THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const STRICT_QUOTA: i16 = 3;
+
+pub(in crate::broker) fn handle(broker: &Arc<Broker>, cx: &Context, to: ReplyTo, request: Request) -> Reply {
     let broker = Arc::clone(broker);
-    change(to, request, move |request| Response { results: create(&broker, request), ..Default::default() })
+    let mut mutations = Mutations::begin(&broker.quotas, cx, to.version >= STRICT_QUOTA);
+    change(to, request, move |request| {
+        let results = create(&broker, request, &mut mutations);
+        Response { results, throttle_time_ms: mutations.throttle_time_ms(), ..Default::default() }
+    })
 }
 
-fn create(broker: &Broker, request: Request) -> Vec<CreatePartitionsTopicResult> {
+fn create(broker: &Broker, request: Request, mutations: &mut Mutations) -> Vec<CreatePartitionsTopicResult> {
     let mut times_named: HashMap<&Str, u32> = HashMap::new();
     let mut total = 0;
     for asked in &request.topics {
@@ -37,9 +45,13 @@ fn create(broker: &Broker, request: Request) -> Vec<CreatePartitionsTopicResult>
             let message = "Excessively large number of partitions per request.";
             Err(ApiError::new(ErrorCode::POLICY_VIOLATION, message))
         } else {
-            check(broker, asked).and_then(|topic| match request.validate_only {
-                true => Ok(()),
-                false => broker.catalogue.add_partitions(&topic, asked.count),
+            check(broker, asked).and_then(|topic| {
+                let added = usize::try_from(asked.count).unwrap_or(0).saturating_sub(topic.partition_count());
+                mutations.take(&broker.quotas, added)?;
+                match request.validate_only {
+                    true => Ok(()),
+                    false => broker.catalogue.add_partitions(&topic, asked.count),
+                }
             })
         };
         let mut result = CreatePartitionsTopicResult { name: asked.name.clone(), ..Default::default() };

@@ -8,6 +8,7 @@ use super::change;
 use crate::broker::broker::Broker;
 use crate::broker::catalogue::NewTopic;
 use crate::broker::config::topic::{TOPIC_CONFIGS, check, describe};
+use crate::broker::quota::Mutations;
 use crate::broker::topic::check_name;
 use crate::broker::{ApiError, Context, Reply, ReplyTo};
 use crate::wire::api::create_topics::{
@@ -18,12 +19,19 @@ use crate::wire::{ErrorCode, Str, Uuid};
 /// Kafka's limit for one request.
 pub(super) const MAX_PARTITIONS_PER_REQUEST: i64 = 10_000;
 
-pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo, request: Request) -> Reply {
+/// From here on clients know THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const STRICT_QUOTA: i16 = 6;
+
+pub(in crate::broker) fn handle(broker: &Arc<Broker>, cx: &Context, to: ReplyTo, request: Request) -> Reply {
     let broker = Arc::clone(broker);
-    change(to, request, move |request| Response { topics: create(&broker, request), ..Default::default() })
+    let mut mutations = Mutations::begin(&broker.quotas, cx, to.version >= STRICT_QUOTA);
+    change(to, request, move |request| {
+        let topics = create(&broker, request, &mut mutations);
+        Response { topics, throttle_time_ms: mutations.throttle_time_ms(), ..Default::default() }
+    })
 }
 
-fn create(broker: &Broker, request: Request) -> Vec<CreatableTopicResult> {
+fn create(broker: &Broker, request: Request, mutations: &mut Mutations) -> Vec<CreatableTopicResult> {
     let settings = broker.settings();
     let mut occurrences: HashMap<&Str, usize> = HashMap::new();
     for topic in &request.topics {
@@ -53,9 +61,13 @@ fn create(broker: &Broker, request: Request) -> Vec<CreatableTopicResult> {
         } else {
             check_topic(broker, topic)
         };
+        let partitions = i32::try_from(partitions_of(topic)).unwrap_or(i32::MAX);
+        let checked = checked.and_then(|overrides| {
+            mutations.take(&broker.quotas, usize::try_from(partitions).unwrap_or(0))?;
+            Ok(overrides)
+        });
         match checked {
             Ok(overrides) => {
-                let partitions = i32::try_from(partitions_of(topic)).unwrap_or(i32::MAX);
                 places.push(results.len());
                 results.push(succeeded(broker, topic.name.clone(), Uuid::ZERO, partitions, &overrides));
                 wanted.push(NewTopic { name: topic.name.clone(), partitions, overrides });

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use super::change;
 use crate::broker::broker::Broker;
 use crate::broker::error::storage_code;
+use crate::broker::quota::Mutations;
 use crate::broker::topic::Topic;
 use crate::broker::{ApiError, Context, Reply, ReplyTo};
 use crate::wire::api::delete_topics::{DeletableTopicResult, DeleteTopicState, Request, Response};
 use crate::wire::{ErrorCode, Str, Uuid};
 
-pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo, request: Request) -> Reply {
+/// From here on clients know THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const STRICT_QUOTA: i16 = 5;
+
+pub(in crate::broker) fn handle(broker: &Arc<Broker>, cx: &Context, to: ReplyTo, request: Request) -> Reply {
     if !broker.settings().delete_topic_enable {
         let code =
             if to.version < 3 { ErrorCode::INVALID_REQUEST } else { ErrorCode::TOPIC_DELETION_DISABLED };
@@ -20,9 +24,10 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
         return to.now(Response { responses, ..Default::default() });
     }
     let broker = Arc::clone(broker);
+    let mut mutations = Mutations::begin(&broker.quotas, cx, to.version >= STRICT_QUOTA);
     change(to, request, move |request| {
-        let responses = delete(&broker, asked(to.version, request));
-        Response { responses, ..Default::default() }
+        let responses = delete(&broker, asked(to.version, request), &mut mutations);
+        Response { responses, throttle_time_ms: mutations.throttle_time_ms(), ..Default::default() }
     })
 }
 
@@ -34,7 +39,11 @@ fn asked(version: i16, request: Request) -> Vec<DeleteTopicState> {
     }
 }
 
-fn delete(broker: &Broker, asked: Vec<DeleteTopicState>) -> Vec<DeletableTopicResult> {
+fn delete(
+    broker: &Broker,
+    asked: Vec<DeleteTopicState>,
+    mutations: &mut Mutations,
+) -> Vec<DeletableTopicResult> {
     let mut results: Vec<DeletableTopicResult> = Vec::new();
     let mut doomed: Vec<(usize, Arc<Topic>)> = Vec::new();
     let mut times_named: HashMap<(Option<&Str>, Uuid), u32> = HashMap::new();
@@ -52,6 +61,7 @@ fn delete(broker: &Broker, asked: Vec<DeleteTopicState>) -> Vec<DeletableTopicRe
                 let message = "The provided topic name maps to an ID that was already supplied.";
                 return Err(ApiError::new(ErrorCode::INVALID_REQUEST, message));
             }
+            mutations.take(&broker.quotas, found.partition_count())?;
             Ok(found)
         });
         match found {

@@ -1,12 +1,14 @@
-//! DescribeConfigs 1 to 4: topics and this broker, with Kafka's names, types, sources and synonyms. Loggers, client
-//! metrics and groups have no configs here.
+//! DescribeConfigs 1 to 4: topics, this broker, groups and client metrics, with Kafka's names, types, sources and synonyms;
+//! documentation where it is asked for, in words of our own. Of loggers there are none.
 
 use std::sync::Arc;
 
-use super::{BROKER, TOPIC};
+use super::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::broker::broker::Broker;
 use crate::broker::config::definition::{Definition, Source};
-use crate::broker::config::server::SERVER_CONFIGS;
+use crate::broker::config::group::{self, GROUP_CONFIGS};
+use crate::broker::config::metrics::{self, METRICS_CONFIGS};
+use crate::broker::config::server;
 use crate::broker::config::topic::{Described, TOPIC_CONFIGS, describe};
 use crate::broker::topic::check_name;
 use crate::broker::{ApiError, Context, Reply, ReplyTo};
@@ -20,7 +22,10 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
     let results = request.resources.iter().map(|resource| {
         let configs = match resource.resource_type {
             TOPIC => topic(broker, &request, resource),
-            BROKER => server(broker, &request, resource),
+            BROKER => broker_configs(broker, &request, resource),
+            BROKER_LOGGER => loggers(broker, resource),
+            CLIENT_METRICS => subscription(broker, &request, resource),
+            GROUP => group_configs(broker, &request, resource),
             other => {
                 let message = format!("Unsupported resource type: {other}");
                 Err(ApiError::new(ErrorCode::INVALID_REQUEST, message))
@@ -66,40 +71,68 @@ fn topic(broker: &Broker, request: &Request, resource: &DescribeConfigsResource)
         .collect())
 }
 
-fn server(broker: &Broker, request: &Request, resource: &DescribeConfigsResource) -> Configs {
+fn broker_configs(broker: &Broker, request: &Request, resource: &DescribeConfigsResource) -> Configs {
     let name = &resource.resource_name;
-    let server = broker.catalogue.server_configs();
-    let asked = SERVER_CONFIGS.iter().filter(|definition| is_asked(resource, definition.name));
-    // No name is the default of all brokers: only what was set for it exists.
-    if name.is_empty() {
-        return Ok(asked
-            .filter_map(|definition| {
-                let value = server.dynamic_default.get(definition.name)?.clone();
-                let source = Source::DynamicDefaultBroker;
-                let synonyms = vec![(definition.name, value.clone(), source)];
-                let described = Described { value: Some(value), source, synonyms };
-                Some(entry(request, definition, described, definition.is_read_only()))
-            })
-            .collect());
+    let configs = broker.catalogue.server_configs();
+    let asked = server::shown(&configs).filter(|definition| is_asked(resource, definition.name));
+    let whole = !name.is_empty();
+    if whole {
+        check_id(broker, name, " or empty string,")?;
     }
-    if name.parse() != Ok(broker.node_id) {
-        let message =
-            format!("Unexpected broker id, expected {} or empty string, but received {name}", broker.node_id);
+    let described = |definition: &'static Definition| {
+        let mut synonyms = configs.layers(definition.name);
+        if !whole {
+            // The default of all brokers: only what was set for it exists.
+            synonyms.retain(|(_, _, source)| *source == Source::DynamicDefaultBroker);
+            synonyms.first()?;
+        }
+        let first = synonyms.first();
+        let value = first.map(|(_, value, _)| value.clone());
+        let source = first.map_or(Source::Default, |(_, _, source)| *source);
+        let described = Described { value, source, synonyms };
+        Some(entry(request, definition, described, definition.is_read_only()))
+    };
+    Ok(asked.filter_map(described).collect())
+}
+
+fn loggers(broker: &Broker, resource: &DescribeConfigsResource) -> Configs {
+    if resource.resource_name.is_empty() {
+        return Err(ApiError::new(ErrorCode::INVALID_REQUEST, "Broker id must not be empty"));
+    }
+    check_id(broker, &resource.resource_name, "")?;
+    Ok(Vec::new())
+}
+
+/// Whether this names us; `or` is what else might have stood there.
+fn check_id(broker: &Broker, name: &str, or: &str) -> Result<(), ApiError> {
+    let message = match name.parse::<i32>() {
+        Ok(id) if id == broker.node_id => return Ok(()),
+        Ok(_) => format!("Unexpected broker id, expected {}{or} but received {name}", broker.node_id),
+        Err(_) => format!("Broker id must be an integer, but it is: {name}"),
+    };
+    Err(ApiError::new(ErrorCode::INVALID_REQUEST, message))
+}
+
+fn subscription(broker: &Broker, request: &Request, resource: &DescribeConfigsResource) -> Configs {
+    if resource.resource_name.is_empty() {
+        let message = "Client metrics subscription name must not be empty";
         return Err(ApiError::new(ErrorCode::INVALID_REQUEST, message));
     }
+    let values = broker.client_metrics.of(&resource.resource_name);
+    let asked = METRICS_CONFIGS.iter().filter(|definition| is_asked(resource, definition.name));
+    let described = |definition| entry(request, definition, metrics::describe(definition, &values), false);
+    Ok(asked.map(described).collect())
+}
+
+fn group_configs(broker: &Broker, request: &Request, resource: &DescribeConfigsResource) -> Configs {
+    if resource.resource_name.is_empty() {
+        return Err(ApiError::new(ErrorCode::INVALID_REQUEST, "Group name must not be empty"));
+    }
+    let values = broker.group_configs.of(&resource.resource_name);
+    let server = broker.catalogue.server_configs();
+    let asked = GROUP_CONFIGS.iter().filter(|config| is_asked(resource, config.definition.name));
     Ok(asked
-        .map(|definition| {
-            let layers = server.layers(definition.name);
-            let described = Described {
-                value: layers.first().map(|(value, _)| value.clone()),
-                source: layers.first().map_or(Source::Default, |(_, source)| *source),
-                synonyms: layers
-                    .into_iter()
-                    .map(|(value, source)| (definition.name, value, source))
-                    .collect(),
-            };
-            entry(request, definition, described, definition.is_read_only())
-        })
+        .map(|config| entry(request, &config.definition, group::describe(config, &values, &server), false))
         .collect())
 }
 
@@ -118,16 +151,17 @@ fn entry(
     read_only: bool,
 ) -> DescribeConfigsResourceResult {
     let synonyms = described.synonyms.into_iter().filter(|_| request.include_synonyms);
+    let shown = |value| Some(Str::from(value)).filter(|_| !definition.is_sensitive());
     DescribeConfigsResourceResult {
         name: Str::from_static(definition.name),
-        value: described.value.map(Str::from),
+        value: described.value.and_then(shown),
         read_only,
         config_source: described.source as i8,
-        is_sensitive: false,
+        is_sensitive: definition.is_sensitive(),
         synonyms: synonyms
             .map(|(name, value, source)| DescribeConfigsSynonym {
                 name: Str::from_static(name),
-                value: Some(Str::from(value)),
+                value: shown(value),
                 source: source as i8,
                 ..Default::default()
             })

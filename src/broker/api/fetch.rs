@@ -10,6 +10,7 @@ use crate::broker::fetch_session::{
     Ask, Cached, FINAL_EPOCH, Found, INITIAL_EPOCH, Key, SharedSession, lock,
 };
 use crate::broker::fetch_wait::{Limits, Outcome, Want, gather};
+use crate::broker::quota::{Metering, millis};
 use crate::broker::{Context, Reply, ReplyTo};
 use crate::wire::api::fetch::{
     EpochEndOffset, FetchPartitionData, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, Request,
@@ -33,7 +34,12 @@ struct Here {
 
 pub(in crate::broker) fn handle(broker: &Arc<Broker>, cx: &Context, to: ReplyTo, request: Request) -> Reply {
     let by_id = to.version >= 13;
-    let limits = limits(broker, &request);
+    let metering = Metering::begin(&broker.quotas, cx);
+    let mut limits = limits(broker, &request);
+    if let Some(metering) = &metering {
+        limits.max_bytes = limits.max_bytes.min(metering.most_bytes(&broker.quotas));
+        limits.min_bytes = limits.min_bytes.min(limits.max_bytes);
+    }
     let is_replica = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
     let (session_id, epoch) = (request.session_id, request.session_epoch);
     let (wants, session) = match plan(broker, by_id, request) {
@@ -43,11 +49,19 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, cx: &Context, to: ReplyTo,
     tracing::trace!(session_id, epoch, partitions = wants.len(), "fetch");
     let here = Here { node_id: broker.node_id, host: cx.advertised_host.clone(), port: cx.advertised_port };
     let broker = Arc::clone(broker);
+    let metering = metering.map(|metering| (metering.spent(), metering));
     Reply::later(async move {
         let outcomes = match is_replica {
             true => wants.iter().map(|_| Outcome::Failed(ErrorCode::NOT_LEADER_OR_FOLLOWER)).collect(),
             false => gather(&broker.clock, &broker.closing, &wants, limits).await,
         };
+        let bytes = outcomes.iter().map(Outcome::len).sum();
+        let throttle = metering
+            .and_then(|(spent, metering)| metering.fetched(&broker.quotas, bytes, spent))
+            .filter(|_| !is_replica);
+        if let Some(throttle) = throttle {
+            return to.response(Response { throttle_time_ms: millis(throttle), ..throttled(&session) });
+        }
         to.response(respond(&broker, to.version, by_id, session, wants, outcomes, &here))
     })
 }
@@ -124,6 +138,19 @@ fn find(broker: &Broker, by_id: bool, key: &Key) -> Found {
     let topic = find_topic(broker, by_id, &key.name, key.id)?;
     let partition = topic.partition(key.partition)?;
     Some((topic, partition))
+}
+
+/// An answer without anything, to a client that used more than its quota: its session stays as it is.
+fn throttled(session: &Session) -> Response {
+    let mut response = Response::default();
+    if let Session::Known(session, expected) = session {
+        let session = lock(session);
+        match session.epoch() == *expected {
+            true => response.session_id = session.id(),
+            false => response.error_code = ErrorCode::INVALID_FETCH_SESSION_EPOCH.0,
+        }
+    }
+    response
 }
 
 fn respond(

@@ -1,15 +1,21 @@
 //! One handler an api. Each takes the request's body apart and answers; versions and gaps stand on top of each file.
 
+pub(super) mod alter_client_quotas;
+pub(super) mod alter_configs;
+pub(super) mod alter_replica_log_dirs;
 pub(super) mod api_versions;
 mod batch;
+mod config_changes;
 pub(super) mod create_partitions;
 pub(super) mod create_topics;
 pub(super) mod delete_groups;
 pub(super) mod delete_records;
 pub(super) mod delete_topics;
+pub(super) mod describe_client_quotas;
 pub(super) mod describe_cluster;
 pub(super) mod describe_configs;
 pub(super) mod describe_groups;
+pub(super) mod describe_log_dirs;
 pub(super) mod describe_topic_partitions;
 pub(super) mod fetch;
 pub(super) mod find_coordinator;
@@ -18,6 +24,7 @@ pub(super) mod incremental_alter_configs;
 pub(super) mod init_producer_id;
 pub(super) mod join_group;
 pub(super) mod leave_group;
+pub(super) mod list_config_resources;
 pub(super) mod list_groups;
 pub(super) mod list_offsets;
 pub(super) mod metadata;
@@ -44,6 +51,9 @@ const NOT_ASKED: i32 = i32::MIN;
 /// Kafka's types of resources that have configs.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
 
 /// A change of the catalogue: done where blocking is allowed, and before the session's next request.
 fn change<Q, R>(to: ReplyTo, request: Q, work: impl FnOnce(Q) -> R + Send + 'static) -> Reply

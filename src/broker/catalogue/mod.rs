@@ -124,9 +124,14 @@ impl Catalogue {
                 .set_static(name, value)
                 .map_err(|problem| BrokerError::Config { name: name.clone(), problem })?;
         }
+        for (name, value) in &config.facts {
+            server.set_fact(name, value);
+        }
         server.set_fact("broker.id", config.node_id);
         server.set_fact("node.id", config.node_id);
-        server.set_fact("log.dirs", storage.dir().display());
+        server.set_fact("process.roles", "broker,controller");
+        let dir = std::path::absolute(storage.dir()).unwrap_or_else(|_| storage.dir().to_owned());
+        server.set_fact("log.dirs", dir.display());
         let interval = storage.config().maintenance_interval.as_millis();
         server.set_fact("log.retention.check.interval.ms", interval);
 
@@ -134,6 +139,10 @@ impl Catalogue {
         let store = KvStore::open(&**storage.files(), storage.dir().join(FILE))?;
         server.dynamic = read_configs(&store, BROKER_CONFIGS)?;
         server.dynamic_default = read_configs(&store, DEFAULT_BROKER_CONFIGS)?;
+        // As Kafka's controller does, which keeps this count for the whole cluster (KIP-966).
+        if let Some(count) = server.value("min.insync.replicas") {
+            server.dynamic_default.entry("min.insync.replicas".to_owned()).or_insert(count);
+        }
         let cluster_id = match store.get(META, CLUSTER_ID)? {
             Some(id) => String::from_utf8(id).map_err(|_| damaged("cluster id", "it is not text"))?,
             None => config.cluster_id.clone().unwrap_or_else(|| Uuid::random().to_string()),

@@ -6,9 +6,13 @@ pub enum Kind {
     Boolean = 1,
     String = 2,
     Int = 3,
+    Short = 4,
     Long = 5,
     Double = 6,
     List = 7,
+    Class = 8,
+    /// Never shown.
+    Password = 9,
 }
 
 impl Kind {
@@ -17,14 +21,17 @@ impl Kind {
             Kind::Boolean => "BOOLEAN",
             Kind::String => "STRING",
             Kind::Int => "INT",
+            Kind::Short => "SHORT",
             Kind::Long => "LONG",
             Kind::Double => "DOUBLE",
             Kind::List => "LIST",
+            Kind::Class => "CLASS",
+            Kind::Password => "PASSWORD",
         }
     }
 }
 
-/// Where a value comes from, by Kafka's numbers; the lower wins.
+/// Where a value comes from, by Kafka's numbers; of the first five the lower wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     Topic = 1,
@@ -32,6 +39,9 @@ pub enum Source {
     DynamicDefaultBroker = 3,
     StaticBroker = 4,
     Default = 5,
+    DynamicLogger = 6,
+    ClientMetrics = 7,
+    Group = 8,
 }
 
 /// When a setting may be given a value.
@@ -39,6 +49,8 @@ pub enum Source {
 pub enum Mode {
     /// At any time, with effect at once.
     Dynamic,
+    /// At any time; it is kept and shown, and nothing depends on it.
+    Inert,
     /// When the broker starts.
     Static,
     /// Never: it says what this broker does.
@@ -77,7 +89,11 @@ impl Definition {
     }
 
     pub fn is_read_only(&self) -> bool {
-        self.mode != Mode::Dynamic
+        !matches!(self.mode, Mode::Dynamic | Mode::Inert)
+    }
+
+    pub fn is_sensitive(&self) -> bool {
+        self.kind == Kind::Password
     }
 
     /// Checks a value; the error is Kafka's message.
@@ -91,8 +107,9 @@ impl Definition {
                     return invalid("Expected value to be either true or false");
                 }
             }
-            Kind::Int | Kind::Long => {
+            Kind::Short | Kind::Int | Kind::Long => {
                 let number = match self.kind {
+                    Kind::Short => text.parse::<i16>().map(i64::from).ok(),
                     Kind::Int => text.parse::<i32>().map(i64::from).ok(),
                     _ => text.parse::<i64>().ok(),
                 };
@@ -116,6 +133,7 @@ impl Definition {
                     return invalid(&format!("Not a number of type {}", self.kind.name()));
                 }
             }
+            Kind::Class | Kind::Password => {}
             Kind::String => {
                 if let Valid::OneOf(words) = self.valid
                     && !words.contains(&value)

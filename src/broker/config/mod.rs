@@ -1,6 +1,10 @@
-//! What can be configured: of the broker ([`BrokerConfig`], [`Settings`]) and of topics.
+//! What can be configured: of the broker ([`BrokerConfig`], [`Settings`]), of topics, of groups, and of the metrics that clients
+//! push.
 
 pub mod definition;
+pub mod group;
+mod kafka;
+pub mod metrics;
 pub mod server;
 mod settings;
 pub mod topic;
@@ -21,11 +25,19 @@ pub struct BrokerConfig {
     pub cluster_id: Option<String>,
     /// Kafka's broker settings by name (`num.partitions`), as in a `server.properties`.
     pub properties: BTreeMap<String, String>,
+    /// Settings of Kafka's that others of this process decide, to be shown: `listeners`.
+    pub facts: BTreeMap<String, String>,
     pub clock: Clock,
 }
 
 impl Default for BrokerConfig {
     fn default() -> Self {
-        BrokerConfig { node_id: 1, cluster_id: None, properties: BTreeMap::new(), clock: Clock::system() }
+        BrokerConfig {
+            node_id: 1,
+            cluster_id: None,
+            properties: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            clock: Clock::system(),
+        }
     }
 }

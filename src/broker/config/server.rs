@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::definition::{Definition, Kind, Mode, Source, Valid};
+use super::kafka::{KAFKA_CONFIGS, THROTTLES};
 use super::topic::{COMPRESSIONS, MAX_DECOMPRESSED, TIMESTAMP_TYPES};
 
 const fn define(
@@ -20,9 +21,11 @@ const fn define(
 const FOREVER: Option<&str> = Some("9223372036854775807");
 const THE_TOPICS: &str = "For topics that do not say otherwise.";
 const GROUPS: &str = "Of consumer groups.";
+const MUTATIONS: &str = "How controller_mutation_rate is measured.";
+const QUOTAS: &str = "How client quotas are measured.";
 const OFFSETS: &str = "Of committed offsets.";
 
-/// In the order of their names.
+/// What this broker acts on, in the order of their names.
 pub const SERVER_CONFIGS: &[Definition] = {
     use Kind::*;
     use Mode::*;
@@ -36,8 +39,10 @@ pub const SERVER_CONFIGS: &[Definition] = {
             Static,
             "Whether Metadata may create the topic it asks for.",
         ),
-        define("broker.id", Int, Some("1"), AtLeast(0), Fixed, "This node."),
+        define("broker.id", Int, Some("-1"), AtLeast(-1), Fixed, "This node."),
         define("compression.type", String, Some("producer"), COMPRESSIONS, Dynamic, THE_TOPICS),
+        define("controller.quota.window.num", Int, Some("11"), AtLeast(1), Static, MUTATIONS),
+        define("controller.quota.window.size.seconds", Int, Some("1"), AtLeast(1), Static, MUTATIONS),
         define("default.replication.factor", Int, Some("1"), AtLeast(1), Fixed, "There is one node."),
         define("delete.topic.enable", Boolean, Some("true"), Any, Static, "Whether topics may be deleted."),
         define(
@@ -53,7 +58,7 @@ pub const SERVER_CONFIGS: &[Definition] = {
         define("group.max.size", Int, Some("2147483647"), AtLeast(1), Static, GROUPS),
         define("group.min.session.timeout.ms", Int, Some("6000"), AtLeast(1), Static, GROUPS),
         define("log.cleanup.policy", List, Some("delete"), Any, Fixed, "Compaction is not supported yet."),
-        define("log.dirs", String, None, Any, Fixed, "The data folder."),
+        define("log.dirs", List, None, Any, Fixed, "The data folder."),
         define("log.index.interval.bytes", Int, Some("4096"), AtLeast(0), Dynamic, THE_TOPICS),
         define("log.message.timestamp.after.max.ms", Long, Some("3600000"), AtLeast(0), Dynamic, THE_TOPICS),
         define("log.message.timestamp.before.max.ms", Long, FOREVER, AtLeast(0), Dynamic, THE_TOPICS),
@@ -95,13 +100,13 @@ pub const SERVER_CONFIGS: &[Definition] = {
         ),
         define("message.max.bytes", Int, Some("1048588"), AtLeast(0), Dynamic, THE_TOPICS),
         define("min.insync.replicas", Int, Some("1"), AtLeast(1), Dynamic, THE_TOPICS),
-        define("node.id", Int, Some("1"), AtLeast(0), Fixed, "This node."),
+        define("node.id", Int, None, AtLeast(0), Fixed, "This node."),
         define("num.partitions", Int, Some("1"), AtLeast(1), Static, "Of topics created without a count."),
         define("offset.metadata.max.bytes", Int, Some("4096"), AtLeast(0), Static, OFFSETS),
         define("offsets.retention.check.interval.ms", Long, Some("600000"), AtLeast(1), Static, OFFSETS),
         define("offsets.retention.minutes", Int, Some("10080"), AtLeast(1), Static, OFFSETS),
         define("offsets.topic.num.partitions", Int, Some("50"), AtLeast(1), Static, OFFSETS),
-        define("offsets.topic.replication.factor", Int, Some("1"), AtLeast(1), Fixed, "There is one node."),
+        define("offsets.topic.replication.factor", Short, Some("1"), AtLeast(1), Fixed, "There is one node."),
         define("offsets.topic.segment.bytes", Int, Some("104857600"), AtLeast(1), Static, OFFSETS),
         define(
             "producer.id.expiration.check.interval.ms",
@@ -119,11 +124,37 @@ pub const SERVER_CONFIGS: &[Definition] = {
             Dynamic,
             "When an idle producer's sequence numbers are forgotten.",
         ),
+        define("quota.window.num", Int, Some("11"), AtLeast(1), Static, QUOTAS),
+        define("quota.window.size.seconds", Int, Some("1"), AtLeast(1), Static, QUOTAS),
     ]
 };
 
+/// The same setting in other units, for which it is looked too.
+fn others(name: &str) -> &'static [&'static str] {
+    match name {
+        "log.flush.interval.ms" => &["log.flush.scheduler.interval.ms"],
+        "log.retention.ms" => &["log.retention.minutes", "log.retention.hours"],
+        "log.roll.jitter.ms" => &["log.roll.jitter.hours"],
+        "log.roll.ms" => &["log.roll.hours"],
+        _ => &[],
+    }
+}
+
+/// Kafka has it and shows it to nobody.
+const INTERNAL: &str = "producer.id.expiration.check.interval.ms";
+
 pub fn definition(name: &str) -> Option<&'static Definition> {
-    SERVER_CONFIGS.iter().find(|definition| definition.name == name)
+    let in_table = |table: &'static [Definition]| {
+        table.binary_search_by(|definition| definition.name.cmp(name)).ok().and_then(|place| table.get(place))
+    };
+    in_table(SERVER_CONFIGS).or_else(|| in_table(KAFKA_CONFIGS)).or_else(|| in_table(THROTTLES))
+}
+
+/// What DescribeConfigs shows, in no order.
+pub fn shown(configs: &ServerConfigs) -> impl Iterator<Item = &'static Definition> {
+    let set = |definition: &&Definition| !configs.layers(definition.name).is_empty();
+    let always = SERVER_CONFIGS.iter().chain(KAFKA_CONFIGS).filter(|definition| definition.name != INTERNAL);
+    always.chain(THROTTLES.iter().filter(set))
 }
 
 /// The broker's settings, layer by layer.
@@ -154,24 +185,28 @@ impl ServerConfigs {
         self.statics.insert(name.to_owned(), value.to_string());
     }
 
-    /// The values of a setting, the one in force first.
-    pub fn layers(&self, name: &str) -> Vec<(String, Source)> {
-        let layer = |values: &BTreeMap<String, String>, source| values.get(name).map(|v| (v.clone(), source));
-        let default = definition(name).and_then(|definition| definition.default);
-        [
-            layer(&self.dynamic, Source::DynamicBroker),
-            layer(&self.dynamic_default, Source::DynamicDefaultBroker),
-            layer(&self.statics, Source::StaticBroker),
-            default.map(|value| (value.to_owned(), Source::Default)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+    /// The values of a setting under its own name and those Kafka has for it in other units, the one in force first.
+    pub fn layers(&self, name: &str) -> Vec<(&'static str, String, Source)> {
+        let Some(own) = definition(name) else { return Vec::new() };
+        let others = others(name).iter().filter_map(|other| definition(other));
+        let names: Vec<&'static Definition> = std::iter::once(own).chain(others).collect();
+        let layer = |values: &BTreeMap<String, String>, source| {
+            let value = |of: &&'static Definition| Some((of.name, values.get(of.name)?.clone(), source));
+            names.iter().filter_map(value).collect::<Vec<_>>()
+        };
+        let defaults = names.iter().filter_map(|of| Some((of.name, of.default?.to_owned(), Source::Default)));
+        let all = layer(&self.dynamic, Source::DynamicBroker)
+            .into_iter()
+            .chain(layer(&self.dynamic_default, Source::DynamicDefaultBroker))
+            .chain(layer(&self.statics, Source::StaticBroker))
+            .chain(defaults);
+        // What is only said in other units is not a value of this one.
+        all.skip_while(|(said, _, _)| *said != own.name).collect()
     }
 
     /// The value in force.
     pub fn value(&self, name: &str) -> Option<String> {
-        self.layers(name).into_iter().next().map(|(value, _)| value)
+        self.layers(name).into_iter().next().map(|(_, value, _)| value)
     }
 }
 
@@ -181,8 +216,12 @@ mod tests {
 
     #[test]
     fn the_table_is_sorted_and_its_defaults_are_valid() {
-        assert!(SERVER_CONFIGS.windows(2).all(|w| w[0].name < w[1].name));
-        for definition in SERVER_CONFIGS {
+        for table in [SERVER_CONFIGS, KAFKA_CONFIGS, THROTTLES] {
+            assert!(table.windows(2).all(|w| w[0].name < w[1].name));
+        }
+        assert_eq!(shown(&ServerConfigs::default()).count(), 350, "Kafka 4.4 shows 350");
+        assert!(SERVER_CONFIGS.iter().all(|own| KAFKA_CONFIGS.iter().all(|other| other.name != own.name)));
+        for definition in SERVER_CONFIGS.iter().chain(KAFKA_CONFIGS) {
             if let Some(default) = definition.default {
                 assert_eq!(definition.check(default), Ok(()), "{}", definition.name);
             }
@@ -193,14 +232,26 @@ mod tests {
     fn the_most_particular_layer_is_in_force() {
         let mut configs = ServerConfigs::default();
         let name = "message.max.bytes";
-        assert_eq!(configs.layers(name), [("1048588".to_owned(), Source::Default)]);
+        assert_eq!(configs.layers(name), [(name, "1048588".to_owned(), Source::Default)]);
         configs.set_static(name, "2").unwrap();
         configs.dynamic_default.insert(name.to_owned(), "3".to_owned());
         assert_eq!(configs.value(name).as_deref(), Some("3"));
         configs.dynamic.insert(name.to_owned(), "4".to_owned());
-        let sources: Vec<_> = configs.layers(name).into_iter().map(|(_, source)| source).collect();
+        let sources: Vec<_> = configs.layers(name).into_iter().map(|(_, _, source)| source).collect();
         assert_eq!(sources.len(), 4);
         assert!(sources.is_sorted());
+    }
+
+    #[test]
+    fn other_units_stand_behind_a_value_only() {
+        let mut configs = ServerConfigs::default();
+        assert_eq!(configs.layers("log.retention.ms"), []);
+        configs.dynamic.insert("log.retention.ms".to_owned(), "5".to_owned());
+        let hours = ("log.retention.hours", "168".to_owned(), Source::Default);
+        assert_eq!(
+            configs.layers("log.retention.ms"),
+            [("log.retention.ms", "5".to_owned(), Source::DynamicBroker), hours]
+        );
     }
 
     #[test]

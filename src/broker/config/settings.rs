@@ -36,6 +36,10 @@ settings! {
     offsets_retention_check_interval_ms: i64 = "offsets.retention.check.interval.ms";
     offsets_topic_num_partitions: i32 = "offsets.topic.num.partitions";
     offsets_topic_segment_bytes: i32 = "offsets.topic.segment.bytes";
+    quota_window_num: i32 = "quota.window.num";
+    quota_window_size_seconds: i32 = "quota.window.size.seconds";
+    controller_quota_window_num: i32 = "controller.quota.window.num";
+    controller_quota_window_size_seconds: i32 = "controller.quota.window.size.seconds";
 }
 
 impl Default for Settings {

@@ -43,6 +43,25 @@ const fn fixed(
     }
 }
 
+/// The same, for one that the broker has a setting for.
+const fn fixed_as(
+    name: &'static str,
+    kind: Kind,
+    value: &'static str,
+    synonym: &'static str,
+    documentation: &'static str,
+) -> TopicDefinition {
+    TopicDefinition { synonym: Some(synonym), ..fixed(name, kind, value, documentation) }
+}
+
+/// One that is kept and changes nothing.
+const fn inert(name: &'static str, documentation: &'static str) -> TopicDefinition {
+    TopicDefinition {
+        definition: Definition::new(name, Kind::List, Some(""), Valid::Any, Mode::Inert, documentation),
+        synonym: None,
+    }
+}
+
 const FOREVER: &str = "9223372036854775807";
 pub(super) const COMPRESSIONS: Valid =
     Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]);
@@ -68,8 +87,8 @@ pub const TOPIC_CONFIGS: &[TopicDefinition] = &[
         ),
         synonym: Some("log.cleanup.policy"),
     },
-    fixed("compression.gzip.level", Kind::Int, "-1", NO_LEVELS),
-    fixed("compression.lz4.level", Kind::Int, "9", NO_LEVELS),
+    fixed_as("compression.gzip.level", Kind::Int, "-1", "compression.gzip.level", NO_LEVELS),
+    fixed_as("compression.lz4.level", Kind::Int, "9", "compression.lz4.level", NO_LEVELS),
     yes(
         "compression.type",
         Kind::String,
@@ -78,13 +97,25 @@ pub const TOPIC_CONFIGS: &[TopicDefinition] = &[
         "compression.type",
         "The codec batches are stored with; producer keeps what the producer chose.",
     ),
-    fixed("compression.zstd.level", Kind::Int, "3", NO_LEVELS),
-    fixed("delete.retention.ms", Kind::Long, "86400000", NO_COMPACTION),
+    fixed_as("compression.zstd.level", Kind::Int, "3", "compression.zstd.level", NO_LEVELS),
+    fixed_as("delete.retention.ms", Kind::Long, "86400000", "log.cleaner.delete.retention.ms", NO_COMPACTION),
     fixed("errors.deadletterqueue.group.enable", Kind::Boolean, "false", "There are no dead letter queues."),
-    fixed("file.delete.delay.ms", Kind::Long, "0", "Deleted segments stay readable to fetches under way."),
-    fixed("flush.messages", Kind::Long, FOREVER, "The broker's flush mode decides."),
-    fixed("flush.ms", Kind::Long, FOREVER, "The broker's flush mode decides."),
-    fixed("follower.replication.throttled.replicas", Kind::List, "", ONE_REPLICA),
+    fixed_as(
+        "file.delete.delay.ms",
+        Kind::Long,
+        "0",
+        "log.segment.delete.delay.ms",
+        "Deleted segments stay readable to fetches under way.",
+    ),
+    fixed_as(
+        "flush.messages",
+        Kind::Long,
+        FOREVER,
+        "log.flush.interval.messages",
+        "The broker's flush mode decides.",
+    ),
+    fixed_as("flush.ms", Kind::Long, FOREVER, "log.flush.interval.ms", "The broker's flush mode decides."),
+    inert("follower.replication.throttled.replicas", ONE_REPLICA),
     yes(
         "index.interval.bytes",
         Kind::Int,
@@ -93,10 +124,16 @@ pub const TOPIC_CONFIGS: &[TopicDefinition] = &[
         "log.index.interval.bytes",
         "Distance in bytes between entries of the sparse offset index.",
     ),
-    fixed("leader.replication.throttled.replicas", Kind::List, "", ONE_REPLICA),
-    fixed("local.retention.bytes", Kind::Long, "-2", NO_TIERS),
-    fixed("local.retention.ms", Kind::Long, "-2", NO_TIERS),
-    fixed("max.compaction.lag.ms", Kind::Long, FOREVER, NO_COMPACTION),
+    inert("leader.replication.throttled.replicas", ONE_REPLICA),
+    fixed_as("local.retention.bytes", Kind::Long, "-2", "log.local.retention.bytes", NO_TIERS),
+    fixed_as("local.retention.ms", Kind::Long, "-2", "log.local.retention.ms", NO_TIERS),
+    fixed_as(
+        "max.compaction.lag.ms",
+        Kind::Long,
+        FOREVER,
+        "log.cleaner.max.compaction.lag.ms",
+        NO_COMPACTION,
+    ),
     yes(
         "max.decompressed.message.bytes",
         Kind::Int,
@@ -137,8 +174,14 @@ pub const TOPIC_CONFIGS: &[TopicDefinition] = &[
         "log.message.timestamp.type",
         "Whether records keep the producer's timestamp or get the time of their append.",
     ),
-    fixed("min.cleanable.dirty.ratio", Kind::Double, "0.5", NO_COMPACTION),
-    fixed("min.compaction.lag.ms", Kind::Long, "0", NO_COMPACTION),
+    fixed_as(
+        "min.cleanable.dirty.ratio",
+        Kind::Double,
+        "0.5",
+        "log.cleaner.min.cleanable.ratio",
+        NO_COMPACTION,
+    ),
+    fixed_as("min.compaction.lag.ms", Kind::Long, "0", "log.cleaner.min.compaction.lag.ms", NO_COMPACTION),
     yes(
         "min.insync.replicas",
         Kind::Int,
@@ -147,9 +190,9 @@ pub const TOPIC_CONFIGS: &[TopicDefinition] = &[
         "min.insync.replicas",
         "Replicas that must have a record before acks=all is answered; there is one.",
     ),
-    fixed("preallocate", Kind::Boolean, "false", "Segments grow as they are written."),
-    fixed("remote.copy.lag.bytes", Kind::Long, "-1", NO_TIERS),
-    fixed("remote.copy.lag.ms", Kind::Long, "0", NO_TIERS),
+    fixed_as("preallocate", Kind::Boolean, "false", "log.preallocate", "Segments grow as they are written."),
+    fixed_as("remote.copy.lag.bytes", Kind::Long, "-1", "log.remote.copy.lag.bytes", NO_TIERS),
+    fixed_as("remote.copy.lag.ms", Kind::Long, "0", "log.remote.copy.lag.ms", NO_TIERS),
     fixed("remote.log.copy.disable", Kind::Boolean, "false", NO_TIERS),
     fixed("remote.log.delete.on.disable", Kind::Boolean, "false", NO_TIERS),
     fixed("remote.storage.enable", Kind::Boolean, "false", NO_TIERS),
@@ -177,8 +220,20 @@ pub const TOPIC_CONFIGS: &[TopicDefinition] = &[
         "log.segment.bytes",
         "Size at which a new segment is begun.",
     ),
-    fixed("segment.index.bytes", Kind::Int, "10485760", "Indexes take what their segment needs."),
-    fixed("segment.jitter.ms", Kind::Long, "0", "Segments are rolled when they are due."),
+    fixed_as(
+        "segment.index.bytes",
+        Kind::Int,
+        "10485760",
+        "log.index.size.max.bytes",
+        "Indexes take what their segment needs.",
+    ),
+    fixed_as(
+        "segment.jitter.ms",
+        Kind::Long,
+        "0",
+        "log.roll.jitter.ms",
+        "Segments are rolled when they are due.",
+    ),
     yes(
         "segment.ms",
         Kind::Long,
@@ -187,7 +242,13 @@ pub const TOPIC_CONFIGS: &[TopicDefinition] = &[
         "log.roll.ms",
         "Age at which a new segment is begun.",
     ),
-    fixed("unclean.leader.election.enable", Kind::Boolean, "false", ONE_REPLICA),
+    fixed_as(
+        "unclean.leader.election.enable",
+        Kind::Boolean,
+        "false",
+        "unclean.leader.election.enable",
+        ONE_REPLICA,
+    ),
 ];
 
 pub fn definition(name: &str) -> Option<&'static TopicDefinition> {
@@ -241,7 +302,7 @@ pub fn describe(
         synonyms.push((name, value.clone(), Source::Topic));
     }
     if let Some(synonym) = config.synonym {
-        synonyms.extend(server.layers(synonym).into_iter().map(|(value, source)| (synonym, value, source)));
+        synonyms.extend(server.layers(synonym));
     }
     match synonyms.first() {
         Some((_, value, source)) => Described { value: Some(value.clone()), source: *source, synonyms },
@@ -361,7 +422,8 @@ mod tests {
             described.synonyms,
             [
                 ("retention.ms", "7".to_owned(), Source::Topic),
-                ("log.retention.ms", "5".to_owned(), Source::StaticBroker)
+                ("log.retention.ms", "5".to_owned(), Source::StaticBroker),
+                ("log.retention.hours", "168".to_owned(), Source::Default)
             ]
         );
         assert_eq!(TopicConfig::new(&own, &server).log.retention_ms, 7);

@@ -76,6 +76,12 @@ impl Files for RealFiles {
     }
 
     #[cfg(target_os = "linux")]
+    fn space(&self, path: &Path) -> io::Result<Option<(u64, u64)>> {
+        let volume = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+        Ok(Some((bytes(volume.f_blocks), bytes(volume.f_bavail))))
+    }
+
     fn boot_id(&self) -> Option<String> {
         let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         Some(id.trim().to_owned()).filter(|id| !id.is_empty())

@@ -96,6 +96,7 @@ impl Room {
         tokio::spawn(async move {
             let response = match reply {
                 Reply::Now(response) => response,
+                Reply::Metered { .. } => panic!("nobody has a quota"),
                 Reply::Later { response, barrier } => {
                     assert!(!barrier);
                     response.await

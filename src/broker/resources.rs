@@ -1,0 +1,107 @@
+//! Configs of groups and of client metrics, which need not exist to have any: in memory for who reads, in the catalogue's store
+//! for the next start.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::catalogue::Catalogue;
+use super::config::metrics::Subscription;
+use super::error::{ApiError, BrokerError};
+use crate::storage::KvOp;
+use crate::wire::ErrorCode;
+
+/// Resources of one kind: whoever may alter configs must not fill the memory with names.
+const MOST: usize = 10_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Group,
+    ClientMetrics,
+}
+
+impl Kind {
+    fn table(self) -> &'static str {
+        match self {
+            Kind::Group => "group.configs",
+            Kind::ClientMetrics => "client.metrics.configs",
+        }
+    }
+}
+
+type Values = Arc<BTreeMap<String, String>>;
+
+/// The configs of one kind of resource, by the resource's name.
+pub struct Resources {
+    kind: Kind,
+    values: RwLock<BTreeMap<String, Values>>,
+    /// Held over a change from its checks to its end.
+    changing: Mutex<()>,
+}
+
+impl Resources {
+    /// Blocks on the disk, as does `alter`.
+    pub(super) fn open(catalogue: &Catalogue, kind: Kind) -> Result<Self, BrokerError> {
+        let mut values = BTreeMap::new();
+        for (name, stored) in catalogue.records(kind.table())? {
+            let configs: BTreeMap<String, String> =
+                serde_json::from_slice(&stored).map_err(|error| BrokerError::Catalogue {
+                    what: format!("{} of {name}", kind.table()),
+                    problem: error.to_string(),
+                })?;
+            values.insert(name, Arc::new(configs));
+        }
+        Ok(Resources { kind, values: RwLock::new(values), changing: Mutex::default() })
+    }
+
+    /// What was set of this resource.
+    pub fn of(&self, name: &str) -> Values {
+        self.values.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default()
+    }
+
+    /// Those with configs, in the order of their names.
+    pub fn names(&self) -> Vec<String> {
+        self.values.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// The metrics that clients are asked for.
+    pub fn subscriptions(&self) -> Vec<Subscription> {
+        let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
+        values.iter().map(|(name, values)| Subscription::new(name, values)).collect()
+    }
+
+    /// Replaces a resource's configs by what `alter` makes of them. Durable and in force on return.
+    pub(super) fn alter(
+        &self,
+        catalogue: &Catalogue,
+        name: &str,
+        alter: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
+        let _change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.of(name);
+        let mut after = (*before).clone();
+        alter(&mut after)?;
+        if after == *before {
+            return Ok(());
+        }
+        let (table, key) = (self.kind.table(), name.as_bytes().to_vec());
+        let op = if after.is_empty() {
+            KvOp::Delete { table, key }
+        } else {
+            let known = self.values.read().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= MOST && !known.contains_key(name) {
+                let message = format!("More than {MOST} resources of one kind have configs.");
+                return Err(ApiError::new(ErrorCode::POLICY_VIOLATION, message));
+            }
+            let value = serde_json::to_vec(&after)
+                .map_err(|error| ApiError::new(ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string()))?;
+            KvOp::Put { table, key, value }
+        };
+        catalogue.change_records(vec![op])?;
+        let mut known = self.values.write().unwrap_or_else(PoisonError::into_inner);
+        match after.is_empty() {
+            true => drop(known.remove(name)),
+            false => drop(known.insert(name.to_owned(), Arc::new(after))),
+        }
+        Ok(())
+    }
+}

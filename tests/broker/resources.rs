@@ -1,0 +1,152 @@
+//! Configs of groups and of client metrics, and ListConfigResources.
+
+use tollgate::wire::Str;
+use tollgate::wire::api::{
+    describe_configs, incremental_alter_configs as alter, list_config_resources as list,
+};
+
+use crate::bench::*;
+
+const METRICS: i8 = 16;
+const GROUP: i8 = 32;
+
+async fn set(bench: &Bench, kind: i8, name: &str, configs: &[(&str, Option<&str>)]) -> (i16, String) {
+    set_with(bench, kind, name, configs, false).await
+}
+
+async fn set_with(
+    bench: &Bench,
+    kind: i8,
+    name: &str,
+    configs: &[(&str, Option<&str>)],
+    validate_only: bool,
+) -> (i16, String) {
+    let config = |(name, value): &(&str, Option<&str>)| alter::AlterableConfig {
+        name: Str::from(*name),
+        config_operation: i8::from(value.is_none()),
+        value: value.map(Str::from),
+        ..Default::default()
+    };
+    let resource = alter::AlterConfigsResource {
+        resource_type: kind,
+        resource_name: Str::from(name),
+        configs: configs.iter().map(config).collect(),
+        ..Default::default()
+    };
+    let request = alter::Request { resources: vec![resource], validate_only, ..Default::default() };
+    let answer = answer!(IncrementalAlterConfigs, bench.ask(1, request).await).responses.remove(0);
+    (answer.error_code, answer.error_message.unwrap_or_default().to_string())
+}
+
+/// `name=value/source` of all, and of their synonyms.
+async fn described(bench: &Bench, kind: i8, name: &str, keys: &[&str]) -> Result<Vec<String>, (i16, String)> {
+    let resource = describe_configs::DescribeConfigsResource {
+        resource_type: kind,
+        resource_name: Str::from(name),
+        configuration_keys: Some(keys.iter().map(|key| Str::from(*key)).collect()),
+        ..Default::default()
+    };
+    let request =
+        describe_configs::Request { resources: vec![resource], include_synonyms: true, ..Default::default() };
+    let result = answer!(DescribeConfigs, bench.ask(4, request).await).results.remove(0);
+    if result.error_code != 0 {
+        return Err((result.error_code, result.error_message.unwrap_or_default().to_string()));
+    }
+    let shown = |config: &describe_configs::DescribeConfigsResourceResult| {
+        let value = |value: &Option<Str>| value.clone().unwrap_or_default();
+        let synonyms: Vec<_> = config
+            .synonyms
+            .iter()
+            .map(|synonym| format!("{}={}/{}", synonym.name, value(&synonym.value), synonym.source))
+            .collect();
+        format!("{}={}/{} {}", config.name, value(&config.value), config.config_source, synonyms.join(" "))
+    };
+    Ok(result.configs.iter().map(shown).collect())
+}
+
+async fn listed(bench: &Bench, version: i16, types: &[i8]) -> Result<Vec<(String, i8)>, i16> {
+    let request = list::Request { resource_types: types.to_vec(), ..Default::default() };
+    let answer = answer!(ListConfigResources, bench.ask(version, request).await);
+    let named =
+        |resource: &list::ConfigResource| (resource.resource_name.to_string(), resource.resource_type);
+    match answer.error_code {
+        0 => Ok(answer.config_resources.iter().map(named).collect()),
+        code => Err(code),
+    }
+}
+
+#[tokio::test]
+async fn a_group_has_configs_before_it_has_members() {
+    let bench = Bench::new().await;
+    let name = "consumer.session.timeout.ms";
+    let default = "consumer.session.timeout.ms=45000/5 group.consumer.session.timeout.ms=45000/5";
+    assert_eq!(described(&bench, GROUP, "g", &[name]).await.unwrap(), [default]);
+    assert_eq!(described(&bench, GROUP, "g", &[]).await.unwrap().len(), 21);
+    assert_eq!(set_with(&bench, GROUP, "g", &[(name, Some("50000"))], true).await.0, 0);
+    assert_eq!(described(&bench, GROUP, "g", &[name]).await.unwrap(), [default], "only looked at");
+    assert_eq!(set(&bench, GROUP, "g", &[(name, Some("50000"))]).await, (0, String::new()));
+    let bench = bench.restart().await;
+    let own = format!("{name}=50000/8 {name}=50000/8 group.{name}=45000/5");
+    assert_eq!(described(&bench, GROUP, "g", &[name]).await.unwrap(), [own]);
+    let share = "share.isolation.level=read_uncommitted/5 share.isolation.level=read_uncommitted/5";
+    assert_eq!(described(&bench, GROUP, "g", &["share.isolation.level"]).await.unwrap(), [share]);
+    assert_eq!(bench.broker.group_config("g", name).as_deref(), Some("50000"));
+    assert_eq!(bench.broker.group_config("other", name).as_deref(), Some("45000"));
+    assert_eq!(set(&bench, GROUP, "g", &[(name, None)]).await.0, 0);
+    assert_eq!(listed(&bench, 1, &[GROUP]).await.unwrap(), []);
+    for (group, config, value, code, message) in [
+        ("g", name, "5", 40, "consumer.session.timeout.ms must be in the range 45000 to 60000 inclusive."),
+        ("g", "no.such", "1", 40, "Unknown group config name: no.such"),
+        ("", name, "50000", 42, "Default group resources are not allowed."),
+    ] {
+        let told = set(&bench, GROUP, group, &[(config, Some(value))]).await;
+        assert_eq!(told, (code, message.to_owned()));
+    }
+    let told = described(&bench, GROUP, "", &[]).await.unwrap_err();
+    assert_eq!(told, (42, "Group name must not be empty".to_owned()));
+}
+
+#[tokio::test]
+async fn a_subscription_is_kept_and_read() {
+    let bench = Bench::new().await;
+    assert_eq!(
+        described(&bench, METRICS, "s", &[]).await.unwrap(),
+        ["interval.ms=300000/5 ", "match=/5 ", "metrics=/5 "]
+    );
+    let configs =
+        [("interval.ms", Some("1000")), ("metrics", Some("a.,b.")), ("match", Some("client_id=x.*"))];
+    assert_eq!(set(&bench, METRICS, "s", &configs).await, (0, String::new()));
+    let bench = bench.restart().await;
+    assert_eq!(
+        described(&bench, METRICS, "s", &["interval.ms", "metrics"]).await.unwrap(),
+        ["interval.ms=1000/7 interval.ms=1000/7", "metrics=a.,b./7 metrics=a.,b./7"]
+    );
+    let [subscription] = &bench.broker.subscriptions()[..] else { panic!() };
+    assert_eq!((&*subscription.name, subscription.interval_ms), ("s", 1000));
+    assert_eq!((subscription.metrics.len(), subscription.selectors.len()), (2, 1));
+    for (name, config, value, code) in [
+        ("s", "interval.ms", "1", 42),
+        ("s", "match", "foo=bar", 40),
+        ("s", "no", "1", 42),
+        ("", "metrics", "a", 42),
+    ] {
+        assert_eq!(set(&bench, METRICS, name, &[(config, Some(value))]).await.0, code, "{config}");
+    }
+    assert_eq!(described(&bench, METRICS, "", &[]).await.unwrap_err().0, 42);
+}
+
+#[tokio::test]
+async fn what_has_configs_is_listed() {
+    let bench = Bench::new().await;
+    bench.create("b", 1).await;
+    bench.create("a", 1).await;
+    set(&bench, GROUP, "g", &[("consumer.session.timeout.ms", Some("50000"))]).await;
+    set(&bench, METRICS, "s", &[("metrics", Some("x"))]).await;
+    let named =
+        |names: &[(&str, i8)]| names.iter().map(|(n, kind)| ((*n).to_owned(), *kind)).collect::<Vec<_>>();
+    let all = named(&[("g", 32), ("s", 16), ("1", 8), ("1", 4), ("a", 2), ("b", 2)]);
+    assert_eq!(listed(&bench, 1, &[]).await, Ok(all));
+    assert_eq!(listed(&bench, 1, &[2]).await, Ok(named(&[("a", 2), ("b", 2)])));
+    assert_eq!(listed(&bench, 1, &[77]).await, Err(35));
+    assert_eq!(listed(&bench, 0, &[]).await, Ok(named(&[("s", 16)])));
+}
