@@ -94,7 +94,7 @@ fn filter(components: &[Component]) -> Result<HashMap<&str, Wanted<'_>>, ApiErro
 }
 
 fn matches(entity: &Named, filter: &HashMap<&str, Wanted<'_>>, strict: bool) -> bool {
-    if strict && entity.len() != filter.len() {
+    if strict && entity.types() != filter.len() {
         return false;
     }
     filter.iter().all(|(kind, wanted)| match (entity.name(kind), wanted) {

@@ -161,7 +161,7 @@ fn check_word(name: &str, value: &str, server: &ServerConfigs) -> Result<(), Str
         "share.auto.offset.reset" => {
             let period = || PERIOD.as_ref().is_some_and(|period| period.is_match(value));
             let whole = || value.ends_with(|last: char| last.is_ascii_uppercase() && !"PT".contains(last));
-            if !["earliest", "latest"].contains(&value) && !(period() && whole()) {
+            if !(["earliest", "latest"].contains(&value) || period() && whole()) {
                 return Err(format!(
                     "Invalid value {value} for configuration {name}: Invalid value `{value}` for configuration {name}. The \
                      value must be either 'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'."

@@ -33,7 +33,8 @@ impl Entity {
         self.0.iter().map(|(kind, name)| (kind.as_str(), name.as_deref()))
     }
 
-    pub fn len(&self) -> usize {
+    /// How many types it names.
+    pub fn types(&self) -> usize {
         self.0.len()
     }
 
@@ -56,7 +57,7 @@ impl Entity {
             }
         }
         let Some(address) = self.name(IP) else { return Ok(()) };
-        if self.len() > 1 {
+        if self.types() > 1 {
             return invalid(
                 "Invalid quota entity combination, IP entity should not be combined with User or ClientId",
             );
