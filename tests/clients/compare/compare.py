@@ -16,6 +16,7 @@ import sys
 import time
 
 from probe import Probe
+import versions  # noqa: F401 (adds scenarios)
 from scenarios import NULL_ID, SCENARIOS, STRANGE_ID
 
 
