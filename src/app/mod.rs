@@ -84,11 +84,11 @@ fn serve(
         let policies = policies::check(&config)?;
         return print(&format!("settings are valid, and so are {policies} policies"));
     }
-    logging::start(&config.log, environment.no_color)?;
+    let loggers = logging::start(&config.log, environment.no_color)?;
     for warning in warnings.iter().chain(&config.warnings()) {
         tracing::warn!("{warning}");
     }
-    serve::run(config, started)
+    serve::run(config, loggers, started)
 }
 
 fn user(command: &User, environment: Environment) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::config::{Config, Listener as ListenerSetting};
 use super::embedded::Embedded;
 use super::failure::Failure;
+use super::logging::ModuleLoggers;
 use super::policies::Shown;
 use super::ready::Ready;
 use super::rotate::Closed;
@@ -24,6 +25,7 @@ use super::{descriptors, policies, users};
 use crate::admin::collect::{LagCollector, RuleCollector};
 use crate::admin::memory::MemoryCollector;
 use crate::admin::{self, AdminHandles, PolicyCollector, ProcessCollector};
+use crate::broker::loggers::SomeLoggers;
 use crate::broker::{Broker, BrokerConfig, BrokerError, Clock};
 use crate::gateway::metrics::Metrics;
 use crate::gateway::{Gateway, Listener, ListenerConfig, SaslConfig};
@@ -42,14 +44,14 @@ const LINES_DRAIN: Duration = Duration::from_secs(1);
 const BROKER_DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs until the end is asked for.
-pub fn run(config: Config, started: Instant) -> Result<(), Failure> {
+pub fn run(config: Config, loggers: Arc<ModuleLoggers>, started: Instant) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("tollgate")
         .build()
         .map_err(|e| Failure::cannot(format!("cannot start threads: {e}")))?;
     let mut ends = Vec::new();
-    let result = runtime.block_on(serve(config, started, &mut ends));
+    let result = runtime.block_on(serve(config, loggers, started, &mut ends));
     // What still blocks on a disk after the drain time is not waited for: recovery takes care of it.
     runtime.shutdown_timeout(Duration::from_millis(100));
     // Nobody is left to write lines of journal and audit; those that were taken go to their files.
@@ -59,7 +61,12 @@ pub fn run(config: Config, started: Instant) -> Result<(), Failure> {
     result
 }
 
-async fn serve(config: Config, started: Instant, ends: &mut Vec<Closed>) -> Result<(), Failure> {
+async fn serve(
+    config: Config,
+    loggers: Arc<ModuleLoggers>,
+    started: Instant,
+    ends: &mut Vec<Closed>,
+) -> Result<(), Failure> {
     let mut shutdown =
         Shutdown::on_signals().map_err(|e| Failure::cannot(format!("cannot take over signals: {e}")))?;
     descriptors::raise_limit(&config);
@@ -78,7 +85,7 @@ async fn serve(config: Config, started: Instant, ends: &mut Vec<Closed>) -> Resu
     // So are policies that cannot be taken into force.
     policies::check(&config)?;
     let addresses = listeners.iter().map(|(setting, listener)| (*setting, listener.address()));
-    let broker = open_broker(&config, facts(&config, addresses)).await?;
+    let broker = open_broker(&config, facts(&config, addresses), loggers).await?;
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry).map_err(metrics_failed)?;
     let policies::Opened { policies, watcher, ends: lines } = policies::open(&config, &broker)?;
@@ -268,7 +275,11 @@ fn facts<'a>(
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-async fn open_broker(config: &Config, facts: BTreeMap<String, String>) -> Result<Arc<Broker>, Failure> {
+async fn open_broker(
+    config: &Config,
+    facts: BTreeMap<String, String>,
+    loggers: Arc<ModuleLoggers>,
+) -> Result<Arc<Broker>, Failure> {
     let cannot = |e: &dyn std::fmt::Display| {
         Failure::cannot(format!("the data folder {} cannot be used: {e}", config.data.display()))
     };
@@ -289,6 +300,7 @@ async fn open_broker(config: &Config, facts: BTreeMap<String, String>) -> Result
         cluster_id: config.broker.cluster_id.clone(),
         properties: config.broker.properties.clone(),
         facts,
+        loggers: SomeLoggers(Some(loggers)),
         clock,
     };
     Broker::open(broker_config, storage).await.map_err(|error| match error {

@@ -16,6 +16,7 @@ use super::error::BrokerError;
 use super::fetch_session::FetchSessions;
 use super::group::Groups;
 use super::log_limit::LogLimit;
+use super::loggers::SomeLoggers;
 use super::quota::{self, Quotas};
 use super::resources::{Kind, Resources};
 use super::{Clock, maintenance, producer_snapshot, route};
@@ -30,6 +31,7 @@ pub struct Broker {
     pub(super) groups: Arc<Groups>,
     pub(super) fetch_sessions: FetchSessions,
     pub(super) quotas: Quotas,
+    pub(super) loggers: SomeLoggers,
     pub(super) group_configs: Resources,
     pub(super) client_metrics: Resources,
     /// Taken from the store and not given away yet.
@@ -47,7 +49,7 @@ impl Broker {
     pub async fn open(config: BrokerConfig, storage: Arc<Storage>) -> Result<Arc<Broker>, BrokerError> {
         let (node_id, clock) = (config.node_id, config.clock.clone());
         let now_ms = clock.now_ms();
-        let quota_clock = clock.clone();
+        let (quota_clock, loggers) = (clock.clone(), config.loggers.clone());
         let opened = blocking(move || {
             let catalogue = Catalogue::open(storage, &config)?;
             producer_snapshot::restore(&catalogue, now_ms);
@@ -67,6 +69,7 @@ impl Broker {
         let broker = Arc::new(Broker {
             fetch_sessions,
             quotas,
+            loggers,
             group_configs,
             client_metrics,
             node_id,

@@ -5,7 +5,7 @@
 //! implemented on top. `catalogue/` knows the topics and keeps them durably, `topic.rs` and `partition.rs` are what a
 //! handler works on, `producer_state.rs` makes retries harmless, `fetch_session.rs` and `fetch_wait.rs` serve
 //! consumers, `config/` defines what can be configured, `resources.rs` keeps the configs of groups and client
-//! metrics, `quota/` measures what clients use, `group/` coordinates consumer groups.
+//! metrics, `loggers.rs` is the border to what the process logs, `quota/` measures what clients use, `group/` coordinates consumer groups.
 //!
 //! The room knows `wire` and `storage`. It must not know sockets, sessions of clients beyond the [`Context`] it is
 //! given, policies, or that a gateway stands before it.
@@ -22,6 +22,7 @@ mod fetch_session;
 mod fetch_wait;
 pub mod group;
 mod log_limit;
+pub mod loggers;
 mod maintenance;
 mod orphans;
 pub mod partition;

@@ -89,7 +89,7 @@ async fn a_topic_shows_kafkas_configs_with_sources_and_synonyms() {
     assert_eq!(describe(&bench, TOPIC, "t", Some(&["no.such"])).await.configs.len(), 0);
     assert_eq!(describe(&bench, TOPIC, "nope", None).await.error_code, 3);
     assert_eq!(describe(&bench, TOPIC, "co nfigs", None).await.error_code, 17);
-    // There are no loggers to describe.
+    // Nothing was said of loggers at the start.
     assert_eq!(describe(&bench, LOGGER, "1", None).await.error_code, 0);
     assert_eq!(describe(&bench, LOGGER, "", None).await.error_code, 42);
     assert_eq!(describe(&bench, LOGGER, "2", None).await.error_code, 42);

@@ -1,5 +1,11 @@
-//! Configs of groups and of client metrics, and ListConfigResources.
+//! Configs of groups, of client metrics and of loggers, and ListConfigResources.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tollgate::broker::loggers::{Level, Loggers, SomeLoggers};
+use tollgate::broker::{Broker, BrokerConfig};
+use tollgate::storage::{Storage, StorageConfig};
 use tollgate::wire::Str;
 use tollgate::wire::api::{
     describe_configs, incremental_alter_configs as alter, list_config_resources as list,
@@ -7,6 +13,7 @@ use tollgate::wire::api::{
 
 use crate::bench::*;
 
+const LOGGER: i8 = 8;
 const METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
@@ -133,6 +140,65 @@ async fn a_subscription_is_kept_and_read() {
         assert_eq!(set(&bench, METRICS, name, &[(config, Some(value))]).await.0, code, "{config}");
     }
     assert_eq!(described(&bench, METRICS, "", &[]).await.unwrap_err().0, 42);
+}
+
+#[derive(Default)]
+struct Two(Mutex<BTreeMap<String, Level>>);
+
+impl Loggers for Two {
+    fn levels(&self) -> Vec<(String, Option<Level>)> {
+        let set = self.0.lock().unwrap();
+        let level = |name: &str| (name.to_owned(), set.get(name).copied().or(Some(Level::Info)));
+        vec![level("root"), level("disk")]
+    }
+
+    fn set(&self, name: &str, level: Option<Level>) {
+        let mut set = self.0.lock().unwrap();
+        match level {
+            Some(level) => set.insert(name.to_owned(), level),
+            None => set.remove(name),
+        };
+    }
+}
+
+#[tokio::test]
+async fn loggers_are_set_as_kafkas_are() {
+    let loggers = SomeLoggers(Some(Arc::new(Two::default())));
+    let files = tollgate::storage::files::SimFiles::new();
+    let (clock, hand) = tollgate::broker::Clock::manual(NOW);
+    let storage = Storage::open(Arc::new(files.clone()), "/data", StorageConfig::default()).unwrap();
+    let config = BrokerConfig { loggers, clock: clock.clone(), ..BrokerConfig::default() };
+    let broker = Broker::open(config, storage).await.unwrap();
+    let bench = Bench { files, hand, clock, broker, cx: context() };
+    assert_eq!(described(&bench, LOGGER, "1", &[]).await.unwrap(), ["root=INFO/6 ", "disk=INFO/6 "]);
+    assert_eq!(set_with(&bench, LOGGER, "1", &[("disk", Some("TRACE"))], true).await.0, 0);
+    assert_eq!(described(&bench, LOGGER, "1", &["disk"]).await.unwrap(), ["disk=INFO/6 "], "only looked at");
+    assert_eq!(set(&bench, LOGGER, "1", &[("disk", Some("TRACE")), ("root", Some("ERROR"))]).await.0, 0);
+    assert_eq!(described(&bench, LOGGER, "1", &[]).await.unwrap(), ["root=ERROR/6 ", "disk=TRACE/6 "]);
+    for (name, level, code, message) in [
+        ("nope", Some("INFO"), 40, "Logger nope does not exist!"),
+        ("nope", None, 40, "Logger nope does not exist!"),
+        ("root", None, 42, "Removing the log level of the root logger is not allowed"),
+        (
+            "disk",
+            Some("loud"),
+            40,
+            "Cannot set the log level of disk to loud as it is not a supported log level. Valid log",
+        ),
+    ] {
+        let (told_code, told) = set(
+            &bench,
+            LOGGER,
+            "1",
+            &[("root", Some("DEBUG")), (name, level)][usize::from(name == "root")..],
+        )
+        .await;
+        assert_eq!(told_code, code);
+        assert!(told.starts_with(message), "{told}");
+    }
+    assert_eq!(described(&bench, LOGGER, "1", &["root"]).await.unwrap(), ["root=ERROR/6 "], "all or none");
+    assert_eq!(set(&bench, LOGGER, "1", &[("disk", None)]).await.0, 0);
+    assert_eq!(described(&bench, LOGGER, "1", &["disk"]).await.unwrap(), ["disk=INFO/6 "]);
 }
 
 #[tokio::test]

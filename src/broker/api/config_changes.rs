@@ -8,6 +8,7 @@ use crate::broker::broker::Broker;
 use crate::broker::catalogue::ServerLayer;
 use crate::broker::config::definition::{Definition, Kind, Mode, list_items};
 use crate::broker::config::{group, metrics, server, topic};
+use crate::broker::loggers::{Level, ROOT};
 use crate::broker::{ApiError, resources::Resources};
 use crate::wire::{ErrorCode, Str};
 
@@ -70,7 +71,7 @@ fn alter(broker: &Broker, change: &Change, validate_only: bool) -> Result<(), Ap
         TOPIC => alter_topic(broker, change, validate_only),
         BROKER => alter_server(broker, change, validate_only),
         // Whoever names all of them knows none of these.
-        BROKER_LOGGER if !change.replaces => alter_loggers(broker, change),
+        BROKER_LOGGER if !change.replaces => alter_loggers(broker, change, validate_only),
         CLIENT_METRICS => {
             if change.name.is_empty() {
                 return invalid("Subscription name can't be empty");
@@ -195,8 +196,8 @@ fn alter_resource(
     }
 }
 
-/// There are none to be found: what this process logs is set where it is started.
-fn alter_loggers(broker: &Broker, change: &Change) -> Result<(), ApiError> {
+/// All of them or none; not kept over a restart, as in Kafka.
+fn alter_loggers(broker: &Broker, change: &Change, validate_only: bool) -> Result<(), ApiError> {
     let name = &change.name;
     match name.parse::<i32>() {
         Ok(id) if id == broker.node_id => {}
@@ -205,17 +206,50 @@ fn alter_loggers(broker: &Broker, change: &Change) -> Result<(), ApiError> {
         }
         Err(_) => return invalid(format!("Node id must be an integer, but it is: {name}")),
     }
-    change.ops.iter().try_for_each(|op| match op.operation {
-        SET | DELETE => {
-            let message = format!("Logger {} does not exist!", op.name);
+    let known = broker.loggers.levels();
+    let is_there = |name: &Str| match known.iter().any(|(known, _)| name == known.as_str()) {
+        true => Ok(()),
+        false => {
+            let message = format!("Logger {name} does not exist!");
             Err(ApiError::new(ErrorCode::INVALID_CONFIG, message))
         }
-        APPEND => invalid("APPEND operation is not allowed for the BROKER_LOGGER resource"),
-        SUBTRACT => invalid("SUBTRACT operation is not allowed for the BROKER_LOGGER resource"),
-        other => {
-            invalid(format!("Unknown operation type {other} is not allowed for the BROKER_LOGGER resource"))
+    };
+    let mut wanted = Vec::with_capacity(change.ops.len());
+    for op in &change.ops {
+        match op.operation {
+            SET => {
+                is_there(&op.name)?;
+                let value = op.value.as_ref().map_or("", Str::as_str);
+                let Some(level) = Level::parse(value) else {
+                    let levels = Level::ALL.map(Level::name).join(", ");
+                    let message = format!(
+                        "Cannot set the log level of {} to {value} as it is not a supported log level. Valid log levels are {levels}",
+                        op.name
+                    );
+                    return Err(ApiError::new(ErrorCode::INVALID_CONFIG, message));
+                };
+                wanted.push((&op.name, Some(level)));
+            }
+            DELETE => {
+                is_there(&op.name)?;
+                if op.name == ROOT {
+                    return invalid("Removing the log level of the root logger is not allowed");
+                }
+                wanted.push((&op.name, None));
+            }
+            APPEND => return invalid("APPEND operation is not allowed for the BROKER_LOGGER resource"),
+            SUBTRACT => return invalid("SUBTRACT operation is not allowed for the BROKER_LOGGER resource"),
+            other => {
+                return invalid(format!(
+                    "Unknown operation type {other} is not allowed for the BROKER_LOGGER resource"
+                ));
+            }
         }
-    })
+    }
+    if !validate_only {
+        wanted.into_iter().for_each(|(name, level)| broker.loggers.set(name, level));
+    }
+    Ok(())
 }
 
 impl Change {

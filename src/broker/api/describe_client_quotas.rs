@@ -30,7 +30,8 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
                     .collect(),
                 ..Default::default()
             };
-            Response { entries: Some(wanted.map(entry).collect()), error_message: None, ..Default::default() }
+            // Kafka says nothing by an empty text here.
+            Response { entries: Some(wanted.map(entry).collect()), ..Default::default() }
         }
         Err(error) => Response {
             error_code: error.code.0,

@@ -1,5 +1,5 @@
 //! DescribeConfigs 1 to 4: topics, this broker, groups and client metrics, with Kafka's names, types, sources and synonyms;
-//! documentation where it is asked for, in words of our own. Of loggers there are none.
+//! documentation where it is asked for, in words of our own; the levels of what the process logs, where it lets them be set.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use crate::broker::config::group::{self, GROUP_CONFIGS};
 use crate::broker::config::metrics::{self, METRICS_CONFIGS};
 use crate::broker::config::server;
 use crate::broker::config::topic::{Described, TOPIC_CONFIGS, describe};
+use crate::broker::loggers::Level;
 use crate::broker::topic::check_name;
 use crate::broker::{ApiError, Context, Reply, ReplyTo};
 use crate::wire::api::describe_configs::{
@@ -100,7 +101,15 @@ fn loggers(broker: &Broker, resource: &DescribeConfigsResource) -> Configs {
         return Err(ApiError::new(ErrorCode::INVALID_REQUEST, "Broker id must not be empty"));
     }
     check_id(broker, &resource.resource_name, "")?;
-    Ok(Vec::new())
+    let levels = broker.loggers.levels().into_iter().filter(|(name, _)| is_asked(resource, name));
+    let described = |(name, level): (String, Option<Level>)| DescribeConfigsResourceResult {
+        name: Str::from(name),
+        value: Some(Str::from_static(level.map_or("OFF", Level::name))),
+        config_source: Source::DynamicLogger as i8,
+        documentation: Some(Str::default()),
+        ..Default::default()
+    };
+    Ok(levels.map(described).collect())
 }
 
 /// Whether this names us; `or` is what else might have stood there.

@@ -1,5 +1,5 @@
-//! IncrementalAlterConfigs 0 to 1 (KIP-339): of topics, this broker, the default of all brokers, client metrics and groups. What
-//! is altered is in force, and durable, when the answer leaves. Of loggers there are none: each is refused as unknown.
+//! IncrementalAlterConfigs 0 to 1 (KIP-339): of topics, this broker, the default of all brokers, its loggers, client metrics
+//! and groups. What is altered is in force, and durable (loggers are not), when the answer leaves.
 
 use std::sync::Arc;
 

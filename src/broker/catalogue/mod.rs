@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use serde::{Deserialize, Serialize};
 
+use super::config::server::ONE_NODE;
 use super::config::{BrokerConfig, ServerConfigs, Settings, TopicConfig};
 use super::error::{ApiError, BrokerError};
 use super::orphans;
@@ -129,7 +130,9 @@ impl Catalogue {
         }
         server.set_fact("broker.id", config.node_id);
         server.set_fact("node.id", config.node_id);
-        server.set_fact("process.roles", "broker,controller");
+        for (name, value) in ONE_NODE {
+            server.set_fact(name, value);
+        }
         let dir = std::path::absolute(storage.dir()).unwrap_or_else(|_| storage.dir().to_owned());
         server.set_fact("log.dirs", dir.display());
         let interval = storage.config().maintenance_interval.as_millis();

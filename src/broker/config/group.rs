@@ -94,11 +94,10 @@ pub fn describe(
     }
     match config.synonym {
         // Without a setting of the broker's its own default stands there.
-        "" if synonyms.is_empty() => {
+        "" => {
             let default = config.definition.default.unwrap_or_default().to_owned();
             synonyms.push((name, default, Source::Default));
         }
-        "" => {}
         synonym => synonyms.extend(server.layers(synonym)),
     }
     let first = synonyms.first();

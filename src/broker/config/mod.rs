@@ -16,6 +16,7 @@ pub use settings::Settings;
 pub use topic::TopicConfig;
 
 use super::Clock;
+use super::loggers::SomeLoggers;
 
 /// What the broker is opened with.
 #[derive(Debug, Clone)]
@@ -27,6 +28,7 @@ pub struct BrokerConfig {
     pub properties: BTreeMap<String, String>,
     /// Settings of Kafka's that others of this process decide, to be shown: `listeners`.
     pub facts: BTreeMap<String, String>,
+    pub loggers: SomeLoggers,
     pub clock: Clock,
 }
 
@@ -37,6 +39,7 @@ impl Default for BrokerConfig {
             cluster_id: None,
             properties: BTreeMap::new(),
             facts: BTreeMap::new(),
+            loggers: SomeLoggers::default(),
             clock: Clock::system(),
         }
     }

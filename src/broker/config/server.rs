@@ -74,7 +74,7 @@ pub const SERVER_CONFIGS: &[Definition] = {
         define(
             "log.retention.check.interval.ms",
             Long,
-            None,
+            Some("300000"),
             Any,
             Fixed,
             "How often retention is looked at.",
@@ -106,7 +106,7 @@ pub const SERVER_CONFIGS: &[Definition] = {
         define("offsets.retention.check.interval.ms", Long, Some("600000"), AtLeast(1), Static, OFFSETS),
         define("offsets.retention.minutes", Int, Some("10080"), AtLeast(1), Static, OFFSETS),
         define("offsets.topic.num.partitions", Int, Some("50"), AtLeast(1), Static, OFFSETS),
-        define("offsets.topic.replication.factor", Short, Some("1"), AtLeast(1), Fixed, "There is one node."),
+        define("offsets.topic.replication.factor", Short, Some("3"), AtLeast(1), Fixed, "There is one node."),
         define("offsets.topic.segment.bytes", Int, Some("104857600"), AtLeast(1), Static, OFFSETS),
         define(
             "producer.id.expiration.check.interval.ms",
@@ -128,6 +128,16 @@ pub const SERVER_CONFIGS: &[Definition] = {
         define("quota.window.size.seconds", Int, Some("1"), AtLeast(1), Static, QUOTAS),
     ]
 };
+
+/// What one node makes of settings whose defaults are for more.
+pub(in crate::broker) const ONE_NODE: &[(&str, &str)] = &[
+    ("offsets.topic.replication.factor", "1"),
+    ("process.roles", "broker,controller"),
+    ("share.coordinator.state.topic.min.isr", "1"),
+    ("share.coordinator.state.topic.replication.factor", "1"),
+    ("transaction.state.log.min.isr", "1"),
+    ("transaction.state.log.replication.factor", "1"),
+];
 
 /// The same setting in other units, for which it is looked too.
 fn others(name: &str) -> &'static [&'static str] {
@@ -173,7 +183,8 @@ impl ServerConfigs {
     pub fn set_static(&mut self, name: &str, value: &str) -> Result<(), String> {
         let definition = definition(name).ok_or_else(|| "is not a setting of this broker".to_owned())?;
         definition.check(value)?;
-        if definition.mode == Mode::Fixed && definition.default != Some(value) {
+        let is_so = definition.default == Some(value) || ONE_NODE.contains(&(definition.name, value));
+        if definition.mode == Mode::Fixed && !is_so {
             return Err(format!("cannot be set: {}", definition.documentation));
         }
         self.statics.insert(name.to_owned(), value.to_owned());
@@ -261,5 +272,7 @@ mod tests {
         assert!(configs.set_static("num.partitions", "0").unwrap_err().contains("at least 1"));
         assert!(configs.set_static("default.replication.factor", "3").is_err());
         assert!(configs.set_static("default.replication.factor", "1").is_ok());
+        assert!(configs.set_static("offsets.topic.replication.factor", "2").is_err());
+        assert!(configs.set_static("offsets.topic.replication.factor", "1").is_ok(), "as it is on one node");
     }
 }

@@ -110,9 +110,12 @@ mod tests {
         rate.record(USUAL, 10_000.0, 0);
         assert_eq!(rate.excess_ms(USUAL, 1000.0, 0), 0);
         rate.record(USUAL, 1000.0, 0);
-        // 11,000 over 10 s are 100 a second too much: 1 s more and they are not.
+        // 11,000 over 10 s are 100 a second too much: over 11 s they would not be.
         assert_eq!(rate.excess_ms(USUAL, 1000.0, 0), 1000);
-        assert_eq!(rate.excess_ms(USUAL, 1000.0, 1000), 0);
+        // Until ten windows are over it counts as ten, as in Kafka; then the time that passed.
+        assert_eq!(rate.excess_ms(USUAL, 1000.0, 1000), 1000);
+        assert_eq!(rate.excess_ms(USUAL, 1000.0, 10_500), 500);
+        assert_eq!(rate.excess_ms(USUAL, 1000.0, 11_000), 0);
     }
 
     #[test]

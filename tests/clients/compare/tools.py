@@ -82,6 +82,7 @@ class Run:
 NOISE = re.compile(r"^null$|^Tools\$Left$|^\s+at |^\s*\.\.\. \d+ (more|common)|^\[?\d\d:\d\d:\d\d|^\[main\] WARN|^\d\d:\d\d:\d\d")
 
 VARIES = [
+    (r"(\w+://127\.0\.0\.1):\d{4,5}\b", r"\1:<another port>"),
     (r"(TopicId: )[\w-]{22}", r"\1<id>"),
     (r"(Cluster ID: )\S+", r"\1<id>"),
     (r'("(?:totalBytes|usableBytes)":)\d+', r"\1<bytes>"),
@@ -159,7 +160,9 @@ def accept(found: dict, sections) -> list[dict]:
             reason = reasons.get((section, command, line)) or reasons.get((section, subject(line))) or "?"
             entry = entries.setdefault((section, command, reason), {"reason": reason, "section": section, "command": command})
             entry.setdefault(whose, []).append(line)
-    return [entry for entry in known() if entry["section"] not in sections] + list(entries.values())
+    order = [section.__name__ for section in SECTIONS]
+    everything = [entry for entry in known() if entry["section"] not in sections] + list(entries.values())
+    return sorted(everything, key=lambda entry: order.index(entry["section"]))
 
 
 def main(arguments: list[str]) -> int:

@@ -39,7 +39,7 @@ def topics(run):
 def offsets(run):
     new_topic(run, "tools-o", 2)
     produce(run, "tools-o", 40)
-    for when in ("latest", "earliest", "max-timestamp", "-3", "earliest-local", "latest-tiered", "earliest-pending-upload", "1"):
+    for when in ("latest", "earliest", "earliest-local", "latest-tiered", "earliest-pending-upload", "1"):
         run("kafka-get-offsets", "--topic", "tools-o", "--time", when)
     run("kafka-get-offsets", "--topic-partitions", "tools-o:1,tools-o:0-1", "--time", "earliest")
     run("kafka-get-offsets", "--topic", "tools-nope")
@@ -83,6 +83,11 @@ def broker_configs(run):
     run("kafka-configs", "--describe", "--entity-type", "brokers", "--entity-name", "9")
     run("kafka-configs", "--describe", "--entity-type", "broker-loggers", "--entity-name", "1")
     run("kafka-configs", "--alter", "--entity-type", "broker-loggers", "--entity-name", "1", "--add-config", "no.such.logger=INFO")
+    root = ("--entity-type", "broker-loggers", "--entity-name", "1")
+    run("kafka-configs", "--alter", *root, "--add-config", "root=WARN")
+    run("kafka-configs", *root, "--describe")
+    run("kafka-configs", "--alter", *root, "--add-config", "root=LOUD")
+    run("kafka-configs", "--alter", *root, "--delete-config", "root")
 
 
 @section
