@@ -18,14 +18,21 @@ KAFKA = json.loads((Path(__file__).parent / "compare" / "kafka-4.4.0.json").read
 
 # Scenario, label, the part of the answer: why it differs.
 DIFFERENT = {
-    (r"create_topics|describe_configs", r".*", r"\[\]file\.delete\.delay\.ms="): "files go at once: no reader needs them any more",
-    (r"create_topics|describe_configs", r".*", r"\[\]max\.decompressed\.message\.bytes="): "a batch may not swell to 2 GiB",
-    (r"create_topics|describe_configs", r".*", r"\[\]min\.insync\.replicas="): "Kafka shows a cluster-wide dynamic value that its eligible-leader feature sets",
+    (r"create_topics|describe_configs|all_configs", r".*", r"\[\]file\.delete\.delay\.ms="): "files go at once: no reader needs them any more",
+    (r"create_topics|describe_configs|all_configs", r".*", r"\[\]max\.decompressed\.message\.bytes="): "a batch may not swell to 2 GiB",
     (r"create_topics", r".*(validate only|internal name)", r"topicId="): "Kafka draws an id that it then forgets",
-    (r"describe_configs", r".*(broker logger|client metrics|group|broker default)", r""): "no loggers, subscriptions, group configs or cluster-wide values to describe",
+    (r"old_alter_configs", r".*same resource twice", r""): "Kafka never answers",
+    (r"all_configs", r".*broker", r"\[\](listeners|advertised\.listeners|listener\.security\.protocol\.map|sasl\.enabled\.mechanisms)="): "listeners are set in Tollgate's own configuration, and named there",
+    (r"all_configs", r".*broker", r"\[\]controller\.(listener\.names|quorum\.bootstrap\.servers)="): "there is no quorum to be part of",
+    (r"all_configs", r".*broker", r"\[\]max\.connections(\.per\.ip)?="): "Tollgate's sessions have limits",
+    (r"all_configs", r".*broker", r"\[\]group\.coordinator\.rebalance\.protocols="): "classic groups only, so far",
+    (r"all_configs", r".*broker", r"\[\]log\.cleaner\.enable="): "compaction is not there yet",
+    (r"all_configs", r".*broker", r"\[\]log\.segment\.delete\.delay\.ms="): "files go at once: no reader needs them any more",
+    (r"all_configs", r".*broker", r"\[\]log\.retention\.check\.interval\.ms="): "Tollgate looks ten times as often",
+    (r"all_configs", r".*broker", r"\[\]metric\.reporters="): "metrics are read from the admin address",
+    (r"all_configs", r".*broker", r"\[\](offsets\.topic|transaction\.state\.log|share\.coordinator\.state\.topic)\.num\.partitions="): "the recorded Kafka was started with fewer",
+    (r"all_configs", r".*broker", r"\[\]log\.dirs="): "each has its own folder",
     (r"alter_configs", r".*append to a list", r""): "compaction is not there yet",
-    (r"alter_configs", r".*broker dynamic", r""): "what is set there are the log cleaner's threads: compaction is not there yet, other settings of the broker can be altered",
-    (r"alter_configs", r".*old AlterConfigs", r""): "not advertised: every living client alters incrementally",
     (r"producing", r".*null records", r""): "Kafka never answers",
     (r"producing", r".*transactional without id", r"errorCode="): "transactions are not there yet",
     (r"cluster", r"DESCRIBE_TOPIC_PARTITIONS.*topic partitions", r"topics\[2\]\.topicAuthorizedOperations="): "Kafka says what may be done to a topic that does not exist",
@@ -50,7 +57,8 @@ def test_answers(ours, used, scenario):
         seen = ours[scenario][label]
         if scenario == "api_versions":
             answer = as_far_as_listed(answer, seen)
-        want, got = set(flat(answer)), set(flat(seen))
+        # Whether a config can be altered has a list of its own, below.
+        want, got = ({part.replace("read-only, ", "") for part in flat(side)} for side in (answer, seen))
         for part in sorted(want ^ got):
             reason = next((key for key in DIFFERENT if re.fullmatch(key[0], scenario) and re.fullmatch(key[1], label) and re.search(key[2], part)), None)
             if reason:
@@ -58,6 +66,20 @@ def test_answers(ours, used, scenario):
             else:
                 wrong.append(f"{label}: {'Kafka' if part in want else 'Tollgate'} alone says {part}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_what_cannot_be_altered(ours, server):
+    """read-only.txt lists what Kafka lets one alter and Tollgate does not."""
+    said = lambda side, label: {line.split("=")[0]: "read-only, " in line for line in side["all_configs"][f"DESCRIBE_CONFIGS v4: {label}"]["results"][0]["configs"]}
+    found = set()
+    for label in ("broker", "topic", "group", "subscription"):
+        kafka, here = said(KAFKA, label), said(ours, label)
+        assert kafka.keys() == here.keys()
+        assert not [name for name in kafka if kafka[name] and not here[name]], "can be altered here alone"
+        found |= {f"{label} {name}" for name in kafka if here[name] and not kafka[name]}
+    listed = {line for line in (Path(__file__).parent / "compare" / "read-only.txt").read_text().splitlines() if line and not line.startswith("#")}
+    if server.gateway:
+        assert found == listed
 
 
 def test_every_difference_is_still_there(ours, used, server):
@@ -69,7 +91,7 @@ def test_every_difference_is_still_there(ours, used, server):
 def test_the_apis_that_are_there(ours):
     """Those that kcat, librdkafka and the Java clients and tools need."""
     listed = {api["apiKey"] for api in ours["api_versions"]["API_VERSIONS v4: v4"]["apiKeys"]}
-    needed = {0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 32, 36, 37, 42, 44, 47, 60, 75}
+    needed = {0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36, 37, 42, 44, 47, 48, 49, 60, 74, 75}
     assert needed <= listed, needed - listed
 
 

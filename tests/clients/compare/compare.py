@@ -3,7 +3,7 @@
 
     compare.py show HOST:PORT [SCENARIO...]
     compare.py diff HOST:PORT HOST:PORT [SCENARIO...]     exit 1 when they differ
-    compare.py record HOST:PORT                           for test_conformance.py: compare.py record ... > kafka-4.4.0.json
+    compare.py record HOST:PORT [SCENARIO...]             for test_conformance.py: all, or these anew, into kafka-4.4.0.json
 
 All want a fresh broker. What legitimately varies (ids, ports, times, member ids, the wording of messages, the order of a
 hash map) is replaced by names, or sorted, first.
@@ -14,10 +14,13 @@ import json
 import re
 import sys
 import time
+from pathlib import Path
 
 from probe import Probe
-import versions  # noqa: F401 (adds scenarios)
 from scenarios import NULL_ID, SCENARIOS, STRANGE_ID
+
+
+RECORDED = Path(__file__).resolve().parent / "kafka-4.4.0.json"
 
 
 class Ask:
@@ -74,7 +77,7 @@ class Ask:
     def stable(self, node, only, key=None):
         if isinstance(node, dict):
             if "configSource" in node:
-                return config(node)
+                return self.stable(config(node), None)
             failed = node.get("errorCode")
             return {k: self.stable(v, only, k) for k, v in node.items() if k != "throttleTimeMs" and not (failed and k in WORDING)}
         if isinstance(node, list):
@@ -90,7 +93,10 @@ class Ask:
             return "<epoch>"
         if key == "logAppendTimeMs" and node > 0:
             return "<now>"
+        if key in ("totalBytes", "usableBytes") and node > 0:
+            return "<bytes>"
         if isinstance(node, str):
+            node = node.replace(self.probe.bootstrap, "<address>").replace(f":{int(self.port) + 1}", ":<port + 1>")
             for made_up, name in self.names.items():
                 node = node.replace(made_up, name)
         return node
@@ -98,14 +104,14 @@ class Ask:
 
 # What an error is called by its code; how it is put is each broker's own.
 WORDING = ("errorMessage", "recordErrors")
-IDENTITY = ("name", "topic", "groupId", "key", "apiKey", "resourceName", "topicId", "index", "partitionIndex", "partition", "memberId", "baseOffset")
+IDENTITY = ("name", "topic", "groupId", "key", "apiKey", "resourceName", "topicId", "index", "partitionIndex", "partition", "memberId", "baseOffset", "entityType", "entity")
 
 
 def config(entry: dict) -> str:
-    """A config entry on one line. Not whether it is read-only: Tollgate says so of what it does not act on. Nor the broker's
-    key behind a default."""
-    synonyms = ", ".join(f"{s['name']}={s['value']} by {s['source']}" for s in entry.get("synonyms") or [] if s["source"] != 5)
-    return f"{entry['name']}={entry['value']} by {entry['configSource']}, type {entry.get('configType')}, {'secret, ' if entry['isSensitive'] else ''}from [{synonyms}]"
+    """A config entry on one line."""
+    synonyms = ", ".join(f"{s['name']}={s['value']} by {s['source']}" for s in entry.get("synonyms") or [])
+    said = ("secret, " if entry["isSensitive"] else "") + ("read-only, " if entry["readOnly"] else "")
+    return f"{entry['name']}={entry['value']} by {entry['configSource']}, type {entry.get('configType')}, {said}from [{synonyms}]"
 
 
 def identity(node):
@@ -144,13 +150,13 @@ def main(arguments: list[str]) -> int:
     if len(arguments) >= 2 and arguments[0] == "show":
         print("\n".join(lines(arguments[1], arguments[2:])))
         return 0
-    if len(arguments) == 2 and arguments[0] == "record":
-        told = transcripts(arguments[1])
-        del told["later"]
-        print("{")
-        print(",\n".join(f'"{name}": {{\n' + ",\n".join(f"{json.dumps(label)}: {json.dumps(answer)}" for label, answer in answers.items()) + "\n}"
-                         for name, answers in told.items()))
-        print("}")
+    if len(arguments) >= 2 and arguments[0] == "record":
+        told = (json.loads(RECORDED.read_text()) if arguments[2:] else {}) | transcripts(arguments[1], arguments[2:])
+        told.pop("later", None)
+        told = {scenario.__name__: told[scenario.__name__] for scenario in SCENARIOS if scenario.__name__ in told}
+        RECORDED.write_text("{\n" + ",\n".join(
+            f'"{name}": {{\n' + ",\n".join(f"{json.dumps(label)}: {json.dumps(answer)}" for label, answer in answers.items()) + "\n}"
+            for name, answers in told.items()) + "\n}\n")
         return 0
     if len(arguments) >= 3 and arguments[0] == "diff":
         sides = [lines(address, arguments[3:]) for address in arguments[1:3]]

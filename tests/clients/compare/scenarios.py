@@ -547,3 +547,182 @@ def bad_input(ask):
     ask("truncated body", "METADATA", 12, raw="AAAA", conn="t")
     ask("huge count", "METADATA", 1, raw="f////w==", conn="h")
     ask("trailing bytes", "LIST_GROUPS", 0, raw="AAAAAAAAAAA=", conn="r")
+
+
+@scenario
+def all_configs(ask):
+    """Every config there is, with type, source, synonyms and whether it can be altered."""
+    def describe(label, kind, name):
+        ask(label, "DESCRIBE_CONFIGS", 4, {"includeSynonyms": True, "resources": [{"resourceType": kind, "resourceName": name, "configurationKeys": None}]})
+    new_topic(ask, "all-configs", 1)
+    describe("broker", 4, "1")
+    describe("topic", 2, "all-configs")
+    describe("group", 32, "all-configs")
+    describe("subscription", 16, "all-configs")
+
+
+@scenario
+def old_alter_configs(ask):
+    """AlterConfigs replaces all that a resource has."""
+    new_topic(ask, "replace", 1)
+    def replace(label, kind, name, *configs, version=2, validate=False, **more):
+        ask(label, "ALTER_CONFIGS", version, {"validateOnly": validate, "resources": [{"resourceType": kind, "resourceName": name,
+            "configs": [{"name": key, "value": value} for key, value in configs]}]}, **more)
+    def seen(label, kind, name, *keys, until=None):
+        for _ in range(100):
+            answer = ask(None, "DESCRIBE_CONFIGS", 4, {"resources": [{"resourceType": kind, "resourceName": name, "configurationKeys": list(keys)}]})
+            if until is None or until in {config["value"] for config in answer["body"]["results"][0]["configs"]}:
+                break
+        ask(label, "DESCRIBE_CONFIGS", 4, {"includeSynonyms": True, "resources": [{"resourceType": kind, "resourceName": name, "configurationKeys": list(keys)}]})
+    replace("two", 2, "replace", ("retention.ms", "1000"), ("cleanup.policy", "delete"))
+    seen("two are there", 2, "replace", "retention.ms", "retention.bytes", "cleanup.policy", until="1000")
+    replace("validate only", 2, "replace", ("retention.ms", "2000"), validate=True)
+    replace("v0, another", 2, "replace", ("retention.bytes", "5000"), version=0)
+    seen("only the other is there", 2, "replace", "retention.ms", "retention.bytes", "cleanup.policy", until="5000")
+    replace("v1, nothing", 2, "replace", version=1)
+    replace("null", 2, "replace", ("retention.ms", None))
+    replace("unknown key", 2, "replace", ("no.such", "1"))
+    replace("bad value", 2, "replace", ("retention.ms", "soon"))
+    replace("twice", 2, "replace", ("retention.ms", "1"), ("retention.ms", "2"))
+    replace("unknown topic", 2, "replace-nope", ("retention.ms", "1"))
+    replace("no topic", 2, "", ("retention.ms", "1"))
+    replace("broker", 4, "1", ("log.retention.ms", "7777777"))
+    seen("broker's are there", 4, "1", "log.retention.ms", "num.io.threads", until="7777777")
+    replace("broker, read-only", 4, "1", ("log.dirs", "/x"))
+    replace("broker, nothing", 4, "1")
+    replace("another broker", 4, "9", ("log.retention.ms", "1"))
+    replace("all brokers, without what must stay", 4, "", ("log.retention.ms", "1"))
+    replace("logger", 8, "1", ("root", "INFO"))
+    replace("subscription", 16, "replace", ("interval.ms", "2000"))
+    replace("subscription, bad", 16, "replace", ("interval.ms", "2"))
+    replace("subscription, nothing", 16, "replace")
+    replace("group", 32, "replace", ("consumer.heartbeat.interval.ms", "6000"))
+    replace("group, bad", 32, "replace", ("consumer.heartbeat.interval.ms", "6"))
+    replace("group, nothing", 32, "replace")
+    replace("unknown type", 77, "x")
+    ask("same resource twice", "ALTER_CONFIGS", 2, {"resources": [{"resourceType": 2, "resourceName": "replace", "configs": [{"name": "retention.ms", "value": "1"}]}] * 2})
+
+
+@scenario
+def config_resources(ask):
+    def alter(label, kind, name, *configs, validate=False):
+        ask(label, "INCREMENTAL_ALTER_CONFIGS", 1, {"validateOnly": validate, "resources": [{"resourceType": kind, "resourceName": name,
+            "configs": [{"name": key, "configOperation": operation, "value": value} for key, operation, value in configs]}]})
+    def describe(label, kind, name, *keys):
+        ask(label, "DESCRIBE_CONFIGS", 4, {"includeSynonyms": True, "resources": [{"resourceType": kind, "resourceName": name, "configurationKeys": list(keys)}]})
+    def listed(label, types, version=1):
+        ask(label, "LIST_CONFIG_RESOURCES", version, {"resourceTypes": types} if version else {})
+    SET, DELETE, APPEND = range(3)
+    GROUP, METRICS, LOGGER = 32, 16, 8
+    alter("group, only looked at", GROUP, "resource-g", ("consumer.session.timeout.ms", SET, "50000"), validate=True)
+    alter("group", GROUP, "resource-g", ("consumer.session.timeout.ms", SET, "50000"), ("share.isolation.level", SET, "read_committed"))
+    alter("subscription", METRICS, "resource-s", ("interval.ms", SET, "1000"), ("metrics", SET, "a.,a.,b."), ("match", SET, "client_id=a.*"))
+    for _ in range(100):  # a change may take effect a little later
+        if len(ask(None, "LIST_CONFIG_RESOURCES", 1, {"resourceTypes": [GROUP, METRICS]})["body"]["configResources"]) >= 2:
+            break
+    describe("group, described", GROUP, "resource-g", "consumer.session.timeout.ms", "share.isolation.level", "streams.assignor.name")
+    describe("subscription, described", METRICS, "resource-s")
+    listed("groups and subscriptions", [GROUP, METRICS])
+    listed("brokers and loggers", [4, LOGGER])
+    listed("unknown type", [77])
+    listed("v0", [], version=0)
+    for name, value in (("consumer.session.timeout.ms", "5"), ("consumer.heartbeat.interval.ms", "x"), ("share.delivery.count.limit", "100"), ("share.auto.offset.reset", "xx"),
+                        ("share.auto.offset.reset", "by_duration:PT1H"), ("streams.num.standby.replicas", "3"), ("streams.assignor.name", "xx"),
+                        ("errors.deadletterqueue.topic.name", "__x"), ("no.such", "1")):
+        alter(f"group, {name}={value}", GROUP, "resource-h", (name, SET, value))
+    for name, value in (("interval.ms", "99"), ("interval.ms", "x"), ("match", "foo=bar"), ("match", "client_id=["), ("no.such", "1")):
+        alter(f"subscription, {name}={value}", METRICS, "resource-t", (name, SET, value))
+    alter("group, append", GROUP, "resource-h", ("streams.rack.aware.assignment.tags", APPEND, "x"))
+    alter("subscription, append", METRICS, "resource-s", ("metrics", APPEND, "c."))
+    alter("group without a name", GROUP, "", ("consumer.session.timeout.ms", SET, "50000"))
+    alter("subscription without a name", METRICS, "", ("interval.ms", SET, "1000"))
+    alter("logger, unknown", LOGGER, "1", ("no.such", SET, "INFO"))
+    alter("logger of another", LOGGER, "2", ("root", SET, "INFO"))
+    alter("logger, append", LOGGER, "1", ("root", APPEND, "INFO"))
+    alter("logger, an unknown level", LOGGER, "1", ("root", SET, "LOUD"))
+    alter("logger, taken back", LOGGER, "1", ("root", DELETE, None))
+    alter("logger, only looked at", LOGGER, "1", ("root", SET, "TRACE"), validate=True)
+    alter("logger", LOGGER, "1", ("root", SET, "WARN"))
+    describe("logger, described", LOGGER, "1", "root")
+    describe("group without a name, described", GROUP, "")
+    describe("subscription without a name, described", METRICS, "")
+    describe("loggers of another", LOGGER, "2")
+    describe("loggers of nobody", LOGGER, "")
+    alter("broker, an append to no list", 4, "1", ("log.retention.ms", APPEND, "1"))
+    alter("broker, what it must not have", 4, "1", ("min.insync.replicas", SET, "1"))
+    alter("brokers, what they must have", 4, "", ("min.insync.replicas", DELETE, None))
+    alter("group, taken back", GROUP, "resource-g", ("consumer.session.timeout.ms", DELETE, None), ("share.isolation.level", DELETE, None))
+    alter("subscription, taken back", METRICS, "resource-s", ("interval.ms", DELETE, None), ("metrics", DELETE, None), ("match", DELETE, None))
+
+
+@scenario
+def client_quotas(ask):
+    def entity(*named):
+        return [{"entityType": kind, "entityName": name} for kind, name in named]
+    def entry(named, **ops):
+        return {"entity": entity(*named), "ops": [{"key": key, "value": value or 0.0, "remove": value is None} for key, value in ops.items()]}
+    def alter(label, *entries, version=1, validate=False):
+        ask(label, "ALTER_CLIENT_QUOTAS", version, {"entries": list(entries), "validateOnly": validate})
+    def describe(label, *components, strict=False, version=1):
+        ask(label, "DESCRIBE_CLIENT_QUOTAS", version, {"strict": strict, "components": [{"entityType": kind, "matchType": how, "match": name} for kind, how, name in components]})
+    EXACT, DEFAULT, ANY = range(3)
+    user, client, ip = ("user", "quota-u"), ("client-id", "quota-c"), ("ip", "10.9.8.7")
+    alter("v0", entry([user], producer_byte_rate=1024.0), version=0)
+    alter("several", entry([user, client], consumer_byte_rate=2048.0), entry([("client-id", None)], request_percentage=12.5, controller_mutation_rate=3.0), entry([ip], connection_creation_rate=7.0))
+    for _ in range(100):  # a change may take effect a little later
+        if ask(None, "DESCRIBE_CLIENT_QUOTAS", 1, {"strict": True, "components": [{"entityType": "ip", "matchType": 2, "match": None}]})["body"]["entries"]:
+            break
+    describe("users, v0", ("user", ANY, None), version=0)
+    describe("users, strict", ("user", ANY, None), strict=True)
+    describe("one user", ("user", EXACT, "quota-u"), strict=True)
+    describe("user and client", ("user", EXACT, "quota-u"), ("client-id", EXACT, "quota-c"))
+    describe("default client", ("client-id", DEFAULT, None), strict=True)
+    describe("address", ("ip", EXACT, "10.9.8.7"))
+    describe("nobody", ("user", EXACT, "quota-nobody"))
+    describe("all", strict=True)
+    describe("exact without a name", ("user", EXACT, None))
+    describe("default with a name", ("user", DEFAULT, "x"))
+    describe("any with a name", ("user", ANY, "x"))
+    describe("unknown match", ("user", 9, None))
+    describe("twice", ("user", ANY, None), ("user", ANY, None))
+    describe("unknown type", ("host", ANY, None))
+    describe("empty type", ("", ANY, None))
+    describe("user and address", ("user", ANY, None), ("ip", ANY, None))
+    alter("validate only", entry([("user", "quota-dry")], producer_byte_rate=1.0), validate=True)
+    alter("unknown key", entry([user], no_such=1.0))
+    alter("key of another", entry([user], connection_creation_rate=1.0))
+    alter("nothing", entry([user], producer_byte_rate=0.0))
+    alter("less than nothing", entry([user], producer_byte_rate=-1.0))
+    alter("half a byte", entry([user], producer_byte_rate=0.5))
+    alter("too many", entry([ip], connection_creation_rate=1e12))
+    alter("user and address", entry([user, ip], producer_byte_rate=1.0))
+    alter("unknown type", entry([("host", "x")], producer_byte_rate=1.0))
+    alter("empty name", entry([("user", "")], producer_byte_rate=1.0))
+    alter("nobody", entry([], producer_byte_rate=1.0))
+    alter("no address", entry([("ip", "300.1.2.3")], connection_creation_rate=1.0))
+    alter("the same twice", entry([user], producer_byte_rate=1024.0), entry([user], producer_byte_rate=1024.0))
+    alter("take back what is not there", entry([user], request_percentage=None))
+    alter("take back", entry([user], producer_byte_rate=None), entry([user, client], consumer_byte_rate=None),
+          entry([("client-id", None)], request_percentage=None, controller_mutation_rate=None), entry([ip], connection_creation_rate=None))
+
+
+@scenario
+def log_dirs(ask):
+    new_topic(ask, "dirs", 2)
+    ask(None, "PRODUCE", 9, produce("dirs", (0, {"values": ["a", "b"]})))
+    asked = {"topics": [{"topic": "dirs", "partitions": [0, 1, 7]}, {"topic": "dirs-nope", "partitions": [0]}]}
+    folder = ask(None, "DESCRIBE_LOG_DIRS", 4, asked)["body"]["results"][0]["logDir"]
+    ask.names[folder] = "<folder>"
+    for version in range(1, 6):
+        ask(f"v{version}", "DESCRIBE_LOG_DIRS", version, asked)
+    ask("no topics", "DESCRIBE_LOG_DIRS", 5, {"topics": []})
+    def move(label, path, *topics, version=2):
+        ask(label, "ALTER_REPLICA_LOG_DIRS", version, {"dirs": [{"path": path, "topics": [{"name": name, "partitions": partitions} for name, partitions in topics]}]})
+    move("where it is", folder, ("dirs", [0, 1]))
+    move("v1", folder, ("dirs", [1]), version=1)
+    move("unknown partition", folder, ("dirs", [7]))
+    move("unknown topic", folder, ("dirs-nope", [0]))
+    move("elsewhere", "/no/such/folder", ("dirs", [0]), ("dirs-nope", [0]))
+    move("nowhere", "", ("dirs", [0]))
+    move("a slash behind", folder + "/", ("dirs", [0]))
+    move("a long name", folder, ("x" * 249, [0]))
