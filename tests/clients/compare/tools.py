@@ -56,7 +56,7 @@ class Run:
         if keep:
             command = self.stable(" ".join([tool, *arguments]))
             assert command not in self.kept, f"run twice in a section: {command}"
-            lines = [self.stable(line) for line in (ran.out + ran.err).splitlines() if not NOISE.search(line)]
+            lines = [self.stable(line) for line in told(ran.out + ran.err)]
             self.kept[command] = {"exit": ran.code, "lines": sorted(lines) if unordered else lines}
         return ran
 
@@ -77,9 +77,19 @@ class Run:
         return line.rstrip()
 
 
-# The tools' own logging and stack traces: what they tell people stands on the lines before.
-# So is what the program that runs them throws to end one of them.
-NOISE = re.compile(r"^null$|^Tools\$Left$|^\s+at |^\s*\.\.\. \d+ (more|common)|^\[?\d\d:\d\d:\d\d|^\[main\] WARN|^\d\d:\d\d:\d\d")
+# Stack traces: what the tools tell people stands before. So is what the program that runs them throws to end one of them.
+NOISE = re.compile(r"^null$|^Tools\$Left$|^\s+at |^\s*\.\.\. \d+ (more|common)")
+# Lines of the log, and the exceptions that stand behind one.
+LOGGED, BEHIND = re.compile(r"^\d\d:\d\d:\d\d"), re.compile(r"^(Caused by: )?[\w.$]+(Exception|Error)\b")
+
+
+def told(text: str):
+    """What a tool said, without its log."""
+    in_log = False
+    for line in text.splitlines():
+        in_log = bool(LOGGED.search(line)) or (in_log and bool(NOISE.search(line) or BEHIND.search(line)))
+        if not in_log and not NOISE.search(line):
+            yield line
 
 VARIES = [
     (r"(\w+://127\.0\.0\.1):\d{4,5}\b", r"\1:<another port>"),
@@ -96,7 +106,7 @@ VARIES = [
 
 
 def run_all(bootstrap: str, wanted=()) -> dict[str, dict]:
-    told = {}
+    kept = {}
     with tempfile.TemporaryDirectory() as scratch:
         tools = Tools(Path(scratch) / "tools.log")
         try:
@@ -105,16 +115,16 @@ def run_all(bootstrap: str, wanted=()) -> dict[str, dict]:
                     continue
                 run = Run(tools, bootstrap, Path(scratch))
                 section(run)
-                told[section.__name__] = run.kept
+                kept[section.__name__] = run.kept
         finally:
             tools.close()
-    return told
+    return kept
 
 
-def differences(recorded: dict, told: dict) -> dict[tuple[str, str, str], list[str]]:
+def differences(recorded: dict, ran: dict) -> dict[tuple[str, str, str], list[str]]:
     """(section, command, whose) -> the lines that only this side printed."""
     found = {}
-    for section, commands in told.items():
+    for section, commands in ran.items():
         assert list(commands) == list(recorded.get(section, {})), f"record section {section} of Apache Kafka again: its commands changed"
         for command, ours in commands.items():
             sides = [[f"exit code {side['exit']}", *side["lines"]] for side in (recorded[section][command], ours)]
@@ -170,21 +180,21 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     what, bootstrap, *wanted = arguments
-    told = run_all(bootstrap, wanted)
+    ran = run_all(bootstrap, wanted)
     if what == "show":
-        for section, commands in told.items():
+        for section, commands in ran.items():
             print(f"## {section}")
             for command, answer in commands.items():
                 print(f"$ {command}   [{answer['exit']}]", *answer["lines"], sep="\n    ")
     elif what == "record":
         recorded = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
-        recorded |= told
+        recorded |= ran
         order = [section.__name__ for section in SECTIONS]
         recorded = {section: recorded[section] for section in order if section in recorded}
         RECORDED.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n")
     else:
-        found = differences(json.loads(RECORDED.read_text()), told)
-        DIFFERENCES.write_text(json.dumps(accept(found, told), indent=1, ensure_ascii=False) + "\n")
+        found = differences(json.loads(RECORDED.read_text()), ran)
+        DIFFERENCES.write_text(json.dumps(accept(found, ran), indent=1, ensure_ascii=False) + "\n")
     return 0
 
 
