@@ -252,6 +252,24 @@ async fn who_produces_too_much_is_told_to_wait_as_long_as_it_takes() {
 }
 
 #[tokio::test]
+async fn the_windows_are_those_that_are_set() {
+    let bench = Bench::with(&[("quota.window.num", "3"), ("quota.window.size.seconds", "2")]).await;
+    bench.create("t", 1).await;
+    set(&bench, &[("user", Some("u"))], "producer_byte_rate", 10_000.0).await;
+    let cx = as_client("u", "c");
+    let send = || {
+        let (bench, cx) = (&bench, &cx);
+        async move { metered(bench, cx, 9, produce_to("t", 0, batch(&[&"x".repeat(39_000)]))).await.1 }
+    };
+    // Two windows of two seconds stand behind the first: forty thousand at once.
+    assert_eq!(send().await, Duration::ZERO);
+    let mute = send().await;
+    assert!((3700..4100).contains(&mute.as_millis()), "{mute:?}");
+    bench.hand.advance(7 * SECOND);
+    assert_eq!(send().await, Duration::ZERO);
+}
+
+#[tokio::test]
 async fn a_producer_gets_its_rate_over_time() {
     let bench = Bench::new().await;
     bench.create("t", 1).await;

@@ -154,12 +154,14 @@ fn alter_server(broker: &Broker, change: &Change, validate_only: bool) -> Result
     if layer == ServerLayer::ThisBroker && change.ops.iter().any(|op| op.name == MIN_INSYNC_REPLICAS) {
         return one_count("Broker-level min.insync.replicas cannot be altered");
     }
+    let configs = broker.catalogue.server_configs();
     let apply = |values: &mut Values| {
         change.apply(values, server::definition)?;
         for (name, value) in change.set_in(values) {
             if let Some(definition) = server::definition(name) {
                 definition
                     .check(value)
+                    .and_then(|()| server::check_threads(&configs, name, value))
                     .map_err(|problem| ApiError::new(ErrorCode::INVALID_REQUEST, problem))?;
             }
         }
@@ -169,7 +171,6 @@ fn alter_server(broker: &Broker, change: &Change, validate_only: bool) -> Result
         Ok(())
     };
     if validate_only {
-        let configs = broker.catalogue.server_configs();
         return apply(&mut match layer {
             ServerLayer::ThisBroker => configs.dynamic.clone(),
             ServerLayer::AllBrokers => configs.dynamic_default.clone(),

@@ -14,8 +14,10 @@ const NO_THREADS: &str = "Kept for tools: there is no such pool of threads here.
 const NO_REPLICATION: &str = "Kept for tools: there is nothing to replicate here.";
 
 const fn known(name: &'static str, kind: Kind, default: Option<&'static str>, mode: Mode) -> Definition {
-    let documentation = if matches!(mode, Mode::Inert) { NO_THREADS } else { NOT_HERE };
-    Definition::new(name, kind, default, Valid::Any, mode, documentation)
+    match mode {
+        Mode::Inert => Definition::new(name, kind, default, Valid::AtLeast(1), mode, NO_THREADS),
+        _ => Definition::new(name, kind, default, Valid::Any, mode, NOT_HERE),
+    }
 }
 
 /// Shown once it is set: Kafka's DescribeConfigs knows it no earlier.

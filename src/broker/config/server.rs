@@ -160,6 +160,37 @@ pub fn definition(name: &str) -> Option<&'static Definition> {
     in_table(SERVER_CONFIGS).or_else(|| in_table(KAFKA_CONFIGS)).or_else(|| in_table(THROTTLES))
 }
 
+/// Whether a pool of threads may get another size, which Kafka lets grow or shrink by no more than two; the error is its message.
+/// There are no such pools here, but who sets one is not to be told that Kafka would take what it would not.
+pub fn check_threads(configs: &ServerConfigs, name: &str, wanted: &str) -> Result<(), String> {
+    let cleaner = name == "log.cleaner.threads";
+    let counts =
+        || Some((configs.value(name)?.trim().parse::<i64>().ok()?, wanted.trim().parse::<i64>().ok()?));
+    let is_pool = definition(name).is_some_and(|known| known.mode == Mode::Inert && known.kind == Kind::Int);
+    let Some((now, wanted)) = counts().filter(|(now, wanted)| is_pool && now != wanted) else {
+        return Ok(());
+    };
+    let problem = match wanted {
+        _ if wanted < now / 2 && cleaner => {
+            format!("cannot be reduced to less than half the current value {now}")
+        }
+        _ if wanted < now / 2 => format!("value should be at least half the current value {now}"),
+        _ if wanted > now * 2 && cleaner => {
+            format!("cannot be increased to more than double the current value {now}")
+        }
+        _ if wanted > now * 2 => format!("value should not be greater than double the current value {now}"),
+        _ => return Ok(()),
+    };
+    let problem = match cleaner {
+        true => format!("Log cleaner threads {problem}"),
+        false => format!("Dynamic thread count update validation failed for {name}={wanted}, {problem}"),
+    };
+    Err(format!(
+        "Invalid value org.apache.kafka.common.config.ConfigException: {problem} for configuration Invalid dynamic \
+         configuration"
+    ))
+}
+
 /// What DescribeConfigs shows, in no order.
 pub fn shown(configs: &ServerConfigs) -> impl Iterator<Item = &'static Definition> {
     let set = |definition: &&Definition| !configs.layers(definition.name).is_empty();
@@ -251,6 +282,22 @@ mod tests {
         let sources: Vec<_> = configs.layers(name).into_iter().map(|(_, _, source)| source).collect();
         assert_eq!(sources.len(), 4);
         assert!(sources.is_sorted());
+    }
+
+    #[test]
+    fn pools_of_threads_change_by_no_more_than_two() {
+        let configs = ServerConfigs::default();
+        let problem =
+            |name: &str, wanted: &str| check_threads(&configs, name, wanted).err().unwrap_or_default();
+        for fine in ["8", "4", "16", "x"] {
+            assert_eq!(problem("num.io.threads", fine), "");
+        }
+        assert!(problem("num.io.threads", "3").contains("at least half the current value 8"));
+        assert!(problem("num.io.threads", "17").contains("not be greater than double the current value 8"));
+        assert!(
+            problem("log.cleaner.threads", "3").contains("Log cleaner threads cannot be increased to more")
+        );
+        assert_eq!(problem("log.retention.ms", "1"), "", "no pool");
     }
 
     #[test]

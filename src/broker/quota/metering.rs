@@ -193,6 +193,9 @@ macro_rules! throttled {
                 _ => None,
             }
         }
+
+        #[cfg(test)]
+        const THROTTLED: &[ApiKey] = &[$(ApiKey::$api),*];
     };
 }
 
@@ -208,4 +211,28 @@ throttled! {
     DescribeTopicPartitions ShareGroupHeartbeat ShareGroupDescribe ShareFetch ShareAcknowledge AddRaftVoter RemoveRaftVoter
     StreamsGroupHeartbeat StreamsGroupDescribe DescribeShareGroupOffsets AlterShareGroupOffsets DeleteShareGroupOffsets
     StreamsGroupTopologyDescriptionUpdate UnregisterController
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::table::APIS;
+
+    #[test]
+    fn every_answer_that_has_a_place_for_it_says_how_long_to_wait() {
+        let without = [
+            ApiKey::SaslHandshake,
+            ApiKey::SaslAuthenticate,
+            ApiKey::WriteTxnMarkers,
+            ApiKey::DescribeQuorum,
+            ApiKey::InitializeShareGroupState,
+            ApiKey::ReadShareGroupState,
+            ApiKey::WriteShareGroupState,
+            ApiKey::DeleteShareGroupState,
+            ApiKey::ReadShareGroupStateSummary,
+        ];
+        for api in APIS {
+            assert_ne!(THROTTLED.contains(&api.key), without.contains(&api.key), "{}", api.name);
+        }
+    }
 }

@@ -77,7 +77,7 @@ def broker_configs(run):
     run("kafka-configs", *default, "--describe")
     run("kafka-configs", "--alter", *one, "--delete-config", "log.retention.ms,num.io.threads")
     run("kafka-configs", "--alter", *default, "--delete-config", "num.io.threads,leader.replication.throttled.rate")
-    for bad in ("log.dirs=/x", "node.id=2", "log.retention.ms=soon", "ssl.key.password=secret", "min.insync.replicas=2"):
+    for bad in ("log.dirs=/x", "node.id=2", "log.retention.ms=soon", "ssl.key.password=secret", "min.insync.replicas=2", "num.io.threads=900", "num.io.threads=0"):
         run("kafka-configs", "--alter", *one, "--add-config", bad)
     run("kafka-configs", "--alter", *default, "--delete-config", "min.insync.replicas")
     run("kafka-configs", "--describe", "--entity-type", "brokers", "--entity-name", "9")
