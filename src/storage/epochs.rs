@@ -72,7 +72,7 @@ impl Epochs {
     }
 
     pub fn end_offset(&self, leader_epoch: i32, log_end_offset: i64) -> EpochEnd {
-        let Some(latest) = self.latest().filter(|_| leader_epoch >= 0) else { return EpochEnd::UNKNOWN };
+        let Some(latest) = self.latest().filter(|_| leader_epoch != -1) else { return EpochEnd::UNKNOWN };
         if leader_epoch == latest {
             return EpochEnd { leader_epoch, end_offset: log_end_offset };
         }

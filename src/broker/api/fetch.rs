@@ -18,11 +18,21 @@ use crate::wire::api::fetch::{
 };
 use crate::wire::{ErrorCode, Payload, Str, Uuid};
 
+const READ_COMMITTED: i8 = 1;
+
 /// What the client has, or will have, of an incremental session.
 enum Session {
     None,
     New,
     Known(SharedSession, i32),
+}
+
+/// What of the request shapes the answer.
+#[derive(Clone, Copy)]
+struct Asked {
+    version: i16,
+    by_id: bool,
+    committed_only: bool,
 }
 
 /// Where this client finds us, for answers that say who leads.
@@ -42,6 +52,8 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, cx: &Context, to: ReplyTo,
     }
     let is_replica = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
     let (session_id, epoch) = (request.session_id, request.session_epoch);
+    let asked =
+        Asked { version: to.version, by_id, committed_only: request.isolation_level == READ_COMMITTED };
     let (wants, session) = match plan(broker, by_id, request) {
         Ok(planned) => planned,
         Err(code) => return to.now(Response { error_code: code.0, ..Default::default() }),
@@ -62,7 +74,7 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, cx: &Context, to: ReplyTo,
         if let Some(throttle) = throttle {
             return to.response(Response { throttle_time_ms: millis(throttle), ..throttled(&session) });
         }
-        to.response(respond(&broker, to.version, by_id, session, wants, outcomes, &here))
+        to.response(respond(&broker, asked, session, wants, outcomes, &here))
     })
 }
 
@@ -155,8 +167,7 @@ fn throttled(session: &Session) -> Response {
 
 fn respond(
     broker: &Broker,
-    version: i16,
-    by_id: bool,
+    asked: Asked,
     session: Session,
     wants: Vec<Want>,
     outcomes: Vec<Outcome>,
@@ -185,8 +196,9 @@ fn respond(
             continue;
         }
         let key = &want.cached.key;
-        let mut data = data(key.partition, outcome, by_id);
-        if version >= 16 && data.error_code == ErrorCode::FENCED_LEADER_EPOCH.0 {
+        let is_unknown_id = asked.by_id && broker.catalogue.topic_by_id(key.id).is_none();
+        let mut data = data(key.partition, outcome, is_unknown_id, asked.committed_only);
+        if asked.version >= 16 && data.error_code == ErrorCode::FENCED_LEADER_EPOCH.0 {
             name_the_leader(&mut data, &want, here, &mut response.node_endpoints);
         }
         match response.responses.last_mut() {
@@ -203,12 +215,17 @@ fn respond(
         }
     }
     if matches!(session, Session::New) {
-        response.session_id = broker.fetch_sessions.create(told, by_id, broker.clock.elapsed());
+        response.session_id = broker.fetch_sessions.create(told, asked.by_id, broker.clock.elapsed());
     }
     response
 }
 
-fn data(partition_index: i32, outcome: Outcome, by_id: bool) -> FetchPartitionData {
+fn data(
+    partition_index: i32,
+    outcome: Outcome,
+    is_unknown_id: bool,
+    committed_only: bool,
+) -> FetchPartitionData {
     let mut data = FetchPartitionData {
         partition_index,
         high_watermark: -1,
@@ -217,8 +234,11 @@ fn data(partition_index: i32, outcome: Outcome, by_id: bool) -> FetchPartitionDa
     };
     match outcome {
         Outcome::Unknown => {
-            let code =
-                if by_id { ErrorCode::UNKNOWN_TOPIC_ID } else { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION };
+            let code = if is_unknown_id {
+                ErrorCode::UNKNOWN_TOPIC_ID
+            } else {
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            };
             data.error_code = code.0;
             data.aborted_transactions = Some(Vec::new());
         }
@@ -233,6 +253,8 @@ fn data(partition_index: i32, outcome: Outcome, by_id: bool) -> FetchPartitionDa
             data.high_watermark = read.high_watermark;
             data.last_stable_offset = read.high_watermark;
             data.log_start_offset = read.log_start_offset;
+            // Who asks for committed records only is told that none of them were aborted.
+            data.aborted_transactions = committed_only.then(Vec::new);
             if read.total_len > 0 {
                 data.records = Payload::from(read);
             }
