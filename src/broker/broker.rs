@@ -168,7 +168,7 @@ impl Broker {
     }
 
     /// The metrics that clients are asked to push (KIP-714).
-    pub fn subscriptions(&self) -> Vec<Subscription> {
+    pub fn subscriptions(&self) -> Arc<[Subscription]> {
         self.client_metrics.subscriptions()
     }
 

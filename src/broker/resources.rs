@@ -34,6 +34,8 @@ type Values = Arc<BTreeMap<String, String>>;
 pub struct Resources {
     kind: Kind,
     values: RwLock<BTreeMap<String, Values>>,
+    /// The same, read; of client metrics only.
+    subscriptions: RwLock<Arc<[Subscription]>>,
     /// Held over a change from its checks to its end.
     changing: Mutex<()>,
 }
@@ -50,7 +52,8 @@ impl Resources {
                 })?;
             values.insert(name, Arc::new(configs));
         }
-        Ok(Resources { kind, values: RwLock::new(values), changing: Mutex::default() })
+        let subscriptions = RwLock::new(subscriptions(kind, &values));
+        Ok(Resources { kind, values: RwLock::new(values), subscriptions, changing: Mutex::default() })
     }
 
     /// What was set of this resource.
@@ -64,9 +67,8 @@ impl Resources {
     }
 
     /// The metrics that clients are asked for.
-    pub fn subscriptions(&self) -> Vec<Subscription> {
-        let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
-        values.iter().map(|(name, values)| Subscription::new(name, values)).collect()
+    pub fn subscriptions(&self) -> Arc<[Subscription]> {
+        Arc::clone(&self.subscriptions.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces a resource's configs by what `alter` makes of them. Durable and in force on return.
@@ -102,6 +104,15 @@ impl Resources {
             true => drop(known.remove(name)),
             false => drop(known.insert(name.to_owned(), Arc::new(after))),
         }
+        let read = subscriptions(self.kind, &known);
+        *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = read;
         Ok(())
+    }
+}
+
+fn subscriptions(kind: Kind, values: &BTreeMap<String, Values>) -> Arc<[Subscription]> {
+    match kind {
+        Kind::Group => Arc::default(),
+        Kind::ClientMetrics => values.iter().map(|(name, values)| Subscription::new(name, values)).collect(),
     }
 }

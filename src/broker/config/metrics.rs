@@ -14,6 +14,8 @@ const MATCH: &str = "match";
 const METRICS: &str = "metrics";
 
 const DEFAULT_INTERVAL_MS: i32 = 300_000;
+/// In place of a prefix: everything.
+const ALL_METRICS: &str = "*";
 
 /// In the order of their names.
 pub const METRICS_CONFIGS: &[Definition] = &[
@@ -68,6 +70,28 @@ impl Subscription {
             selectors: items(MATCH).iter().filter_map(|pattern| selector(pattern)).collect(),
         }
     }
+}
+
+/// What one client is to push: the prefixes of all subscriptions that mean it, and milliseconds between two pushes, the shortest of
+/// theirs. `client` gives the value of a selector, if it is known.
+pub fn wanted(
+    subscriptions: &[Subscription],
+    client: impl Fn(&str) -> Option<String>,
+) -> (BTreeSet<String>, i32) {
+    let means = |subscription: &&Subscription| {
+        let fits =
+            |(name, pattern): &(String, Regex)| client(name).is_some_and(|value| pattern.is_match(&value));
+        subscription.selectors.iter().all(fits)
+    };
+    let (mut metrics, mut interval_ms) = (BTreeSet::new(), DEFAULT_INTERVAL_MS);
+    for subscription in subscriptions.iter().filter(means) {
+        metrics.extend(subscription.metrics.iter().cloned());
+        interval_ms = interval_ms.min(subscription.interval_ms);
+    }
+    if metrics.contains(ALL_METRICS) {
+        metrics.retain(|prefix| prefix == ALL_METRICS);
+    }
+    (metrics, interval_ms)
 }
 
 /// `client_id=a.*`, as Java's `split` and `matches` take it: the value must match whole.
@@ -183,5 +207,31 @@ mod tests {
         assert_eq!(name, "client_id");
         assert!(pattern.is_match("abc") && !pattern.is_match("abcd") && !pattern.is_match("xabc"));
         assert_eq!(Subscription::new("s", &BTreeMap::new()).interval_ms, 300_000);
+    }
+
+    #[test]
+    fn a_client_pushes_what_all_that_mean_it_ask_for() {
+        let subscription = |interval: &str, metrics: &str, selectors: &str| {
+            let values = [("interval.ms", interval), ("metrics", metrics), ("match", selectors)];
+            let values =
+                values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            Subscription::new("s", &values)
+        };
+        let mut subscriptions = vec![
+            subscription("60000", "a.,b.", "client_id=x.*"),
+            subscription("1000", "c.", "client_id=y"),
+            subscription("90000", "b.", ""),
+            subscription("100", "d.", "client_id=x1,client_source_port=1"),
+        ];
+        let client = |name: &str| (name == "client_id").then(|| "x1".to_owned());
+        let (metrics, interval_ms) = wanted(&subscriptions, client);
+        assert_eq!(
+            (metrics.into_iter().collect::<Vec<_>>(), interval_ms),
+            (vec!["a.".into(), "b.".into()], 60_000)
+        );
+        subscriptions.push(subscription("400000", "*", ""));
+        let (metrics, interval_ms) = wanted(&subscriptions, client);
+        assert_eq!((metrics.into_iter().collect::<Vec<_>>(), interval_ms), (vec!["*".into()], 60_000));
+        assert_eq!(wanted(&[], client), (BTreeSet::new(), 300_000));
     }
 }
