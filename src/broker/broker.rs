@@ -19,6 +19,7 @@ use super::log_limit::LogLimit;
 use super::loggers::SomeLoggers;
 use super::quota::{self, Quotas};
 use super::resources::{Kind, Resources};
+use super::telemetry::Telemetry;
 use super::{Clock, maintenance, producer_snapshot, route};
 use crate::storage::Storage;
 use crate::wire::{Request, Response, Str};
@@ -34,6 +35,7 @@ pub struct Broker {
     pub(super) loggers: SomeLoggers,
     pub(super) group_configs: Resources,
     pub(super) client_metrics: Resources,
+    pub(super) telemetry: Telemetry,
     /// Taken from the store and not given away yet.
     producer_ids: Mutex<Range<i64>>,
     /// Topics being created because somebody asked about them.
@@ -72,6 +74,7 @@ impl Broker {
             loggers,
             group_configs,
             client_metrics,
+            telemetry: Telemetry::default(),
             node_id,
             clock,
             catalogue,

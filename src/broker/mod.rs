@@ -18,6 +18,7 @@ mod clock;
 pub mod config;
 mod context;
 mod error;
+mod features;
 mod fetch_session;
 mod fetch_wait;
 pub mod group;
@@ -31,6 +32,7 @@ mod producer_state;
 pub mod quota;
 mod resources;
 mod route;
+mod telemetry;
 pub mod topic;
 mod view;
 

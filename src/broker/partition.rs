@@ -10,6 +10,7 @@ use super::error::{ApiError, storage_code};
 use super::producer_state::{Producers, Sequence};
 use crate::storage::{AppendBatches, Log, StorageError, Ticket};
 use crate::wire::ErrorCode;
+use crate::wire::api::describe_producers::ProducerState;
 use crate::wire::record::{BATCH_OVERHEAD, BatchHeader};
 
 #[derive(Debug)]
@@ -172,6 +173,11 @@ impl Partition {
         if !producers.is_empty() {
             producers.expire(limit_ms);
         }
+    }
+
+    /// The idempotent producers that are remembered, in the order of their ids.
+    pub(super) fn active_producers(&self) -> Vec<ProducerState> {
+        self.producers().describe()
     }
 
     pub(super) fn producer_count(&self) -> usize {

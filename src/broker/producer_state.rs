@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::wire::ErrorCode;
+use crate::wire::api::describe_producers::ProducerState;
 use crate::wire::record::BatchHeader;
 
 /// Batches a producer may have in flight, and so may repeat.
@@ -135,6 +136,14 @@ impl Producers {
         self.by_id.is_empty()
     }
 
+    /// As DescribeProducers shows them, in the order of their ids.
+    pub fn describe(&self) -> Vec<ProducerState> {
+        let mut all: Vec<ProducerState> =
+            self.by_id.iter().map(|(id, producer)| producer.describe(*id)).collect();
+        all.sort_unstable_by_key(|producer| producer.producer_id);
+        all
+    }
+
     /// For the snapshot; [`Producers::decode`] reads it.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend((self.by_id.len() as u32).to_be_bytes());
@@ -174,6 +183,27 @@ impl Producers {
         }
         Some(Producers { by_id })
     }
+}
+
+impl Producer {
+    fn describe(&self, producer_id: i64) -> ProducerState {
+        let last = self.batches.last();
+        ProducerState {
+            producer_id,
+            producer_epoch: i32::from(self.epoch),
+            last_sequence: last.map_or(-1, last_sequence),
+            last_timestamp: last.map_or(-1, |batch| batch.max_timestamp),
+            coordinator_epoch: -1,
+            current_txn_start_offset: -1,
+            ..Default::default()
+        }
+    }
+}
+
+/// The sequence of a batch's last record; it goes from `i32::MAX` back to 0.
+fn last_sequence(batch: &Batch) -> i32 {
+    let last = batch.base_sequence as u32 + batch.last_offset_delta.max(0) as u32;
+    (last & i32::MAX as u32) as i32
 }
 
 /// The sequence after a batch; it goes from `i32::MAX` back to 0.

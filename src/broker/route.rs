@@ -64,14 +64,32 @@ routes! {
     SaslAuthenticate 0..=2 => api::sasl::authenticate;
     CreatePartitions 0..=3 => api::create_partitions::handle;
     DeleteGroups 0..=3 => groups;
+    ElectLeaders 0..=2 => api::elect_leaders::handle;
     IncrementalAlterConfigs 0..=1 => api::incremental_alter_configs::handle;
+    AlterPartitionReassignments 0..=1 => api::partition_reassignments::alter;
+    ListPartitionReassignments 0..=0 => api::partition_reassignments::list;
     OffsetDelete 0..=0 => groups;
     DescribeClientQuotas 0..=1 => api::describe_client_quotas::handle;
     AlterClientQuotas 0..=1 => api::alter_client_quotas::handle;
+    DescribeQuorum 0..=2 => api::describe_quorum::handle;
+    UpdateFeatures 0..=2 => api::update_features::handle;
     DescribeCluster 0..=2 => api::describe_cluster::handle;
+    DescribeProducers 0..=0 => api::describe_producers::handle;
+    UnregisterBroker 0..=0 => api::unregister_broker::handle;
+    DescribeTransactions 0..=0 => api::describe_transactions::handle;
+    ListTransactions 0..=2 => api::describe_transactions::list;
+    GetTelemetrySubscriptions 0..=0 => api::telemetry::subscriptions;
+    PushTelemetry 0..=0 => api::telemetry::push;
     ListConfigResources 0..=1 => api::list_config_resources::handle;
     DescribeTopicPartitions 0..=0 => api::describe_topic_partitions::handle;
+    AddRaftVoter 0..=1 => api::raft_voters::add;
+    RemoveRaftVoter 0..=0 => api::raft_voters::remove;
+    UnregisterController 0..=0 => api::unregister_broker::controller;
 }
+
+/// Answered but not advertised, as by a Kafka that no `ClientTelemetryReceiver` was configured for: a client that asks for no
+/// subscriptions by itself sends no metrics.
+const UNADVERTISED: &[ApiKey] = &[ApiKey::GetTelemetrySubscriptions, ApiKey::PushTelemetry];
 
 /// All that is about groups has one door of its own.
 fn groups(broker: &Arc<Broker>, cx: &Context, to: ReplyTo, body: impl Into<RequestBody>) -> Reply {
@@ -81,6 +99,7 @@ fn groups(broker: &Arc<Broker>, cx: &Context, to: ReplyTo, body: impl Into<Reque
 pub(super) fn api_versions() -> Vec<ApiVersion> {
     ROUTES
         .iter()
+        .filter(|route| !UNADVERTISED.contains(&route.api))
         .map(|route| ApiVersion {
             api_key: route.api.0,
             min_version: route.min_version,

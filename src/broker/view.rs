@@ -30,6 +30,11 @@ pub struct BrokerView {
 }
 
 impl Broker {
+    /// What clients pushed of their own metrics since the start: pushes with something in them, and their bytes.
+    pub fn client_telemetry(&self) -> (u64, u64) {
+        self.telemetry.taken()
+    }
+
     /// At most `limit` partitions.
     pub fn view(&self, limit: usize) -> BrokerView {
         let mut topics = self.catalogue().topics();

@@ -4,6 +4,7 @@
 #[macro_use]
 mod bench;
 mod basics;
+mod cluster;
 mod configs;
 mod disk_full;
 mod fetch;

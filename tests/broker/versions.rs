@@ -41,9 +41,11 @@ fn blank_requests() -> Vec<RequestBody> {
         leave_group sync_group describe_groups list_groups sasl_handshake api_versions create_topics
         delete_topics delete_records init_producer_id offset_for_leader_epoch describe_configs
         alter_configs alter_replica_log_dirs describe_log_dirs
-        sasl_authenticate create_partitions delete_groups incremental_alter_configs offset_delete
-        describe_client_quotas alter_client_quotas
-        describe_cluster list_config_resources describe_topic_partitions
+        sasl_authenticate create_partitions delete_groups elect_leaders incremental_alter_configs
+        alter_partition_reassignments list_partition_reassignments offset_delete
+        describe_client_quotas alter_client_quotas describe_quorum update_features
+        describe_cluster describe_producers unregister_broker describe_transactions list_transactions
+        list_config_resources describe_topic_partitions add_raft_voter remove_raft_voter unregister_controller
     }
 }
 

@@ -1,18 +1,13 @@
-//! ApiVersions 0 to 5. Features: neither `transaction.version` nor `group.version`, as neither transactions nor the
-//! new groups are served yet; clients then take the classic protocols.
+//! ApiVersions 0 to 5. Apis by the routes, features by `features.rs`, each with the reason why others are not there.
 
 use std::sync::Arc;
 
 use crate::broker::broker::Broker;
+use crate::broker::features::FEATURES;
 use crate::broker::route;
 use crate::broker::{Context, Reply, ReplyTo};
 use crate::wire::api::api_versions::{FinalizedFeatureKey, Request, Response, SupportedFeatureKey};
 use crate::wire::{ErrorCode, Str};
-
-/// Kafka 4.4's, by its level: clients read nothing from it, tools print it.
-const METADATA_VERSION: Str = Str::from_static("metadata.version");
-const METADATA_VERSION_MIN: i16 = 7;
-const METADATA_VERSION_MAX: i16 = 33;
 
 pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo, request: Request) -> Reply {
     if let Err(code) = check(broker, to.version, &request) {
@@ -20,19 +15,25 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
     }
     to.now(Response {
         api_keys: route::api_versions(),
-        supported_features: vec![SupportedFeatureKey {
-            name: METADATA_VERSION,
-            min_version: METADATA_VERSION_MIN,
-            max_version: METADATA_VERSION_MAX,
-            ..Default::default()
-        }],
+        supported_features: FEATURES
+            .iter()
+            .map(|feature| SupportedFeatureKey {
+                name: Str::from_static(feature.name),
+                min_version: feature.min,
+                max_version: feature.max,
+                ..Default::default()
+            })
+            .collect(),
         finalized_features_epoch: 0,
-        finalized_features: vec![FinalizedFeatureKey {
-            name: METADATA_VERSION,
-            max_version_level: METADATA_VERSION_MAX,
-            min_version_level: METADATA_VERSION_MAX,
-            ..Default::default()
-        }],
+        finalized_features: FEATURES
+            .iter()
+            .map(|feature| FinalizedFeatureKey {
+                name: Str::from_static(feature.name),
+                max_version_level: feature.finalized,
+                min_version_level: feature.finalized,
+                ..Default::default()
+            })
+            .collect(),
         ..Default::default()
     })
 }

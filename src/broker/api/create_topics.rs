@@ -165,19 +165,27 @@ fn check_assignments(node: i32, topic: &CreatableTopic) -> Result<(), ApiError> 
 
 /// A manual assignment of one partition, on a cluster of one node.
 pub(super) fn check_replicas(node: i32, brokers: &[i32]) -> Result<(), ApiError> {
-    let message = match brokers {
-        [] => "The manual partition assignment includes an empty replica list.".to_owned(),
-        [only] if *only == node => return Ok(()),
-        _ => match brokers.iter().find(|broker| **broker != node) {
-            Some(other) => format!(
-                "The manual partition assignment includes broker {other}, but no such broker is registered."
-            ),
-            None => {
-                format!("The manual partition assignment includes the broker {node} more than once.")
-            }
-        },
+    let refused = |problem: String| {
+        let message = format!("The manual partition assignment includes {problem}");
+        Err(ApiError::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message))
     };
-    Err(ApiError::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message))
+    // Kafka goes through them in the order of their ids.
+    let mut sorted = brokers.to_vec();
+    sorted.sort_unstable();
+    let mut ours = 0;
+    for broker in sorted {
+        if broker != node {
+            return refused(format!("broker {broker}, but no such broker is registered."));
+        }
+        ours += 1;
+        if ours > 1 {
+            return refused(format!("the broker {node} more than once."));
+        }
+    }
+    if ours == 0 {
+        return refused("an empty replica list.".to_owned());
+    }
+    Ok(())
 }
 
 fn succeeded(

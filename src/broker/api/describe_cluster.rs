@@ -1,4 +1,4 @@
-//! DescribeCluster 0 to 2. A broker's listener: whoever wants controllers is told so.
+//! DescribeCluster 0 to 2. A broker's listener: whoever wants controllers is told so. There are no fenced brokers to include.
 
 use std::sync::Arc;
 
@@ -16,14 +16,15 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, cx: &Context, to: ReplyTo,
         BROKERS => None,
         CONTROLLERS => Some((
             ErrorCode::MISMATCHED_ENDPOINT_TYPE,
-            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER",
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+                .to_owned(),
         )),
-        _ => Some((ErrorCode::UNSUPPORTED_ENDPOINT_TYPE, "Unsupported endpoint type.")),
+        other => Some((ErrorCode::UNSUPPORTED_ENDPOINT_TYPE, format!("Unsupported endpoint type {other}"))),
     };
     if let Some((code, message)) = refused {
         return to.now(Response {
             error_code: code.0,
-            error_message: Some(Str::from_static(message)),
+            error_message: Some(Str::from(message)),
             ..Default::default()
         });
     }

@@ -11,7 +11,7 @@ mod change;
 mod records;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,8 @@ pub struct Catalogue {
     /// epoch of this start would be given again by the next one.
     unrecorded: Mutex<Vec<KvOp>>,
     read_only: Arc<AtomicBool>,
+    /// Commits since the start: what stands for the end of Kafka's metadata log.
+    changes: AtomicI64,
 }
 
 #[derive(Default)]
@@ -186,6 +188,7 @@ impl Catalogue {
             removed: Mutex::default(),
             read_only: Arc::new(AtomicBool::new(!unrecorded.is_empty())),
             unrecorded: Mutex::new(unrecorded),
+            changes: AtomicI64::new(1),
         };
         catalogue.load()?;
         Ok(catalogue)
@@ -255,6 +258,16 @@ impl Catalogue {
 
     pub fn cluster_id(&self) -> &Str {
         &self.cluster_id
+    }
+
+    /// How often this broker was started before.
+    pub(super) fn starts(&self) -> i32 {
+        self.start
+    }
+
+    /// Changes since this start, the note of the start itself among them.
+    pub(super) fn changes(&self) -> i64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     pub fn storage(&self) -> &Arc<Storage> {

@@ -59,6 +59,7 @@ impl Catalogue {
         let note = |id: &Uuid| KvOp::Delete { table: DELETED_TOPICS, key: id.to_string().into_bytes() };
         changes.extend(removed.iter().map(note));
         self.store.commit(changes)?;
+        self.changes.fetch_add(1, Ordering::Relaxed);
         removed.clear();
         if !unrecorded.is_empty() {
             unrecorded.clear();
