@@ -12,8 +12,11 @@ pub mod responses;
 pub mod sasl;
 pub mod users;
 
-/// Target and function, for who runs inputs by the target's name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// One target: its name, and what takes an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them, for who runs inputs by the target's name.
+pub const TARGETS: &[Target] = &[
     ("config", config::run),
     ("frames", frames::run),
     ("masks", masks::run),

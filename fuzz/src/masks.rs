@@ -74,6 +74,6 @@ fn count(payload: &[u8]) -> usize {
     with_codecs(|decompressor, _| {
         let batch = batches(payload).next().expect("a batch").expect("whole");
         let records = Records::open(batch.bytes, &batch.header, decompressor, LIMIT).expect("readable");
-        records.map(|record| record.expect("readable")).count()
+        records.inspect(|record| assert!(record.is_ok(), "readable")).count()
     })
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use tollgate::wire::{Payload, Response, WireErrorKind};
 
-use crate::requests::understood;
+use super::requests::understood;
 
 pub fn run(data: &[u8]) {
     let Some((head, frame)) = data.split_first_chunk::<4>() else { return };

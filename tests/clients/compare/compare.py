@@ -92,6 +92,10 @@ class Ask:
             return "<producer>"
         if key == "finalizedFeaturesEpoch" and node >= 0:
             return "<epoch>"
+        if key in ("highWatermark", "logEndOffset") and self.scenario == "administration":
+            return "<end>"
+        if key in ("lastFetchTimestamp", "lastCaughtUpTimestamp") and node > 0:
+            return "<now>"
         if key == "logAppendTimeMs" and node > 0:
             return "<now>"
         if key in ("totalBytes", "usableBytes") and node > 0:

@@ -421,9 +421,7 @@ def later(ask):
     """What this broker leaves to a later day: compaction, transactions, and apis that no client here needs."""
     new_topic(ask, "dtp-a", 1)
     ask("log dirs", "DESCRIBE_LOG_DIRS", 4, {"topics": [{"topic": "dtp-a", "partitions": [0]}]})
-    ask("producers", "DESCRIBE_PRODUCERS", 0, {"topics": [{"name": "dtp-a", "partitionIndexes": [0, 7]}]})
     ask("acls without authorizer", "DESCRIBE_ACLS", 3, {"resourceTypeFilter": 1, "patternTypeFilter": 1, "operation": 1, "permissionType": 1})
-    ask("client telemetry", "GET_TELEMETRY_SUBSCRIPTIONS", 0, {"clientInstanceId": NULL_ID})
     ask("coordinator v3 transaction", "FIND_COORDINATOR", 3, {"key": "t", "keyType": 1})
     ask("coordinator v6 share", "FIND_COORDINATOR", 6, {"keyType": 2, "coordinatorKeys": ["a"]})
     new_topic(ask, "produce-compact", 1, **{"cleanup.policy": "compact"})
@@ -726,3 +724,123 @@ def log_dirs(ask):
     move("nowhere", "", ("dirs", [0]))
     move("a slash behind", folder + "/", ("dirs", [0]))
     move("a long name", folder, ("x" * 249, [0]))
+
+
+@scenario
+def administration(ask):
+    """What on one node is a fact or changes nothing."""
+    new_topic(ask, "admin", 2)
+    for _ in range(200):  # until the id manager is ready
+        answer = ask(None, "INIT_PRODUCER_ID", 4, {"transactionTimeoutMs": 1000})
+        if answer["body"]["errorCode"] == 0:
+            break
+    quorum = lambda *partitions, topic="__cluster_metadata": {"topics": [{"topicName": topic, "partitions": [{"partitionIndex": p} for p in partitions]}]}
+    for version in (0, 1, 2):
+        ask(f"quorum v{version}", "DESCRIBE_QUORUM", version, quorum(0))
+    ask("quorum of another topic", "DESCRIBE_QUORUM", 2, quorum(0, topic="admin"))
+    ask("quorum of another partition", "DESCRIBE_QUORUM", 2, quorum(1))
+    ask("quorum of two partitions", "DESCRIBE_QUORUM", 2, quorum(0, 1))
+    ask("quorum of nothing", "DESCRIBE_QUORUM", 2, {"topics": []})
+    ask("quorum of another topic, v0", "DESCRIBE_QUORUM", 0, quorum(0, topic="admin"))
+    def feature(label, name, level, version=2, kind=1, dry=True):
+        fields = {"upgradeType": kind} if version else {"allowDowngrade": kind != 1}
+        more = {"validateOnly": dry} if version else {}
+        answer = ask(label, "UPDATE_FEATURES", version, {"timeoutMs": 5000, "featureUpdates": [{"feature": name, "maxVersionLevel": level, **fields}], **more})
+        ask.keep(f"{label}: words", {"said": answer["body"]["errorMessage"]}, None)
+    feature("feature as it is", "metadata.version", 33, dry=False)
+    feature("feature as it is, v0", "metadata.version", 33, version=0)
+    feature("feature as it is, v1", "metadata.version", 33, version=1)
+    feature("feature as it is, by downgrade", "metadata.version", 33, kind=2)
+    feature("feature too high", "metadata.version", 34)
+    feature("feature lower by upgrade", "metadata.version", 30)
+    feature("feature lower by upgrade, v0", "metadata.version", 30, version=0)
+    feature("feature lower, safe", "metadata.version", 30, kind=2)
+    feature("feature lower, unsafe", "metadata.version", 7, kind=3)
+    feature("feature too low", "metadata.version", 6, kind=2)
+    feature("feature negative", "metadata.version", -1, kind=2)
+    feature("feature unknown", "nope", 1)
+    feature("feature unknown, v1", "nope", 1, version=1)
+    feature("feature unknown, off", "nope", 0, kind=2)
+    feature("feature of no name", "", 1)
+    feature("feature with kind 0", "metadata.version", 33, kind=0)
+    feature("feature with kind 9", "metadata.version", 33, kind=9)
+    feature("feature off, dry run", "group.version", 0, kind=2)
+    ask("no features", "UPDATE_FEATURES", 2, {"timeoutMs": 5000, "featureUpdates": []})
+    ask("unregister a broker that is not there", "UNREGISTER_BROKER", 0, {"brokerId": 99})
+    ask("unregister a controller that is not there", "UNREGISTER_CONTROLLER", 0, {"controllerId": 99})
+    ask("unregister the controller", "UNREGISTER_CONTROLLER", 0, {"controllerId": 1})
+    voter = {"clusterId": None, "voterId": 9, "voterDirectoryId": STRANGE_ID}
+    listeners = {"timeoutMs": 1000, "listeners": [{"name": "CONTROLLER", "host": "127.0.0.1", "port": 1}]}
+    ask("add a voter of another cluster", "ADD_RAFT_VOTER", 1, voter | listeners | {"clusterId": "x"})
+    ask("add a voter without id", "ADD_RAFT_VOTER", 0, voter | listeners | {"voterId": -1})
+    ask("add a voter without folder", "ADD_RAFT_VOTER", 1, voter | listeners | {"voterDirectoryId": NULL_ID})
+    ask("remove a voter of another cluster", "REMOVE_RAFT_VOTER", 0, voter | {"clusterId": "x"})
+    ask("remove a voter without id", "REMOVE_RAFT_VOTER", 0, voter | {"voterId": -1})
+    ask("remove a voter without folder", "REMOVE_RAFT_VOTER", 0, voter | {"voterDirectoryId": NULL_ID})
+    ask("remove a voter", "REMOVE_RAFT_VOTER", 0, voter)
+    def elect(label, topics, version=2, kind=0):
+        ask(label, "ELECT_LEADERS", version, {"topicPartitions": topics, "timeoutMs": 5000} | ({"electionType": kind} if version else {}), only="admin" if topics is None else None)
+    asked = [{"topic": "admin", "partitions": [0, 1, 7]}, {"topic": "admin-nope", "partitions": [0]}, {"topic": "", "partitions": [0]}]
+    for version in (0, 1, 2):
+        elect(f"elect, v{version}", asked, version)
+    elect("elect unclean", asked[:1], kind=1)
+    elect("elect of kind 5", asked[:1], kind=5)
+    elect("elect for all of kind 5", None, kind=5)
+    elect("elect none", [])
+    elect("elect no partitions", [{"topic": "admin", "partitions": []}])
+    def reassign(label, replicas, partition=0, topic="admin", version=1, **more):
+        answer = ask(label, "ALTER_PARTITION_REASSIGNMENTS", version, {"timeoutMs": 5000, "topics": [
+            {"name": topic, "partitions": [{"partitionIndex": partition, "replicas": replicas}]}], **more})
+        ask.keep(f"{label}: words", {"said": answer["body"]["responses"][0]["partitions"][0]["errorMessage"]}, None)
+    reassign("reassign to the same, v0", [1], version=0)
+    reassign("reassign to the same", [1])
+    reassign("reassign elsewhere", [2])
+    reassign("reassign to two", [1, 2])
+    reassign("reassign to two others", [3, 2])
+    reassign("reassign twice to one", [1, 1])
+    reassign("reassign twice to one, and another", [2, 1, 1])
+    reassign("reassign to nobody", [])
+    reassign("reassign to -1", [-1])
+    reassign("cancel", None)
+    reassign("reassign an unknown partition", [1], partition=7)
+    reassign("reassign an unknown topic", [1], topic="admin-nope")
+    reassign("reassign to two, factor fixed", [1, 2], allowReplicationFactorChange=False)
+    ask("reassign nothing", "ALTER_PARTITION_REASSIGNMENTS", 1, {"timeoutMs": 5000, "topics": []})
+    ask("reassignments", "LIST_PARTITION_REASSIGNMENTS", 0, {"topics": None})
+    ask("reassignments of some", "LIST_PARTITION_REASSIGNMENTS", 0, {"topics": [{"name": "admin", "partitionIndexes": [0, 7]}, {"name": "admin-nope", "partitionIndexes": [0]}]})
+    def batch(sequence, epoch=0, **more):
+        records = {"values": ["a", "b"], "producer_id": 77, "epoch": epoch, "sequence": sequence, "timestamp": 1700000000000, **more}
+        ask(None, "PRODUCE", 9, produce("admin", (0, records)))
+    batch(0)
+    batch(2)
+    producers = lambda label, topics: ask(label, "DESCRIBE_PRODUCERS", 0, {"topics": topics})
+    producers("producers", [{"name": "admin", "partitionIndexes": [0, 1, 7, -1]}, {"name": "admin-nope", "partitionIndexes": [0]}, {"name": "a b", "partitionIndexes": [0]}])
+    batch(0, epoch=1, timestamp=1600000000000)
+    producers("producers after a new epoch", [{"name": "admin", "partitionIndexes": [0]}])
+    producers("producers of nothing", [])
+    for version in (0, 1, 2):
+        ask(f"transactions, v{version}", "LIST_TRANSACTIONS", version, {"stateFilters": ["Ongoing", "Nope", "ongoing", "Nope"], "producerIdFilters": [1]})
+    states = ["Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort", "Dead", "PrepareEpochFence"]
+    ask("transactions of every state", "LIST_TRANSACTIONS", 2, {"stateFilters": states})
+    ask("transactions by a pattern", "LIST_TRANSACTIONS", 2, {"transactionalIdPattern": "a.*"})
+    ask("transactions by no pattern", "LIST_TRANSACTIONS", 2, {"stateFilters": ["x"], "transactionalIdPattern": "(a"})
+    ask("transaction of no name", "DESCRIBE_TRANSACTIONS", 0, {"transactionalIds": [""]})
+    one = "AAAAAAAAAAAAAAAAAAAACQ"
+    told = ask("telemetry", "GET_TELEMETRY_SUBSCRIPTIONS", 0, {"clientInstanceId": one})["body"]
+    ask("telemetry again", "GET_TELEMETRY_SUBSCRIPTIONS", 0, {"clientInstanceId": one})
+    def push(label, **more):
+        ask(label, "PUSH_TELEMETRY", 0, {"clientInstanceId": one, "subscriptionId": told["subscriptionId"], "terminating": False, "compressionType": 0, "metrics": "", **more})
+    push("push of another codec", compressionType=7)
+    ask("telemetry after that", "GET_TELEMETRY_SUBSCRIPTIONS", 0, {"clientInstanceId": one})
+    push("push again at once")
+    push("last push", terminating=True)
+    push("push after the last")
+    push("push without id", clientInstanceId=NULL_ID)
+    push("push with a reserved id", clientInstanceId="AAAAAAAAAAAAAAAAAAAAAQ")
+    push("push of who was told nothing", clientInstanceId="AAAAAAAAAAAAAAAAAAAAHQ")
+    ask("cluster with fenced brokers", "DESCRIBE_CLUSTER", 2, {"endpointType": 1, "includeFencedBrokers": True, "includeClusterAuthorizedOperations": True})
+    ask("cluster of type 9", "DESCRIBE_CLUSTER", 2, {"endpointType": 9})
+    for timestamp in (-1, -2, -3, -4, -5, -6, -7):
+        for partition in (0, 1):
+            ask(f"offset at {timestamp} of {partition}", "LIST_OFFSETS", 11, {"replicaId": -1, "isolationLevel": 1, "topics": [
+                {"name": "admin", "partitions": [{"partitionIndex": partition, "timestamp": timestamp, "currentLeaderEpoch": -1}]}]})
