@@ -1,6 +1,7 @@
 //! What on one node is a fact or changes nothing: quorum, features, voters, elections, reassignments, producers,
 //! transactions, telemetry. Every version; what Kafka says to it stands in tests/clients/compare.
 
+use tollgate::broker::Context;
 use tollgate::wire::api::{
     add_raft_voter, alter_partition_reassignments as reassign, describe_producers, describe_quorum,
     describe_transactions, elect_leaders, get_telemetry_subscriptions, list_partition_reassignments,
@@ -44,15 +45,18 @@ async fn the_quorum_is_this_node_and_its_log_grows_with_changes() {
         }
         if version >= 2 {
             let node = &answer.nodes[0];
-            assert_eq!(
-                (node.node_id, &*node.listeners[0].host, node.listeners[0].port),
-                (1, "broker.test", 9092)
-            );
+            let listener = &node.listeners[0];
+            assert_eq!((node.node_id, &*listener.host, listener.port), (1, "broker.test", 9092));
         }
         assert!(partition.high_watermark > before);
         before = partition.high_watermark;
         bench.create(&format!("t{version}"), 1).await;
     }
+    // As `kafka-metadata-quorum` needs it.
+    let named = Context { listener: Str::from_static("default"), ..bench.cx.clone() };
+    let asked = request(2, quorum_of("__cluster_metadata", &[0]).into());
+    let answer = answer!(DescribeQuorum, settle(bench.broker.handle(&named, asked)).await.unwrap());
+    assert_eq!(&*answer.nodes[0].listeners[0].name, "DEFAULT");
     for wrong in [
         quorum_of("t0", &[0]),
         quorum_of("__cluster_metadata", &[1]),

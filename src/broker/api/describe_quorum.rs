@@ -40,7 +40,8 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, cx: &Context, to: ReplyTo,
         ..Default::default()
     };
     let listener = Listener {
-        name: cx.listener.clone(),
+        // Java's admin client takes no lower case here and fails the whole answer.
+        name: Str::from(cx.listener.to_uppercase()),
         host: cx.advertised_host.clone(),
         port: u16::try_from(cx.advertised_port).unwrap_or(0),
         ..Default::default()

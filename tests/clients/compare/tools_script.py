@@ -181,3 +181,41 @@ def consumer_groups(run):
 def cluster(run):
     run("kafka-cluster", "cluster-id")
     run("kafka-broker-api-versions", unordered=True)
+
+
+@section
+def administration(run):
+    """What on one node is a fact or changes nothing."""
+    new_topic(run, "tools-a", 2)
+    produce(run, "tools-a", 14)
+    for view in ("--status", "--replication"):
+        run("kafka-metadata-quorum", "describe", view, unordered=True)
+    run("kafka-metadata-quorum", "remove-controller", "--controller-id", "9", "--controller-directory-id", "c29tZXRoaW5nLWVsc2UtaQ")
+    run("kafka-features", "describe", unordered=True)
+    run("kafka-features", "upgrade", "--feature", "metadata.version=34")
+    run("kafka-features", "upgrade", "--metadata", "3.9")
+    run("kafka-features", "downgrade", "--metadata", "3.9")
+    run("kafka-features", "downgrade", "--feature", "group.version=0", "--dry-run")
+    run("kafka-features", "upgrade", "--feature", "nope=1")
+    run("kafka-features", "disable", "--feature", "nope")
+    run("kafka-cluster", "unregister", "--id", "9")
+    run("kafka-cluster", "list-endpoints")
+    run("kafka-leader-election", "--election-type", "preferred", "--topic", "tools-a", "--partition", "0")
+    run("kafka-leader-election", "--election-type", "unclean", "--topic", "tools-a", "--partition", "1")
+    run("kafka-leader-election", "--election-type", "preferred", "--all-topic-partitions")
+    run("kafka-leader-election", "--election-type", "preferred", "--topic", "tools-nope", "--partition", "0")
+    plan = lambda replicas, partition=0, topic="tools-a": {"version": 1, "partitions": [{"topic": topic, "partition": partition, "replicas": replicas}]}
+    same, other = run.file("same.json", plan([1])), run.file("other.json", plan([2]))
+    run("kafka-reassign-partitions", "--generate", "--broker-list", "1", "--topics-to-move-json-file", run.file("move.json", {"version": 1, "topics": [{"topic": "tools-a"}]}))
+    run("kafka-reassign-partitions", "--execute", "--reassignment-json-file", same)
+    run("kafka-reassign-partitions", "--verify", "--reassignment-json-file", same)
+    run("kafka-reassign-partitions", "--execute", "--reassignment-json-file", other)
+    run("kafka-reassign-partitions", "--execute", "--reassignment-json-file", run.file("twice.json", plan([1, 1])))
+    run("kafka-reassign-partitions", "--execute", "--reassignment-json-file", run.file("nope.json", plan([1], topic="tools-nope")))
+    run("kafka-reassign-partitions", "--cancel", "--reassignment-json-file", same)
+    run("kafka-reassign-partitions", "--list")
+    run("kafka-transactions", "list")
+    run("kafka-transactions", "list", "--transactional-id-pattern", "(")
+    run("kafka-transactions", "describe", "--transactional-id", "tools-a")
+    run("kafka-transactions", "describe-producers", "--topic", "tools-a", "--partition", "0", unordered=True)
+    run("kafka-transactions", "find-hanging", "--broker-id", "1")
