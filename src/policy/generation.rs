@@ -2,6 +2,7 @@
 //! set in force is found and replaced.
 
 use super::clock::Clock;
+use super::cursor::CursorKey;
 use super::error::{LoadError, Place};
 use super::identity::Subjects;
 use super::journal::Lines;
@@ -39,6 +40,7 @@ pub struct Shared {
     pub closures_wall: Duration,
     /// Closures that failed.
     pub closure_failures: AtomicU64,
+    pub(super) cursors: CursorKey,
 }
 
 impl Shared {
@@ -57,6 +59,7 @@ impl Shared {
             secrets: settings.secrets,
             closures_wall: settings.closures_wall,
             closure_failures: AtomicU64::new(0),
+            cursors: CursorKey::random(),
         })
     }
 

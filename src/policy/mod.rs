@@ -20,6 +20,7 @@
 pub mod access;
 pub mod action;
 pub mod clock;
+mod cursor;
 pub mod error;
 pub mod evaluate;
 pub mod fault;

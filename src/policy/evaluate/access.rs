@@ -5,7 +5,7 @@ use super::{About, Holds, PartState, Round};
 use crate::policy::access::Ruling;
 use crate::policy::rule::{Action, Rule};
 use crate::wire::api::{CLUSTER, Part, Resource};
-use crate::wire::{ApiKey, ErrorCode, Operation, RequestBody, ResponseBody};
+use crate::wire::{ApiKey, ErrorCode, Operation, RequestBody, ResponseBody, Str, Uuid};
 use std::sync::Arc;
 
 impl Round<'_> {
@@ -78,7 +78,30 @@ impl Round<'_> {
             edited |= !keep;
             keep
         });
-        edited
+        edited | self.seal_cursor(body)
+    }
+
+    /// A page may end before a topic that must not be described: its name leaves sealed. True when it did.
+    fn seal_cursor(&self, body: &mut ResponseBody) -> bool {
+        let ResponseBody::DescribeTopicPartitions(response) = body else { return false };
+        let Some(cursor) = &mut response.next_cursor else { return false };
+        let about = self.about(&Part::topic(&cursor.topic_name, Uuid::ZERO), None, None);
+        if self.allowed(Operation::Describe, &mut self.state(about)) {
+            return false;
+        }
+        match self.shared.cursors.seal(&cursor.topic_name) {
+            Some(sealed) => cursor.topic_name = sealed.into(),
+            // Cut short, and nothing told.
+            None => response.next_cursor = None,
+        }
+        true
+    }
+
+    /// The topic that a request's sealed cursor stands for; an error when it was not sealed here.
+    pub(super) fn open_cursor(&self, body: &RequestBody) -> Option<Result<Str, ()>> {
+        let RequestBody::DescribeTopicPartitions(request) = body else { return None };
+        let opened = self.shared.cursors.open(&request.cursor.as_ref()?.topic_name)?;
+        Some(opened.map(Str::from))
     }
 
     /// Decides one pair, and keeps the books.

@@ -9,7 +9,7 @@ use crate::policy::plan::Plan;
 use crate::policy::rule::{Action, Kind};
 use crate::policy::verdict::{End, Interest, Lose, Outcome, Verdict};
 use crate::wire::record::BatchHeader;
-use crate::wire::{ApiKey, ErrorCode, Payload, Request, RequestBody};
+use crate::wire::{ApiKey, ErrorCode, Payload, Request, RequestBody, Str};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -47,9 +47,14 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
     {
         return answer_whole(body, round.version, code, verdict);
     }
+    let mut edits = Edits::default();
+    match round.open_cursor(body) {
+        Some(Err(())) => return answer_whole(body, round.version, ErrorCode::INVALID_REQUEST, verdict),
+        Some(Ok(name)) => edits.cursor = Some(name),
+        None => {}
+    }
     let mut parts = round.parts(listed, whole.as_ref());
     shape(body, &mut parts);
-    let mut edits = Edits::default();
     round.protect(body, &mut parts, has_parts, &mut edits);
 
     if !has_parts && let Some(Outcome::Answer { code, .. }) = parts.first().map(|part| &part.outcome) {
@@ -83,6 +88,8 @@ struct Edits {
     /// By part.
     payloads: BTreeMap<usize, Bytes>,
     no_creation: bool,
+    /// The topic that a sealed cursor stands for.
+    cursor: Option<Str>,
 }
 
 impl Round<'_> {
@@ -249,7 +256,7 @@ impl Edits {
             .into_iter()
             .filter(|(at, _)| parts.get(*at).is_some_and(PartState::is_open))
             .collect();
-        if payloads.is_empty() && !self.no_creation {
+        if payloads.is_empty() && !self.no_creation && self.cursor.is_none() {
             return false;
         }
         let Ok(body) = request.body_mut() else { return false };
@@ -264,6 +271,10 @@ impl Edits {
                 }
             }
             RequestBody::Metadata(metadata) => metadata.allow_auto_topic_creation = false,
+            RequestBody::DescribeTopicPartitions(describe) => match (&mut describe.cursor, self.cursor) {
+                (Some(cursor), Some(name)) => cursor.topic_name = name,
+                _ => return false,
+            },
             _ => return false,
         }
         true

@@ -167,6 +167,57 @@ fn listings_leave_out_what_may_not_be_described() {
     }
 }
 
+/// A page of topics may end before one that its reader must not know of.
+#[test]
+fn a_cursor_does_not_name_what_may_not_be_described() {
+    use describe_topic_partitions::{Cursor, DescribeTopicPartitionsResponseTopic, ResponseCursor};
+    let world = one(RULES);
+    let page = |principal, next: &str| {
+        let user = who(principal);
+        let mut all = request(0, describe_topic_partitions::Request::default());
+        let verdict = world.ask(&user, &mut all);
+        let topic = |name: &str| DescribeTopicPartitionsResponseTopic {
+            name: Some(name.into()),
+            ..Default::default()
+        };
+        let body = describe_topic_partitions::Response {
+            topics: vec![topic("hidden"), topic("orders")],
+            next_cursor: Some(ResponseCursor {
+                topic_name: next.into(),
+                partition_index: 3,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let mut response = Response::new(&all, body.into());
+        let plan = world.generation().plan(&user);
+        plan.on_response(&ExchangeContext { who: &user, session: 1 }, &all, &verdict, &mut response);
+        let ResponseBody::DescribeTopicPartitions(seen) = response.body else { panic!() };
+        seen.next_cursor.unwrap().topic_name
+    };
+    assert_eq!(page("User:r", "orders"), Str::from("orders"));
+    assert_eq!(page("User:all", "private"), Str::from("private"));
+    let sealed = page("User:r", "private");
+    assert!(!sealed.contains("private"));
+
+    // It comes back as what it stands for, to the upstream alone.
+    let go_on = |principal, topic_name: &Str| {
+        let cursor =
+            Some(Cursor { topic_name: topic_name.clone(), partition_index: 3, ..Default::default() });
+        let mut request = request(0, describe_topic_partitions::Request { cursor, ..Default::default() });
+        let verdict = world.ask(&who(principal), &mut request);
+        let ended = verdict.end.is_some() || verdict.whole.is_some();
+        let Ok(RequestBody::DescribeTopicPartitions(body)) = request.body() else { panic!() };
+        (ended, verdict.edited, body.cursor.clone().unwrap())
+    };
+    let (ended, edited, cursor) = go_on("User:r", &sealed);
+    assert_eq!((ended, edited, &*cursor.topic_name, cursor.partition_index), (false, true, "private", 3));
+    let (ended, edited, cursor) = go_on("User:r", &"orders".into());
+    assert_eq!((ended, edited, &*cursor.topic_name), (false, false, "orders"));
+    let forged = sealed.replace(&sealed[40..44], "AAAA");
+    assert!(go_on("User:r", &forged.into()).0);
+}
+
 #[test]
 fn a_producer_id_asks_for_one_of_two_rights() {
     let world = one(RULES);
