@@ -330,3 +330,33 @@ async fn a_client_that_asks_is_told_to_push_nothing() {
     let strange = push_telemetry::Request { client_instance_id: Uuid::ONE, ..push };
     assert_eq!(answer!(PushTelemetry, bench.ask(0, strange).await).error_code, 42);
 }
+
+#[tokio::test]
+async fn a_client_is_told_what_subscriptions_want_of_it() {
+    use tollgate::wire::api::incremental_alter_configs as alter;
+    let bench = Bench::new().await;
+    let config = |name: &str, value: &str| alter::AlterableConfig {
+        name: Str::from(name),
+        value: Some(Str::from(value)),
+        ..Default::default()
+    };
+    let subscribe = |name: &str, configs| {
+        let resource = alter::AlterConfigsResource {
+            resource_type: 16,
+            resource_name: Str::from(name),
+            configs,
+            ..Default::default()
+        };
+        alter::Request { resources: vec![resource], ..Default::default() }
+    };
+    let mine =
+        vec![config("metrics", "b.,a."), config("interval.ms", "1000"), config("match", "client_id=te.*")];
+    let others = vec![config("metrics", "*"), config("match", "client_id=other")];
+    for request in [subscribe("mine", mine), subscribe("others", others)] {
+        assert_eq!(answer!(IncrementalAlterConfigs, bench.ask(1, request).await).responses[0].error_code, 0);
+    }
+    let request = get_telemetry_subscriptions::Request { client_instance_id: SOME_ID, ..Default::default() };
+    let told = answer!(GetTelemetrySubscriptions, bench.ask(0, request).await);
+    assert_eq!(told.requested_metrics, ["a.", "b."].map(Str::from));
+    assert_eq!((told.error_code, told.push_interval_ms, told.client_instance_id), (0, 1000, SOME_ID));
+}

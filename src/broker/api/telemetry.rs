@@ -1,25 +1,28 @@
-//! GetTelemetrySubscriptions 0 and PushTelemetry 0 (KIP-714): answered, not advertised (`telemetry.rs`). Nobody has subscribed
-//! to anything: a client that asks is told to push nothing, every five minutes.
+//! GetTelemetrySubscriptions 0 and PushTelemetry 0 (KIP-714): answered, not advertised (`telemetry.rs`). A client is told to push
+//! what the subscriptions that mean it ask for (`kafka-client-metrics`), without any nothing, every five minutes. Selectors by a
+//! client's software or port mean nobody: the broker does not know them.
 
 use std::sync::Arc;
 
 use crate::broker::broker::Broker;
+use crate::broker::config::metrics;
 use crate::broker::telemetry::{MAX_BYTES, Push, Wanted};
 use crate::broker::{Context, Reply, ReplyTo};
-use crate::wire::Str;
 use crate::wire::api::{get_telemetry_subscriptions, push_telemetry};
+use crate::wire::{Str, Uuid};
 
 /// Kafka's order of preference: zstd, lz4, gzip, snappy.
 const ACCEPTED: [i8; 4] = [4, 3, 1, 2];
 
 pub(in crate::broker) fn subscriptions(
     broker: &Arc<Broker>,
-    _cx: &Context,
+    cx: &Context,
     to: ReplyTo,
     request: get_telemetry_subscriptions::Request,
 ) -> Reply {
     let now_ms = broker.clock.now_ms();
-    let response = match broker.telemetry.subscribe(request.client_instance_id, Wanted::default(), now_ms) {
+    let wanted = wanted(broker, cx, request.client_instance_id);
+    let response = match broker.telemetry.subscribe(request.client_instance_id, wanted, now_ms) {
         Err(code) => get_telemetry_subscriptions::Response { error_code: code.0, ..Default::default() },
         Ok(told) => get_telemetry_subscriptions::Response {
             client_instance_id: told.client_instance_id,
@@ -37,7 +40,7 @@ pub(in crate::broker) fn subscriptions(
 
 pub(in crate::broker) fn push(
     broker: &Arc<Broker>,
-    _cx: &Context,
+    cx: &Context,
     to: ReplyTo,
     request: push_telemetry::Request,
 ) -> Reply {
@@ -48,7 +51,19 @@ pub(in crate::broker) fn push(
         compression_type: request.compression_type,
         bytes: request.metrics.0.len(),
     };
-    let outcome = broker.telemetry.push(push, Wanted::default(), broker.clock.now_ms());
+    let wanted = wanted(broker, cx, push.client_instance_id);
+    let outcome = broker.telemetry.push(push, wanted, broker.clock.now_ms());
     let error_code = outcome.err().map_or(0, |code| code.0);
     to.now(push_telemetry::Response { error_code, ..Default::default() })
+}
+
+fn wanted(broker: &Broker, cx: &Context, id: Uuid) -> Wanted {
+    let client = |selector: &str| match selector {
+        "client_instance_id" => Some(id.to_string()),
+        "client_id" => cx.client_id.as_ref().map(|id| id.to_string()),
+        "client_source_address" => Some(cx.client_host.to_canonical().to_string()),
+        _ => None,
+    };
+    let (metrics, interval_ms) = metrics::wanted(&broker.subscriptions(), client);
+    Wanted { metrics: metrics.into_iter().collect(), interval_ms }
 }
