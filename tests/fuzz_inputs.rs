@@ -35,6 +35,27 @@ fn the_texts_that_fuzzing_begins_with_pass() {
     assert!(run_all("fuzz/seeds") >= 10);
 }
 
+/// Of kcat, aiokafka and Kafka's own tools (tests/clients/capture.py): all of it is read, and passes as it is.
+#[test]
+fn what_real_clients_send_is_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/captures");
+    let mut frames = 0;
+    for path in fs::read_dir(folder).unwrap() {
+        for line in fs::read_to_string(path.unwrap().path()).unwrap().lines() {
+            let hex = line.split(' ').next_back().unwrap();
+            let frame: Vec<u8> = (0..hex.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+                .collect();
+            let mut request = tollgate::wire::Request::parse(frame.clone().into()).unwrap();
+            request.body().unwrap();
+            targets::requests::run(&frame);
+            frames += 1;
+        }
+    }
+    assert!(frames > 50, "{frames}");
+}
+
 /// A target that panics at nothing would pass everything.
 #[test]
 fn every_target_takes_nothing_and_is_listed() {
