@@ -176,7 +176,7 @@ fn users_are_added_listed_and_removed() {
     assert_fails(&add("alice", b"other"), 1, "the user alice exists");
     let matches = |password: &[u8]| {
         let users = users_file::load(&path).unwrap();
-        users.find("alice").unwrap().record(ScramHash::Sha512).matches(ScramHash::Sha512, password)
+        users.find("alice").unwrap().record(ScramHash::Sha512).unwrap().matches(ScramHash::Sha512, password)
     };
     assert!(matches(b"wonderland"), "a refused addition changes nothing");
 

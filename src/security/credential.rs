@@ -17,8 +17,8 @@ pub const MAX_ITERATIONS: u32 = 600_000;
 pub const DEFAULT_ITERATIONS: u32 = 15_000;
 /// Length of a new salt, in bytes.
 pub const SALT_BYTES: usize = 16;
-/// Lengths of salt accepted from a file.
-pub const SALT_LIMITS: std::ops::RangeInclusive<usize> = 8..=64;
+/// Lengths of salt accepted from a file, and from who salted a password himself (Kafka sets no limit).
+pub const SALT_LIMITS: std::ops::RangeInclusive<usize> = 1..=256;
 /// Longest password accepted, in bytes of UTF-8.
 pub const MAX_PASSWORD_BYTES: usize = 1_024;
 
@@ -86,12 +86,17 @@ impl ScramRecord {
     /// Derives the record of a password. As slow as [`ScramHash::salted_password`].
     pub fn derive(hash: ScramHash, password: &[u8], salt: Vec<u8>, iterations: u32) -> Self {
         let salted = hash.salted_password(password, &salt, iterations);
-        let client_key = hash.hmac(salted.expose(), b"Client Key");
+        Self::of_salted(hash, salted.expose(), salt, iterations)
+    }
+
+    /// The record of a password that was salted already: `Hi(password, salt, iterations)`.
+    pub fn of_salted(hash: ScramHash, salted: &[u8], salt: Vec<u8>, iterations: u32) -> Self {
+        let client_key = hash.hmac(salted, b"Client Key");
         Self {
             iterations,
             salt,
             stored_key: hash.digest(client_key.expose()),
-            server_key: hash.hmac(salted.expose(), b"Server Key"),
+            server_key: hash.hmac(salted, b"Server Key"),
         }
     }
 

@@ -10,7 +10,7 @@
 //! scram_sha_512 = { iterations = 15000, salt = "...", stored_key = "...", server_key = "..." }
 //! ```
 //!
-//! Reading is strict: an unknown key, a short hash, a repeated user is an error with file, line and column. No error
+//! A user has one of the two records at least. Reading is strict: an unknown key, a short hash, a repeated user is an error with file, line and column. No error
 //! repeats a value of the file: someone may have typed a password where a hash belongs.
 
 use std::collections::BTreeMap;
@@ -31,29 +31,43 @@ use super::secret::{NoRandomness, SecretBytes, SecretString, fill_random};
 const FORMAT: &str = "1";
 const KEY_BYTES: usize = 32;
 
-/// What is known of one user.
-#[derive(Debug, Clone)]
+/// What is known of one user: by which mechanisms the user can log in, and the record of each. PLAIN asks for the
+/// SCRAM-SHA-256 record.
+#[derive(Debug, Clone, Default)]
 pub struct User {
-    pub scram_sha_256: ScramRecord,
-    pub scram_sha_512: ScramRecord,
+    pub scram_sha_256: Option<ScramRecord>,
+    pub scram_sha_512: Option<ScramRecord>,
 }
 
 impl User {
     /// Derives both records under new salts. Slow on purpose: never on an async worker.
     pub fn with_password(password: &SecretString, iterations: u32) -> Result<Self, NoRandomness> {
-        let record = |hash| -> Result<ScramRecord, NoRandomness> {
+        let record = |hash| -> Result<Option<ScramRecord>, NoRandomness> {
             let mut salt = vec![0; SALT_BYTES];
             fill_random(&mut salt)?;
-            Ok(ScramRecord::derive(hash, password.expose().as_bytes(), salt, iterations))
+            Ok(Some(ScramRecord::derive(hash, password.expose().as_bytes(), salt, iterations)))
         };
         Ok(Self { scram_sha_256: record(ScramHash::Sha256)?, scram_sha_512: record(ScramHash::Sha512)? })
     }
 
-    pub fn record(&self, hash: ScramHash) -> &ScramRecord {
+    /// None: the user cannot log in by this mechanism.
+    pub fn record(&self, hash: ScramHash) -> Option<&ScramRecord> {
         match hash {
-            ScramHash::Sha256 => &self.scram_sha_256,
-            ScramHash::Sha512 => &self.scram_sha_512,
+            ScramHash::Sha256 => self.scram_sha_256.as_ref(),
+            ScramHash::Sha512 => self.scram_sha_512.as_ref(),
         }
+    }
+
+    /// The place of a record.
+    pub fn record_mut(&mut self, hash: ScramHash) -> &mut Option<ScramRecord> {
+        match hash {
+            ScramHash::Sha256 => &mut self.scram_sha_256,
+            ScramHash::Sha512 => &mut self.scram_sha_512,
+        }
+    }
+
+    fn records(&self) -> impl Iterator<Item = &ScramRecord> {
+        self.scram_sha_256.iter().chain(&self.scram_sha_512)
     }
 }
 
@@ -143,6 +157,7 @@ impl Users {
             for (key, record) in
                 [("scram_sha_256", &user.scram_sha_256), ("scram_sha_512", &user.scram_sha_512)]
             {
+                let Some(record) = record else { continue };
                 let _ = writeln!(
                     out,
                     "{key} = {{ iterations = {}, salt = \"{}\", stored_key = \"{}\", server_key = \"{}\" }}",
@@ -173,8 +188,8 @@ pub enum UsersError {
 /// The most frequent count; of several, the smallest, so that the answer is one.
 fn usual_iterations(users: &BTreeMap<UserName, User>) -> u32 {
     let mut counts = BTreeMap::new();
-    for user in users.values() {
-        *counts.entry(user.scram_sha_256.iterations).or_insert(0_usize) += 1;
+    for record in users.values().filter_map(|user| user.records().next()) {
+        *counts.entry(record.iterations).or_insert(0_usize) += 1;
     }
     let most = counts.values().copied().max();
     counts
@@ -233,17 +248,24 @@ impl Reader<'_> {
             .ok_or_else(|| self.error(name.span(), "`name` must be a string".into()))?
             .parse::<UserName>()
             .map_err(|e| self.error(name.span(), e.to_string()))?;
-        Ok((
-            parsed,
-            User {
-                scram_sha_256: self.record(table, "scram_sha_256", ScramHash::Sha256)?,
-                scram_sha_512: self.record(table, "scram_sha_512", ScramHash::Sha512)?,
-            },
-        ))
+        let user = User {
+            scram_sha_256: self.record(table, "scram_sha_256", ScramHash::Sha256)?,
+            scram_sha_512: self.record(table, "scram_sha_512", ScramHash::Sha512)?,
+        };
+        if user.records().next().is_none() {
+            return Err(self.error(table.span(), "`scram_sha_256` or `scram_sha_512` is missing".into()));
+        }
+        Ok((parsed, user))
     }
 
-    fn record(&self, user: &Table<'_>, key: &str, hash: ScramHash) -> Result<ScramRecord, UsersError> {
-        let table = self.table(self.field(user, key)?, key)?;
+    fn record(
+        &self,
+        user: &Table<'_>,
+        key: &str,
+        hash: ScramHash,
+    ) -> Result<Option<ScramRecord>, UsersError> {
+        let Some(value) = user.get_ref().get(key) else { return Ok(None) };
+        let table = self.table(value, key)?;
         self.only(&table, &["iterations", "salt", "stored_key", "server_key"])?;
         let count = self.field(&table, "iterations")?;
         let iterations = count
@@ -256,12 +278,12 @@ impl Reader<'_> {
                 self.error(count.span(), message)
             })?;
         let length = hash.output_bytes();
-        Ok(ScramRecord {
+        Ok(Some(ScramRecord {
             iterations,
             salt: self.base64(&table, "salt", SALT_LIMITS)?,
             stored_key: SecretBytes::new(self.base64(&table, "stored_key", length..=length)?),
             server_key: SecretBytes::new(self.base64(&table, "server_key", length..=length)?),
-        })
+        }))
     }
 
     fn base64(
@@ -341,16 +363,18 @@ mod tests {
         assert_eq!(again.to_toml(), text);
         assert_eq!(again.names().map(UserName::as_str).collect::<Vec<_>>(), ["alice", "bo\"b"]);
         let alice = again.find("alice").unwrap();
-        assert!(alice.scram_sha_256.matches(ScramHash::Sha256, b"wonderland"));
-        assert!(alice.scram_sha_512.matches(ScramHash::Sha512, b"wonderland"));
+        for hash in [ScramHash::Sha256, ScramHash::Sha512] {
+            assert!(alice.record(hash).unwrap().matches(hash, b"wonderland"));
+        }
         assert!(!text.contains("wonderland"));
     }
 
     #[test]
     fn no_two_salts_are_alike() {
         let (one, two) = (user("same"), user("same"));
-        assert_ne!(one.scram_sha_256.salt, two.scram_sha_256.salt);
-        assert_ne!(one.scram_sha_256.salt, one.scram_sha_512.salt);
+        let salt = |user: &User, hash| user.record(hash).unwrap().salt.clone();
+        assert_ne!(salt(&one, ScramHash::Sha256), salt(&two, ScramHash::Sha256));
+        assert_ne!(salt(&one, ScramHash::Sha256), salt(&one, ScramHash::Sha512));
     }
 
     #[test]
@@ -362,7 +386,7 @@ mod tests {
             assert_eq!(decoy.salt, restarted.decoy(hash, "mallory").salt);
             assert_ne!(decoy.salt, users.decoy(hash, "trudy").salt);
             assert_ne!(decoy.salt, sample().decoy(hash, "mallory").salt, "another file, another key");
-            let real = users.find("alice").unwrap().record(hash);
+            let real = users.find("alice").unwrap().record(hash).unwrap();
             assert_eq!(decoy.salt.len(), real.salt.len());
             assert_eq!(decoy.iterations, real.iterations);
             assert_eq!(decoy.stored_key.expose().len(), real.stored_key.expose().len());
@@ -388,7 +412,7 @@ mod tests {
     #[test]
     fn errors_say_where_and_repeat_no_value() {
         let good = sample().to_toml();
-        let salt = STANDARD.encode(&sample().find("alice").unwrap().scram_sha_256.salt);
+        let salt = STANDARD.encode(&sample().find("alice").unwrap().record(ScramHash::Sha256).unwrap().salt);
         assert!(!salt.is_empty());
         let cases: Vec<(String, &str)> = vec![
             (String::new(), "users.toml:1:1: `format` is missing"),
@@ -407,7 +431,7 @@ mod tests {
                 good.replace("name = \"alice\"\n", "name = \"alice\"\npassword = \"hunter2\"\n"),
                 "users.toml:8:1: unknown key \"password\"; known here: name,",
             ),
-            (good.replace("salt = \"", "salt = \"hunter2!"), "`salt` must be base64 of 8 to 64 bytes"),
+            (good.replace("salt = \"", "salt = \"hunter2!"), "`salt` must be base64 of 1 to 256 bytes"),
             (
                 good.replace("stored_key = \"", "stored_key = \"aHVudGVyMg=="),
                 "`stored_key` must be base64 of 32 bytes",
@@ -415,6 +439,10 @@ mod tests {
             (
                 good.replace("bo\\\"b", "alice").replace("'bo\"b'", "\"alice\""),
                 "the user \"alice\" stands here twice",
+            ),
+            (
+                good.replace("scram_sha_256 =", "#").replace("scram_sha_512 =", "#"),
+                "`scram_sha_256` or `scram_sha_512` is missing",
             ),
             (format!("{good}\nhunter2"), "not TOML"),
             (good.replace("decoy_key", "#decoy_key"), "`decoy_key` is missing"),
@@ -440,11 +468,13 @@ mod tests {
         #[test]
         fn any_name_survives_the_file(name in "\\PC{1,60}") {
             let Ok(name) = name.parse::<UserName>() else { return Ok(()) };
-            let record = |n| ScramRecord {
-                iterations: MIN_ITERATIONS,
-                salt: vec![1; SALT_BYTES],
-                stored_key: SecretBytes::new(vec![2; n]),
-                server_key: SecretBytes::new(vec![3; n]),
+            let record = |n| {
+                Some(ScramRecord {
+                    iterations: MIN_ITERATIONS,
+                    salt: vec![1; SALT_BYTES],
+                    stored_key: SecretBytes::new(vec![2; n]),
+                    server_key: SecretBytes::new(vec![3; n]),
+                })
             };
             let mut users = Users::new().unwrap();
             users.insert(name.clone(), User { scram_sha_256: record(32), scram_sha_512: record(64) });

@@ -50,8 +50,12 @@ pub fn edit<T, E: From<UsersError>>(
         None => Users::new().map_err(UsersError::from)?,
     };
     let result = change(&mut users)?;
-    replace(&real, folder, &folder_handle, existing.as_ref(), &users.to_toml())
-        .map_err(io_error("cannot write"))?;
+    let text = users.to_toml();
+    // Nobody could read it again.
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(UsersError::TooLarge { path: path.to_owned(), limit: MAX_FILE_BYTES }.into());
+    }
+    replace(&real, folder, &folder_handle, existing.as_ref(), &text).map_err(io_error("cannot write"))?;
     Ok(result)
 }
 
@@ -111,6 +115,19 @@ impl UsersStore {
     /// The users in force now.
     pub fn current(&self) -> Arc<Users> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// [`edit`]s the file and takes the change over at once: the next login meets it.
+    pub fn edit<T, E: From<UsersError>>(
+        &self,
+        change: impl FnOnce(&mut Users) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = edit(&self.path, change)?;
+        let (users, fingerprint) = read(&self.path)?;
+        *watch = Watch { judged: Some(fingerprint), settling: None, lost: false };
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+        Ok(done)
     }
 
     /// Looks whether the file changed and takes it over. A file that cannot be read or parsed is reported once
@@ -267,7 +284,8 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         let users = load(&path).unwrap();
-        assert!(users.find("alice").unwrap().scram_sha_256.matches(ScramHash::Sha256, b"two"));
+        let alice = users.find("alice").unwrap().record(ScramHash::Sha256).unwrap();
+        assert!(alice.matches(ScramHash::Sha256, b"two"));
     }
 
     #[test]
@@ -354,6 +372,35 @@ mod tests {
         assert_eq!(store.refresh().unwrap(), Refresh::Settling);
         assert_eq!(store.refresh().unwrap(), Refresh::Changed(1));
         assert!(store.current().find("bob").is_some());
+    }
+
+    #[test]
+    fn an_edit_through_the_store_is_in_force_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.toml");
+        add(&path, "alice", "one");
+        let store = UsersStore::open(&path).unwrap();
+        store.edit(|users| Ok::<_, UsersError>(users.remove("alice"))).unwrap();
+        assert!(store.current().is_empty());
+        assert_eq!(store.refresh().unwrap(), Refresh::Unchanged);
+        assert!(load(&path).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_nobody_could_read_again_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.toml");
+        add(&path, "alice", "one");
+        let before = fs::read(&path).unwrap();
+        let user = load(&path).unwrap().find("alice").unwrap().clone();
+        let many = edit(&path, |users| {
+            for n in 0..60_000 {
+                users.insert(format!("user-{n}").parse().unwrap(), user.clone());
+            }
+            Ok::<_, UsersError>(())
+        });
+        assert!(matches!(many, Err(UsersError::TooLarge { .. })));
+        assert_eq!(fs::read(&path).unwrap(), before);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl ScramServer {
         let first = ClientFirst::parse(text)?;
         // Made in either case, for the time it takes.
         let decoy = users.decoy(hash, first.name.as_str());
-        let found = users.find(first.name.as_str()).map(|user| user.record(hash).clone());
+        let found = users.find(first.name.as_str()).and_then(|user| user.record(hash)).cloned();
         let exists = found.is_some();
         let record = found.unwrap_or(decoy);
 

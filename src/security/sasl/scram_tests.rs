@@ -22,8 +22,8 @@ fn make_users() -> Users {
     users.insert(
         "user".parse().unwrap(),
         User {
-            scram_sha_256: ScramRecord::derive(ScramHash::Sha256, b"pencil", salt.clone(), 4096),
-            scram_sha_512: ScramRecord::derive(ScramHash::Sha512, b"pencil", salt, 4096),
+            scram_sha_256: Some(ScramRecord::derive(ScramHash::Sha256, b"pencil", salt.clone(), 4096)),
+            scram_sha_512: Some(ScramRecord::derive(ScramHash::Sha512, b"pencil", salt, 4096)),
         },
     );
     let odd = User::with_password(&SecretString::new("p,=w".into()), MIN_ITERATIONS).unwrap();

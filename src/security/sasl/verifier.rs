@@ -53,7 +53,7 @@ impl PasswordVerifier {
     ) -> Result<(), SaslFailure> {
         // Made in either case, for the time it takes.
         let decoy = users.decoy(HASH, name.as_str());
-        let found = users.find(name.as_str()).map(|user| user.record(HASH).clone());
+        let found = users.find(name.as_str()).and_then(|user| user.record(HASH)).cloned();
         let exists = found.is_some();
         let record = found.unwrap_or(decoy);
 
