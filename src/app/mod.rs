@@ -14,6 +14,7 @@ mod policies;
 mod policy_tools;
 pub mod ready;
 mod rotate;
+mod scram;
 mod serve;
 pub mod settings;
 pub mod shutdown;

@@ -18,6 +18,7 @@ use super::logging::ModuleLoggers;
 use super::policies::Shown;
 use super::ready::Ready;
 use super::rotate::Closed;
+use super::scram::ScramUsers;
 use super::shutdown::Shutdown;
 use super::values::Address;
 use super::views::{Lag, Memory, Sessions};
@@ -85,7 +86,8 @@ async fn serve(
     // So are policies that cannot be taken into force.
     policies::check(&config)?;
     let addresses = listeners.iter().map(|(setting, listener)| (*setting, listener.address()));
-    let broker = open_broker(&config, facts(&config, addresses), loggers).await?;
+    let users = ScramUsers { path: config.users.clone(), authenticator: authenticator.clone() };
+    let broker = open_broker(&config, facts(&config, addresses), loggers, users).await?;
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry).map_err(metrics_failed)?;
     let policies::Opened { policies, watcher, ends: lines } = policies::open(&config, &broker)?;
@@ -279,6 +281,7 @@ async fn open_broker(
     config: &Config,
     facts: BTreeMap<String, String>,
     loggers: Arc<ModuleLoggers>,
+    users: ScramUsers,
 ) -> Result<Arc<Broker>, Failure> {
     let cannot = |e: &dyn std::fmt::Display| {
         Failure::cannot(format!("the data folder {} cannot be used: {e}", config.data.display()))
@@ -302,6 +305,7 @@ async fn open_broker(
         facts,
         loggers: SomeLoggers(Some(loggers)),
         clock,
+        scram: Some(Arc::new(users)),
     };
     Broker::open(broker_config, storage).await.map_err(|error| match error {
         BrokerError::Config { .. } => Failure::usage(error.to_string()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::acl::Acls;
 use super::catalogue::Catalogue;
 use super::config::group::value as group_value;
 use super::config::metrics::Subscription;
@@ -19,6 +20,7 @@ use super::log_limit::LogLimit;
 use super::loggers::SomeLoggers;
 use super::quota::{self, Quotas};
 use super::resources::{Kind, Resources};
+use super::scram::ScramStore;
 use super::telemetry::Telemetry;
 use super::{Clock, maintenance, producer_snapshot, route};
 use crate::storage::Storage;
@@ -30,6 +32,9 @@ pub struct Broker {
     pub(super) clock: Clock,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) groups: Arc<Groups>,
+    pub(super) acls: Acls,
+    /// None: nobody keeps users.
+    pub(super) scram: Option<Arc<dyn ScramStore>>,
     pub(super) fetch_sessions: FetchSessions,
     pub(super) quotas: Quotas,
     pub(super) loggers: SomeLoggers,
@@ -49,20 +54,22 @@ pub struct Broker {
 impl Broker {
     /// Opens what the data folder holds: catalogue, logs, groups.
     pub async fn open(config: BrokerConfig, storage: Arc<Storage>) -> Result<Arc<Broker>, BrokerError> {
-        let (node_id, clock) = (config.node_id, config.clock.clone());
+        let (node_id, clock, scram) = (config.node_id, config.clock.clone(), config.scram.clone());
         let now_ms = clock.now_ms();
         let (quota_clock, loggers) = (clock.clone(), config.loggers.clone());
         let opened = blocking(move || {
             let catalogue = Catalogue::open(storage, &config)?;
             producer_snapshot::restore(&catalogue, now_ms);
+            let catalogue = Arc::new(catalogue);
             let resources = (
                 Quotas::open(&catalogue, quota_clock)?,
                 Resources::open(&catalogue, Kind::Group)?,
                 Resources::open(&catalogue, Kind::ClientMetrics)?,
             );
-            Ok::<_, BrokerError>((Arc::new(catalogue), resources))
+            let acls = Acls::open(Arc::clone(&catalogue))?;
+            Ok::<_, BrokerError>((catalogue, acls, resources))
         });
-        let (catalogue, (quotas, group_configs, client_metrics)) = opened.await??;
+        let (catalogue, acls, (quotas, group_configs, client_metrics)) = opened.await??;
         let groups =
             Groups::open(Arc::clone(&catalogue), catalogue.settings(), clock.clone(), node_id).await?;
         let slots =
@@ -79,6 +86,8 @@ impl Broker {
             clock,
             catalogue,
             groups,
+            acls,
+            scram,
             producer_ids: Mutex::new(0..0),
             auto_creating: Mutex::default(),
             not_created: LogLimit::default(),
@@ -187,6 +196,10 @@ impl Broker {
 
     pub fn groups(&self) -> &Arc<Groups> {
         &self.groups
+    }
+
+    pub fn acls(&self) -> &Acls {
+        &self.acls
     }
 
     pub fn settings(&self) -> Arc<Settings> {

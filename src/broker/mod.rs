@@ -10,6 +10,7 @@
 //! The room knows `wire` and `storage`. It must not know sockets, sessions of clients beyond the [`Context`] it is
 //! given, policies, or that a gateway stands before it.
 
+pub mod acl;
 mod api;
 #[allow(clippy::module_inception, reason = "the folder is the room, the file its front door")]
 mod broker;
@@ -32,6 +33,7 @@ mod producer_state;
 pub mod quota;
 mod resources;
 mod route;
+pub mod scram;
 mod telemetry;
 pub mod topic;
 mod view;

@@ -57,12 +57,19 @@ routes! {
     DeleteRecords 0..=2 => api::delete_records::handle;
     InitProducerId 0..=5 => api::init_producer_id::handle;
     OffsetForLeaderEpoch 2..=4 => api::offset_for_leader_epoch::handle;
+    DescribeAcls 1..=3 => api::describe_acls::handle;
+    CreateAcls 1..=3 => api::create_acls::handle;
+    DeleteAcls 1..=3 => api::delete_acls::handle;
     DescribeConfigs 1..=4 => api::describe_configs::handle;
     AlterConfigs 0..=2 => api::alter_configs::handle;
     AlterReplicaLogDirs 1..=2 => api::alter_replica_log_dirs::handle;
     DescribeLogDirs 1..=5 => api::describe_log_dirs::handle;
     SaslAuthenticate 0..=2 => api::sasl::authenticate;
     CreatePartitions 0..=3 => api::create_partitions::handle;
+    CreateDelegationToken 1..=3 => api::delegation_tokens::create;
+    RenewDelegationToken 1..=2 => api::delegation_tokens::renew;
+    ExpireDelegationToken 1..=2 => api::delegation_tokens::expire;
+    DescribeDelegationToken 1..=3 => api::delegation_tokens::describe;
     DeleteGroups 0..=3 => groups;
     ElectLeaders 0..=2 => api::elect_leaders::handle;
     IncrementalAlterConfigs 0..=1 => api::incremental_alter_configs::handle;
@@ -73,6 +80,8 @@ routes! {
     AlterClientQuotas 0..=1 => api::alter_client_quotas::handle;
     DescribeQuorum 0..=2 => api::describe_quorum::handle;
     UpdateFeatures 0..=2 => api::update_features::handle;
+    DescribeUserScramCredentials 0..=0 => api::describe_user_scram_credentials::handle;
+    AlterUserScramCredentials 0..=0 => api::alter_user_scram_credentials::handle;
     DescribeCluster 0..=2 => api::describe_cluster::handle;
     DescribeProducers 0..=0 => api::describe_producers::handle;
     UnregisterBroker 0..=0 => api::unregister_broker::handle;

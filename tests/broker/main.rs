@@ -3,6 +3,7 @@
 
 #[macro_use]
 mod bench;
+mod acls;
 mod basics;
 mod cluster;
 mod configs;
@@ -16,6 +17,7 @@ mod quotas;
 mod resources;
 mod restart;
 mod scale;
+mod scram;
 mod sessions;
 mod topics;
 mod versions;

@@ -3,14 +3,19 @@
 pub(super) mod alter_client_quotas;
 pub(super) mod alter_configs;
 pub(super) mod alter_replica_log_dirs;
+pub(super) mod alter_user_scram_credentials;
 pub(super) mod api_versions;
 mod batch;
 mod config_changes;
+pub(super) mod create_acls;
 pub(super) mod create_partitions;
 pub(super) mod create_topics;
+pub(super) mod delegation_tokens;
+pub(super) mod delete_acls;
 pub(super) mod delete_groups;
 pub(super) mod delete_records;
 pub(super) mod delete_topics;
+pub(super) mod describe_acls;
 pub(super) mod describe_client_quotas;
 pub(super) mod describe_cluster;
 pub(super) mod describe_configs;
@@ -20,6 +25,7 @@ pub(super) mod describe_producers;
 pub(super) mod describe_quorum;
 pub(super) mod describe_topic_partitions;
 pub(super) mod describe_transactions;
+pub(super) mod describe_user_scram_credentials;
 pub(super) mod elect_leaders;
 pub(super) mod fetch;
 pub(super) mod find_coordinator;
@@ -56,6 +62,9 @@ const TOPIC_OPERATIONS: i32 = 3576;
 const CLUSTER_OPERATIONS: i32 = 8096;
 /// In place of operations nobody asked about.
 const NOT_ASKED: i32 = i32::MIN;
+
+/// Of a broker without an authorizer.
+const NO_AUTHORIZER: &str = "No Authorizer is configured.";
 
 /// Kafka's types of resources that have configs.
 const TOPIC: i8 = 2;

@@ -17,7 +17,6 @@ const PRODUCER_ID_BLOCK: i64 = 1000;
 impl Catalogue {
     /// All records of a table in the order of their keys, which must be text; an unknown table is empty. Blocks on the
     /// disk.
-    #[allow(dead_code, reason = "for the facts of rooms that are being built")]
     pub(in crate::broker) fn records(
         &self,
         table: &'static str,
@@ -27,7 +26,6 @@ impl Catalogue {
     }
 
     /// All changes or none; durable on return. After an error it is not known whether they are there. Blocks on the disk.
-    #[allow(dead_code, reason = "for the facts of rooms that are being built")]
     pub(in crate::broker) fn change_records(&self, ops: Vec<KvOp>) -> Result<(), StorageError> {
         let _change = self.change();
         self.commit(ops)

@@ -42,7 +42,6 @@ pub const KAFKA_CONFIGS: &[Definition] = {
         known("alter.config.policy.class.name", Class, None, Fixed),
         known("alter.log.dirs.replication.quota.window.num", Int, Some("11"), Fixed),
         known("alter.log.dirs.replication.quota.window.size.seconds", Int, Some("1"), Fixed),
-        known("authorizer.class.name", String, Some(""), Fixed),
         known("auto.leader.rebalance.enable", Boolean, Some("true"), Fixed),
         known("background.threads", Int, Some("10"), Inert),
         known("broker.heartbeat.interval.ms", Int, Some("2000"), Fixed),

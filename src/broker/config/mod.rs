@@ -10,6 +10,7 @@ mod settings;
 pub mod topic;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use server::ServerConfigs;
 pub use settings::Settings;
@@ -17,6 +18,7 @@ pub use topic::TopicConfig;
 
 use super::Clock;
 use super::loggers::SomeLoggers;
+use super::scram::ScramStore;
 
 /// What the broker is opened with.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub struct BrokerConfig {
     pub facts: BTreeMap<String, String>,
     pub loggers: SomeLoggers,
     pub clock: Clock,
+    /// Who keeps the users that log in by SCRAM.
+    pub scram: Option<Arc<dyn ScramStore>>,
 }
 
 impl Default for BrokerConfig {
@@ -41,6 +45,7 @@ impl Default for BrokerConfig {
             facts: BTreeMap::new(),
             loggers: SomeLoggers::default(),
             clock: Clock::system(),
+            scram: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::definition::{Definition, Kind, Mode, Source, Valid};
 use super::kafka::{KAFKA_CONFIGS, THROTTLES};
 use super::topic::{COMPRESSIONS, MAX_DECOMPRESSED, TIMESTAMP_TYPES};
+use crate::broker::acl::STANDARD_AUTHORIZER;
 
 const fn define(
     name: &'static str,
@@ -31,6 +32,14 @@ pub const SERVER_CONFIGS: &[Definition] = {
     use Mode::*;
     use Valid::*;
     &[
+        define(
+            "authorizer.class.name",
+            String,
+            Some(""),
+            OneOf(&["", STANDARD_AUTHORIZER]),
+            Static,
+            "What ACLs are kept and enforced by; empty: there are none.",
+        ),
         define(
             "auto.create.topics.enable",
             Boolean,
@@ -129,6 +138,24 @@ pub const SERVER_CONFIGS: &[Definition] = {
     ]
 };
 
+/// Read by the authorizer and nobody else; DescribeConfigs does not show them.
+const AUTHORIZER_CONFIGS: &[Definition] = {
+    use Kind::*;
+    use Mode::*;
+    use Valid::*;
+    &[
+        define(
+            "allow.everyone.if.no.acl.found",
+            Boolean,
+            Some("false"),
+            Any,
+            Static,
+            "Whether what no ACL is about is open to everybody.",
+        ),
+        define("super.users", String, Some(""), Any, Static, "Whom ACLs do not bind, as in User:a;User:b."),
+    ]
+};
+
 /// What one node makes of settings whose defaults are for more.
 pub(in crate::broker) const ONE_NODE: &[(&str, &str)] = &[
     ("offsets.topic.replication.factor", "1"),
@@ -157,7 +184,11 @@ pub fn definition(name: &str) -> Option<&'static Definition> {
     let in_table = |table: &'static [Definition]| {
         table.binary_search_by(|definition| definition.name.cmp(name)).ok().and_then(|place| table.get(place))
     };
-    in_table(SERVER_CONFIGS).or_else(|| in_table(KAFKA_CONFIGS)).or_else(|| in_table(THROTTLES))
+    let authorizers = || AUTHORIZER_CONFIGS.iter().find(|definition| definition.name == name);
+    in_table(SERVER_CONFIGS)
+        .or_else(|| in_table(KAFKA_CONFIGS))
+        .or_else(|| in_table(THROTTLES))
+        .or_else(authorizers)
 }
 
 /// Whether a pool of threads may get another size, which Kafka lets grow or shrink by no more than two; the error is its message.
