@@ -11,6 +11,8 @@ use super::failure::Failure;
 use super::rotate::{Closed, RotatingFile};
 use crate::admin::{LineCounts, PoliciesStatus, PoliciesView, PolicyCounts, PolicyStatus, RuleStatus};
 use crate::broker::Broker;
+use crate::broker::acl::{AclRuling, Authorizer};
+use crate::policy::acl::{self, Acls, Asked};
 use crate::policy::generation::{Policies, Settings, Shared};
 use crate::policy::journal::Lines;
 use crate::policy::load::{self, Script};
@@ -47,6 +49,7 @@ pub fn open(config: &Config, broker: &Arc<Broker>) -> Result<Opened, Failure> {
     let shared = Shared::new(Settings {
         seed,
         names: Names::new(Arc::new(Topics(Arc::clone(broker)))),
+        acls: broker.acls().authorizer().map(|acls| Arc::new(BrokerAcls(Arc::clone(acls))) as Arc<dyn Acls>),
         journal: lines(&config.policies.journal)?,
         audit: lines(&config.policies.audit)?,
         secrets: Secrets::new(config.policies.secrets.clone()),
@@ -106,6 +109,29 @@ impl TopicIds for Topics {
 
     fn knows_all(&self) -> bool {
         true
+    }
+}
+
+/// The embedded broker's ACLs.
+#[derive(Debug)]
+struct BrokerAcls(Arc<Authorizer>);
+
+impl Acls for BrokerAcls {
+    fn decide(&self, asked: &Asked<'_>, name: &str) -> acl::AclRuling {
+        said(self.0.decide(asked.principal, asked.host, asked.operation, asked.resource, name))
+    }
+
+    fn decide_any(&self, asked: &Asked<'_>) -> acl::AclRuling {
+        said(self.0.decide_any(asked.principal, asked.host, asked.operation, asked.resource))
+    }
+}
+
+fn said(ruling: AclRuling) -> acl::AclRuling {
+    match ruling {
+        AclRuling::Denied => acl::AclRuling::Denied,
+        AclRuling::Allowed => acl::AclRuling::Allowed,
+        AclRuling::ByDefault(true) => acl::AclRuling::Open,
+        AclRuling::Refused | AclRuling::ByDefault(false) => acl::AclRuling::Refused,
     }
 }
 

@@ -1,6 +1,9 @@
 //! Access control in Kafka's own terms: each api asks for (operation, resource) pairs; any deny wins over any
-//! allow; with `default_deny()` what no allow names is refused.
+//! allow; with `default_deny()` what no allow names is refused. Where the upstream keeps ACLs they are asked as well, and
+//! what neither they nor a script allow is refused.
 
+use super::acl::{AclRuling, Acls, Asked};
+use super::generation::Who;
 use super::plan::REMEMBERED_NAME_BYTES;
 use super::rule::{Action, Head, Operations, Rule};
 use super::selector::Selectors;
@@ -25,6 +28,8 @@ pub struct Access {
     default_deny_observed: bool,
     /// A `.when` must be asked every time.
     has_conditions: bool,
+    /// Asked besides the rules. What they said is not remembered here: they depend on who asks from where, and change.
+    acls: Option<Arc<dyn Acls>>,
     known: RwLock<Known>,
 }
 
@@ -37,7 +42,17 @@ struct Known {
 
 type ByName = HashMap<Box<str>, Arc<Ruling>>;
 
-/// What was decided about one pair, and by which rule: none when by `default_deny()`, or its absence.
+/// What was decided about one pair.
+#[derive(Debug)]
+pub struct Decided {
+    pub allowed: bool,
+    /// What the rules say.
+    pub ruling: Arc<Ruling>,
+    /// It is the ACLs that allow or refuse it, whatever the rules would have come to.
+    pub by_acls: bool,
+}
+
+/// What the rules say about one pair, and which of them: none when `default_deny()` does, or its absence.
 #[derive(Debug, Clone, Default)]
 pub struct Ruling {
     pub allowed: bool,
@@ -47,7 +62,11 @@ pub struct Ruling {
 }
 
 impl Access {
-    pub fn new(rules: impl Iterator<Item = Arc<Rule>>, default_deny: bool, observed: bool) -> Self {
+    pub fn new(
+        rules: impl Iterator<Item = Arc<Rule>>,
+        (default_deny, observed): (bool, bool),
+        acls: Option<Arc<dyn Acls>>,
+    ) -> Self {
         let (allows, denies): (Vec<_>, Vec<_>) =
             rules.partition(|rule| rule.has(|action| matches!(action, Action::Allow)));
         let has_conditions = allows.iter().chain(&denies).any(|rule| rule.selectors.when.is_some());
@@ -57,18 +76,19 @@ impl Access {
             default_deny,
             default_deny_observed: observed,
             has_conditions,
+            acls,
             known: RwLock::default(),
         }
     }
 
     /// Whether anything could be refused, or must be written down.
     pub fn is_active(&self) -> bool {
-        self.default_deny || self.default_deny_observed || !self.denies.is_empty()
+        self.default_deny || self.default_deny_observed || !self.denies.is_empty() || self.acls.is_some()
     }
 
     /// Whether whoever this is about may do nothing at all: then it is not told either what Kafka asks no right for.
     pub fn allows_nothing(&self) -> bool {
-        self.default_deny && self.allows.iter().all(|rule| rule.observe)
+        self.default_deny && self.acls.is_none() && self.allows.iter().all(|rule| rule.observe)
     }
 
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
@@ -78,6 +98,37 @@ impl Access {
     /// Decides one pair. `holds` answers a rule's `.when`; what a failure of it means depends on the rule, and
     /// is its own business: a deny then holds, an allow does not.
     pub fn decide(
+        &self,
+        who: &Who,
+        operation: Operation,
+        resource: Resource,
+        name: &str,
+        holds: impl FnMut(&Arc<Rule>) -> bool,
+    ) -> Decided {
+        let ruling = self.rule(operation, resource, name, holds);
+        let by_rules = |ruling: Arc<Ruling>| Decided { allowed: ruling.allowed, ruling, by_acls: false };
+        let by_acls = |allowed, ruling| Decided { allowed, ruling, by_acls: true };
+        let Some(acls) = &self.acls else { return by_rules(ruling) };
+        // a script's deny
+        if !ruling.allowed && ruling.by.is_some() {
+            return by_rules(ruling);
+        }
+        match acls.decide(&asked(who, operation, resource), name) {
+            AclRuling::Denied => by_acls(false, ruling),
+            // its allow
+            AclRuling::Allowed | AclRuling::Refused | AclRuling::Open if ruling.by.is_some() => {
+                by_rules(ruling)
+            }
+            AclRuling::Allowed => by_acls(true, ruling),
+            AclRuling::Refused => by_acls(false, ruling),
+            // `default_deny()` closes what is open to everybody
+            AclRuling::Open if !ruling.allowed => by_rules(ruling),
+            AclRuling::Open => by_acls(true, ruling),
+        }
+    }
+
+    /// What the rules say.
+    fn rule(
         &self,
         operation: Operation,
         resource: Resource,
@@ -130,7 +181,8 @@ impl Access {
             }
             return Ruling { allowed: false, by: Some(Arc::clone(rule)), observed };
         }
-        if !self.default_deny && !self.default_deny_observed {
+        let asks_allows = self.default_deny || self.default_deny_observed || self.acls.is_some();
+        if !asks_allows {
             return Ruling { allowed: true, by: None, observed };
         }
         for rule in self.allows.iter().filter(|rule| !rule.observe) {
@@ -138,7 +190,7 @@ impl Access {
                 return Ruling { allowed: true, by: Some(Arc::clone(rule)), observed };
             }
         }
-        if !self.default_deny {
+        if !self.default_deny && self.default_deny_observed {
             observed.push(None);
         }
         Ruling { allowed: !self.default_deny, by: None, observed }
@@ -148,6 +200,7 @@ impl Access {
     /// what Kafka asks of a producer that has no transactional id.
     pub fn any(
         &self,
+        who: &Who,
         operation: Operation,
         resource: Resource,
         mut holds: impl FnMut(&Arc<Rule>) -> bool,
@@ -163,8 +216,21 @@ impl Access {
                 && takes_all(&rule.selectors, resource)
                 && holds(rule)
         });
-        !denied && (!self.default_deny || self.allows.iter().any(|rule| about(rule) && holds(rule)))
+        let ruling = self.acls.as_ref().map(|acls| acls.decide_any(&asked(who, operation, resource)));
+        if denied || ruling == Some(AclRuling::Denied) {
+            return false;
+        }
+        let by_default = match ruling {
+            Some(AclRuling::Allowed) => return true,
+            Some(AclRuling::Open) | None => !self.default_deny,
+            Some(AclRuling::Refused | AclRuling::Denied) => false,
+        };
+        by_default || self.allows.iter().any(|rule| about(rule) && holds(rule))
     }
+}
+
+fn asked(who: &Who, operation: Operation, resource: Resource) -> Asked<'_> {
+    Asked { principal: &who.principal, host: who.remote_ip, operation, resource }
 }
 
 /// Whether the resource selectors, which are alternatives here, name this resource. None at all name all.

@@ -1,6 +1,7 @@
 //! One set of policies, immutable: what an exchange begins with it ends with. And the handle through which the
 //! set in force is found and replaced.
 
+use super::acl::Acls;
 use super::clock::Clock;
 use super::cursor::CursorKey;
 use super::error::{LoadError, Place};
@@ -34,6 +35,8 @@ pub struct Shared {
     pub subjects: Subjects,
     pub state: Arc<StateStore>,
     pub names: Names,
+    /// The upstream's access control lists, where it enforces any.
+    pub acls: Option<Arc<dyn Acls>>,
     pub journal: Arc<Lines>,
     pub audit: Arc<Lines>,
     pub secrets: Secrets,
@@ -54,6 +57,7 @@ impl Shared {
             seed: settings.seed,
             forced_seed: settings.forced_seed,
             names: settings.names,
+            acls: settings.acls,
             journal,
             audit: Arc::new(settings.audit),
             secrets: settings.secrets,
@@ -76,6 +80,7 @@ pub struct Settings {
     /// Goes before the policies' own seeds.
     pub forced_seed: Option<u64>,
     pub names: Names,
+    pub acls: Option<Arc<dyn Acls>>,
     pub journal: Lines,
     pub audit: Lines,
     pub secrets: Secrets,
@@ -90,6 +95,7 @@ impl Default for Settings {
             seed: 0,
             forced_seed: None,
             names: Names::new(Arc::new(NoTopics)),
+            acls: None,
             journal: Lines::none(),
             audit: Lines::none(),
             secrets: Secrets::default(),

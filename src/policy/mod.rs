@@ -18,6 +18,7 @@
 //! requests go: what it needs of the upstream it asks through [`names::TopicIds`].
 
 pub mod access;
+pub mod acl;
 pub mod action;
 pub mod clock;
 mod cursor;

@@ -7,6 +7,7 @@
 
 use super::access::Access;
 use super::action::{EditRule, RecordEdits};
+use super::evaluate;
 use super::generation::{Generation, Shared, Who};
 use super::lru::Lru;
 use super::rule::{Action, Head, Kind, Rule};
@@ -91,9 +92,12 @@ pub struct Candidates {
 
 impl Plan {
     fn new(generation: &Generation, rules: &[Arc<Rule>]) -> Self {
-        let (default_deny, observed) = generation.default_deny();
         let is_access = |rule: &&Arc<Rule>| matches!(rule.head, Head::Access(_));
-        let access = Access::new(rules.iter().filter(is_access).cloned(), default_deny, observed);
+        let access = Access::new(
+            rules.iter().filter(is_access).cloned(),
+            generation.default_deny(),
+            generation.shared.acls.clone(),
+        );
         let of = |kind: Kind| -> Vec<Arc<Rule>> {
             rules.iter().filter(|rule| rule.kind == kind && !is_access(rule)).cloned().collect()
         };
@@ -175,7 +179,7 @@ impl Plan {
             if info.asks_of_requests() || !api.precedes_principals() && self.access.allows_nothing() {
                 request = request.max(Interest::Parts);
             }
-            if info.listed.is_some() {
+            if info.listed.is_some() || evaluate::tells_operations(api) {
                 response = response.max(Interest::Parts);
             }
         }
@@ -390,15 +394,16 @@ mod tests {
         let policies = Policies::new(Shared::new(Settings::default()));
         let text = "default_deny(); on_produce(\"secret*\").deny(); on_fetch(\"*\").mask(\"$.a\", \"all\");";
         policies.load(&[Script { file: "p.rhai".into(), text: text.into() }]).unwrap();
-        let plan = policies.current().plan(&Who {
+        let who = Who {
             principal: "User:x".into(),
             client_id: "c".into(),
             listener: "l".into(),
             remote_ip: [127, 0, 0, 1].into(),
-        });
+        };
+        let plan = policies.current().plan(&who);
         let ask = |api, name: &str| plan.candidates(api, Some(Resource::Topic), name);
         let decide =
-            |name: &str| plan.access.decide(Operation::Write, Resource::Topic, name, |_| true).allowed;
+            |name: &str| plan.access.decide(&who, Operation::Write, Resource::Topic, name, |_| true).allowed;
         for n in 0..30_000 {
             let name = format!("{n:0>249}");
             ask(ApiKey::Fetch, &name);

@@ -2,11 +2,16 @@
 
 use super::report::Told;
 use super::{About, Holds, PartState, Round};
-use crate::policy::access::Ruling;
+use crate::policy::access::Decided;
 use crate::policy::rule::{Action, Rule};
+use crate::policy::verdict::Outcome;
 use crate::wire::api::{CLUSTER, Part, Resource};
 use crate::wire::{ApiKey, ErrorCode, Operation, RequestBody, ResponseBody, Str, Uuid};
 use std::sync::Arc;
+
+/// What decides where no rule does, in the audit trail.
+const DEFAULT_DENY: &str = "default_deny()";
+const ACLS: &str = "ACLs";
 
 impl Round<'_> {
     /// What the exchange as a whole asks for; the code it is refused with. `also` is the second thing it is about.
@@ -48,9 +53,12 @@ impl Round<'_> {
                 }
             };
             if !allowed {
-                let operation = operation.name();
-                let message = format!("not authorized: {operation} is refused by policy");
-                part.refuse(part.refusal(), message);
+                let code = part.refusal();
+                let by_acls = std::mem::take(&mut part.refused_by_acls);
+                // as Kafka, ACLs do not explain themselves
+                let message =
+                    (!by_acls).then(|| format!("not authorized: {} is refused by policy", operation.name()));
+                part.outcome = Outcome::Answer { code, message, records: Vec::new() };
             }
         }
     }
@@ -108,18 +116,24 @@ impl Round<'_> {
     fn allowed(&self, operation: Operation, part: &mut PartState) -> bool {
         let Some(resource) = part.about.resource else { return true };
         let name = part.about.name.clone();
-        let ruling = self.plan.access.decide(operation, resource, &name, |rule| self.applies(rule, part));
-        self.keep_books(operation, part, &ruling);
-        ruling.allowed
+        let access = &self.plan.access;
+        let decided = access.decide(self.who, operation, resource, &name, |rule| self.applies(rule, part));
+        self.keep_books(operation, part, &decided);
+        part.refused_by_acls = decided.by_acls && !decided.allowed;
+        decided.allowed
     }
 
-    fn keep_books(&self, operation: Operation, part: &PartState, ruling: &Ruling) {
-        for rule in &ruling.observed {
+    fn keep_books(&self, operation: Operation, part: &PartState, decided: &Decided) {
+        let ruling = &*decided.ruling;
+        // what only watches would not have refused what the ACLs allow, but by a rule
+        let observed = ruling.observed.iter().filter(|rule| rule.is_some() || !decided.by_acls);
+        for rule in observed {
             let counters = rule.as_ref().map(|rule| &rule.life.counters);
             counters.inspect(|counters| counters.matched());
             let refuses = rule.as_ref().is_none_or(|rule| rule.has(|a| matches!(a, Action::Deny(_))));
             let told = Told {
                 rule: rule.as_deref(),
+                otherwise: DEFAULT_DENY,
                 decision: if refuses { "deny" } else { "audit" },
                 reason: Some(operation.name()),
                 records: None,
@@ -127,20 +141,27 @@ impl Round<'_> {
             };
             self.audit(&part.about, told);
         }
-        if let Some(rule) = &ruling.by {
+        if let Some(rule) = ruling.by.as_ref().filter(|_| !decided.by_acls) {
             rule.life.counters.matched();
             rule.life.counters.applied();
         }
-        let by = ruling.by.as_deref();
-        if !ruling.allowed || by.is_some_and(super::report::audits) {
-            let decision = if ruling.allowed { "allow" } else { "deny" };
-            let reason = Some(operation.name());
-            self.audit(&part.about, Told { rule: by, decision, reason, records: None, observed: false });
+        let by = ruling.by.as_deref().filter(|_| !decided.by_acls);
+        if !decided.allowed || by.is_some_and(super::report::audits) {
+            let decision = if decided.allowed { "allow" } else { "deny" };
+            let told = Told {
+                rule: by,
+                otherwise: if decided.by_acls { ACLS } else { DEFAULT_DENY },
+                decision,
+                reason: Some(operation.name()),
+                records: None,
+                observed: false,
+            };
+            self.audit(&part.about, told);
         }
     }
 
     /// A rule's `.when`: what cannot be answered refuses, so a deny holds and an allow does not.
-    fn applies(&self, rule: &Arc<Rule>, part: &mut PartState) -> bool {
+    pub(super) fn applies(&self, rule: &Arc<Rule>, part: &mut PartState) -> bool {
         // resources are alternatives in access rules, and were looked at already
         let Some(when) = &rule.selectors.when else { return true };
         let closure = super::Closure { policy: &rule.policy, index: when.closure, state: &self.shared.state };
@@ -159,10 +180,10 @@ impl Round<'_> {
         let mut cluster = self.state(about);
         let name = part.about.name.clone();
         // asked of both before either is written down as refused
-        let on_cluster = self
-            .plan
-            .access
-            .decide(Operation::Create, Resource::Cluster, CLUSTER, |rule| self.applies(rule, &mut cluster));
+        let on_cluster =
+            self.plan.access.decide(self.who, Operation::Create, Resource::Cluster, CLUSTER, |rule| {
+                self.applies(rule, &mut cluster)
+            });
         if on_cluster.allowed {
             self.keep_books(Operation::Create, &cluster, &on_cluster);
             return true;
@@ -170,8 +191,9 @@ impl Round<'_> {
         let on_topic = self
             .plan
             .access
-            .decide(Operation::Create, Resource::Topic, &name, |rule| self.applies(rule, part));
+            .decide(self.who, Operation::Create, Resource::Topic, &name, |rule| self.applies(rule, part));
         self.keep_books(Operation::Create, part, &on_topic);
+        part.refused_by_acls = on_topic.by_acls && !on_topic.allowed;
         on_topic.allowed
     }
 
@@ -181,21 +203,23 @@ impl Round<'_> {
 
     /// What is as good as ClusterAction for a tool that ends a transaction which hangs; it is not a refusal yet.
     fn may_alter_cluster(&self, cluster: &mut PartState) -> bool {
-        let ruling = self
-            .plan
-            .access
-            .decide(Operation::Alter, Resource::Cluster, CLUSTER, |rule| self.applies(rule, cluster));
-        if ruling.allowed {
-            self.keep_books(Operation::Alter, cluster, &ruling);
+        let decided =
+            self.plan.access.decide(self.who, Operation::Alter, Resource::Cluster, CLUSTER, |rule| {
+                self.applies(rule, cluster)
+            });
+        if decided.allowed {
+            self.keep_books(Operation::Alter, cluster, &decided);
         }
-        ruling.allowed
+        decided.allowed
     }
 
     /// IdempotentWrite on the cluster, or Write on any topic.
     fn access_idempotent(&self, about: About) -> Option<ErrorCode> {
         let mut part = self.state(about);
-        let writes =
-            self.plan.access.any(Operation::Write, Resource::Topic, |rule| self.applies(rule, &mut part));
+        let writes = self
+            .plan
+            .access
+            .any(self.who, Operation::Write, Resource::Topic, |rule| self.applies(rule, &mut part));
         match writes || self.allowed(Operation::IdempotentWrite, &mut part) {
             true => None,
             false => Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED),

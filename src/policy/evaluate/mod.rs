@@ -9,12 +9,14 @@ mod access;
 mod chaos;
 mod connect;
 mod inspect;
+mod operations;
 mod records;
 mod report;
 mod request;
 mod response;
 
 pub use connect::on_connect;
+pub(super) use operations::tells_operations;
 
 use super::generation::{Shared, Who};
 use super::glob::Patterns;
@@ -161,6 +163,8 @@ struct PartState {
     outcome: Outcome,
     /// A terminal fault met it: later chaos rules leave it alone.
     harmed: bool,
+    /// The last pair that was decided about it was refused by ACLs, not by a script.
+    refused_by_acls: bool,
     /// What it is as an event: of a produced batch its CRC, length and records, of a fetch its offset.
     shape: Shape,
     met: [Option<Met>; 2],
@@ -266,6 +270,7 @@ impl<'a> Round<'a> {
             about,
             outcome: Outcome::Forward,
             harmed: false,
+            refused_by_acls: false,
             shape: Shape::default(),
             met: [None, None],
             cx: None,

@@ -10,8 +10,10 @@ use crate::wire::api::Resource;
 
 /// A decision to be written down.
 pub(super) struct Told<'a> {
-    /// None for `default_deny()`.
+    /// None for what no rule decides.
     pub rule: Option<&'a Rule>,
+    /// What decides in place of a rule.
+    pub otherwise: &'static str,
     pub decision: &'a str,
     pub reason: Option<&'a str>,
     pub records: Option<u64>,
@@ -20,7 +22,14 @@ pub(super) struct Told<'a> {
 
 impl<'a> Told<'a> {
     pub fn new(rule: &'a Rule, decision: &'a str) -> Self {
-        Self { rule: Some(rule), decision, reason: None, records: None, observed: rule.observe }
+        Self {
+            rule: Some(rule),
+            otherwise: "",
+            decision,
+            reason: None,
+            records: None,
+            observed: rule.observe,
+        }
     }
 
     pub fn because(self, reason: &'a str) -> Self {
@@ -40,7 +49,7 @@ impl Round<'_> {
         }
         let (policy, rule) = match told.rule {
             Some(rule) => (rule.policy.name.as_str(), rule.name.as_str()),
-            None => ("", "default_deny()"),
+            None => ("", told.otherwise),
         };
         self.shared.audit.put(&Decision {
             time: now(),

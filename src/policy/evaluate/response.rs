@@ -26,6 +26,7 @@ pub(super) fn decide(
     round.learn(&response.body);
     if plan.access.is_active() {
         decided.edited |= round.access_listing(&mut response.body);
+        decided.edited |= round.access_operations(&mut response.body);
     }
     if let ResponseBody::Fetch(fetched) = &mut response.body {
         round.fetched(request, fetched, &mut decided);

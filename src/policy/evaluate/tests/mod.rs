@@ -1,6 +1,7 @@
 //! Exchanges and what the rules make of them, with real messages and no server.
 
 mod access;
+mod acls;
 mod chaos;
 mod determinism;
 mod regressions;

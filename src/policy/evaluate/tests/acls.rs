@@ -1,0 +1,186 @@
+//! ACLs of the upstream and access rules of scripts as one authoriser.
+
+use super::super::tells_operations;
+use super::*;
+use crate::policy::acl::{AclRuling, Acls, Asked};
+use crate::policy::verdict::Interest;
+use crate::wire::api::*;
+use crate::wire::table::APIS;
+use crate::wire::{ApiKey, Operation};
+use std::net::IpAddr;
+
+/// Operation, name, principal, host; what is said of it. What is not listed is refused.
+#[derive(Debug, Default)]
+struct Kept(Mutex<Vec<Said>>);
+
+type Said = (Operation, &'static str, &'static str, Option<IpAddr>, AclRuling);
+
+impl Kept {
+    fn put(&self, operation: Operation, name: &'static str, principal: &'static str, ruling: AclRuling) {
+        self.0.lock().unwrap().push((operation, name, principal, None, ruling));
+    }
+}
+
+impl Acls for Kept {
+    fn decide(&self, asked: &Asked<'_>, name: &str) -> AclRuling {
+        let kept = self.0.lock().unwrap();
+        let found = kept.iter().rev().find(|(operation, of, principal, host, _)| {
+            (*operation, *of, *principal) == (asked.operation, name, asked.principal)
+                && host.is_none_or(|host| host == asked.host)
+        });
+        found.map_or(AclRuling::Refused, |(.., ruling)| *ruling)
+    }
+
+    fn decide_any(&self, asked: &Asked<'_>) -> AclRuling {
+        self.decide(asked, "any")
+    }
+}
+
+fn secured(script: &str) -> (World, Arc<Kept>) {
+    let kept = Arc::new(Kept::default());
+    let acls: Arc<dyn Acls> = kept.clone();
+    let files: &[(&str, &str)] = if script.is_empty() { &[] } else { &[("p", script)] };
+    (world_with(files, Settings { acls: Some(acls), ..Settings::default() }), kept)
+}
+
+const REFUSED: Option<ErrorCode> = Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+
+fn produce(world: &World, principal: &str) -> Vec<Option<ErrorCode>> {
+    codes(&world.produce(&who(principal), &[("t", "v")]))
+}
+
+#[test]
+fn without_any_script_acls_are_enforced() {
+    let (world, acls) = secured("");
+    assert_eq!(produce(&world, "User:a"), [REFUSED]);
+    acls.put(Operation::Write, "t", "User:a", AclRuling::Allowed);
+    assert_eq!(produce(&world, "User:a"), [], "a change holds for the next request");
+    assert_eq!(produce(&world, "User:b"), [REFUSED]);
+    acls.put(Operation::Write, "t", "User:a", AclRuling::Denied);
+    assert_eq!(produce(&world, "User:a"), [REFUSED]);
+    acls.put(Operation::Write, "t", "User:a", AclRuling::Open);
+    assert_eq!(produce(&world, "User:a"), []);
+    let verdict = world.produce(&who("User:b"), &[("t", "v")]);
+    assert!(matches!(&verdict.parts[0], Outcome::Answer { message: None, .. }), "as Kafka, without a word");
+}
+
+#[test]
+fn what_is_said_of_one_address_holds_for_it_alone() {
+    let (world, acls) = secured("");
+    let host: IpAddr = [10, 0, 0, 1].into();
+    acls.0.lock().unwrap().push((Operation::Write, "t", "User:a", Some(host), AclRuling::Allowed));
+    let from = |remote_ip| codes(&world.produce(&Who { remote_ip, ..who("User:a") }, &[("t", "v")]));
+    for _ in 0..2 {
+        assert_eq!(from(host), []);
+        assert_eq!(from([10, 0, 0, 2].into()), [REFUSED]);
+    }
+}
+
+#[test]
+fn any_deny_wins_and_any_allow_is_enough() {
+    let script = r#"
+        on_access("Write").topic("t").principal("User:allowed").allow();
+        on_access("Write").topic("t").principal("User:denied").deny();
+    "#;
+    let (world, acls) = secured(script);
+    assert_eq!(produce(&world, "User:allowed"), [], "by the script alone");
+    acls.put(Operation::Write, "t", "User:allowed", AclRuling::Denied);
+    assert_eq!(produce(&world, "User:allowed"), [REFUSED], "an ACL's deny");
+    for ruling in [AclRuling::Allowed, AclRuling::Open] {
+        acls.put(Operation::Write, "t", "User:denied", ruling);
+        assert_eq!(produce(&world, "User:denied"), [REFUSED], "a script's deny");
+    }
+    acls.put(Operation::Write, "t", "User:acl", AclRuling::Allowed);
+    assert_eq!(produce(&world, "User:acl"), []);
+    assert_eq!(produce(&world, "User:nobody"), [REFUSED]);
+}
+
+#[test]
+fn default_deny_closes_what_is_open_to_everybody_and_nothing_that_is_allowed() {
+    let (world, acls) = secured("default_deny();");
+    acls.put(Operation::Write, "t", "User:open", AclRuling::Open);
+    acls.put(Operation::Write, "t", "User:acl", AclRuling::Allowed);
+    assert_eq!(produce(&world, "User:open"), [REFUSED]);
+    assert_eq!(produce(&world, "User:acl"), []);
+}
+
+#[test]
+fn the_audit_trail_says_that_it_was_acls() {
+    let (world, acls) = secured("mode(\"observe\"); default_deny();");
+    acls.put(Operation::Write, "t", "User:acl", AclRuling::Allowed);
+    assert_eq!(produce(&world, "User:acl"), []);
+    assert!(world.audit().is_empty(), "no rule would have refused it");
+    assert_eq!(produce(&world, "User:x"), [REFUSED]);
+    let told = world.audit();
+    let [told] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((&told["rule"], &told["decision"]), (&"ACLs".into(), &"deny".into()));
+}
+
+#[test]
+fn an_idempotent_producer_needs_the_cluster_or_any_topic() {
+    let (world, acls) = secured("");
+    let ask = |principal| {
+        let body = init_producer_id::Request::default();
+        world.ask(&who(principal), &mut request(4, body)).whole
+    };
+    let refused = Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+    assert_eq!(ask("User:a"), refused);
+    acls.put(Operation::Write, "any", "User:a", AclRuling::Allowed);
+    assert_eq!(ask("User:a"), None);
+    acls.put(Operation::Write, "any", "User:a", AclRuling::Refused);
+    acls.put(Operation::IdempotentWrite, CLUSTER, "User:a", AclRuling::Allowed);
+    assert_eq!(ask("User:a"), None);
+}
+
+#[test]
+fn listings_hide_what_may_not_be_described_and_tell_what_may_be_done() {
+    let (world, acls) = secured(r#"on_access("Write").topic("t").deny();"#);
+    for operation in [Operation::Read, Operation::Describe, Operation::Write] {
+        acls.put(operation, "t", "User:a", AclRuling::Allowed);
+    }
+    let body =
+        metadata::Request { topics: None, include_topic_authorized_operations: true, ..Default::default() };
+    let topic = |name: &str, operations| metadata::MetadataResponseTopic {
+        name: Some(name.into()),
+        topic_authorized_operations: operations,
+        ..Default::default()
+    };
+    let mut request = request(12, body);
+    let who = who("User:a");
+    let verdict = world.ask(&who, &mut request);
+    let answer =
+        metadata::Response { topics: vec![topic("t", 3576), topic("hidden", 3576)], ..Default::default() };
+    let mut response = Response {
+        api: ApiKey::Metadata,
+        version: 12,
+        correlation_id: 1,
+        header_tags: Default::default(),
+        body: answer.into(),
+    };
+    let plan = world.policies.current().plan(&who);
+    let cx = ExchangeContext { who: &who, session: 1 };
+    assert!(plan.on_response(&cx, &request, &verdict, &mut response).edited);
+    let ResponseBody::Metadata(body) = &response.body else { panic!() };
+    let told: Vec<_> =
+        body.topics.iter().map(|t| (t.name.as_deref(), t.topic_authorized_operations)).collect();
+    assert_eq!(told, [(Some("t"), 1 << 3 | 1 << 8)], "read and describe: the script takes write away");
+    assert_eq!(body.cluster_authorized_operations, i32::MIN, "nobody asked");
+}
+
+#[test]
+fn replies_that_tell_operations_are_looked_at_in_every_api_that_has_them() {
+    let (world, _acls) = secured("");
+    let plan = world.policies.current().plan(&who("User:a"));
+    let telling = APIS.iter().map(|api| api.key).filter(|api| tells_operations(*api));
+    assert_eq!(
+        telling.inspect(|api| assert!(plan.response_interest(*api) > Interest::Nothing, "{api}")).count(),
+        7
+    );
+    let bare = world_with(&[], Settings::default());
+    let plan = bare.policies.current().plan(&who("User:a"));
+    let interest = |api: ApiKey| plan.request_interest(api).max(plan.response_interest(api));
+    assert!(
+        APIS.iter().all(|api| interest(api.key) == Interest::Nothing),
+        "without ACLs nothing is looked into"
+    );
+}
