@@ -32,7 +32,7 @@ def pytest_configure(config):
 # What each file needs, longest first: two workers take whole files in this order.
 FILES = {
     "test_kill.py": "confluent", "test_faults.py": "java", "test_verifiable.py": "java", "test_policies.py": "java", "test_java_tools.py": "java", "test_tools_compare.py": "java", "test_quotas.py": "java",
-    "test_console_faults.py": "java", "test_error_codes.py": "java", "test_java_client.py": "java", "test_confluent.py": "confluent", "test_conformance.py": "java",
+    "test_console_faults.py": "java", "test_error_codes.py": "java", "test_acls.py": "java", "test_java_client.py": "java", "test_confluent.py": "confluent", "test_conformance.py": "java",
     "test_delays.py": "confluent", "test_kcat.py": "kcat", "test_examples.py": "kcat", "test_aiokafka.py": "aiokafka",
 }
 collect_ignore = [name for name, needed in FILES.items() if needed not in clients.INSTALLED]
@@ -74,8 +74,10 @@ def _skip(request):
 
 @pytest.fixture(scope="module")
 def server(request, tmp_path_factory):
-    """With the shipped policies and rules that look at everything, unless the module's POLICIES say "shipped" or "none"."""
-    with servers.running(tmp_path_factory.mktemp("server"), getattr(request.module, "POLICIES", "always")) as server:
+    """With the shipped policies and rules that look at everything, unless the module's POLICIES say "shipped" or "none"; with
+    the module's SETTINGS, of Kafka's."""
+    module, folder = request.module, tmp_path_factory.mktemp("server")
+    with servers.running(folder, getattr(module, "POLICIES", "always"), getattr(module, "SETTINGS", None)) as server:
         yield server
 
 

@@ -14,6 +14,8 @@ import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.CreateTopicsOptions;
 import org.apache.kafka.clients.admin.CreateTopicsResult;
+import org.apache.kafka.clients.admin.DescribeClusterOptions;
+import org.apache.kafka.clients.admin.DescribeTopicsOptions;
 import org.apache.kafka.clients.admin.GroupListing;
 import org.apache.kafka.clients.admin.ListConsumerGroupOffsetsSpec;
 import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
@@ -31,6 +33,7 @@ import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicCollection;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.acl.AclOperation;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.GroupIdNotFoundException;
 import org.apache.kafka.common.errors.GroupNotEmptyException;
@@ -71,6 +74,23 @@ public class AdminChecks {
             }
         });
         return found[0];
+    }
+
+    /** What one may do to a topic and to the cluster. */
+    static String operations(Driver.Args args) throws Exception {
+        try (Admin admin = admin(args)) {
+            DescribeTopicsOptions ofTopics = new DescribeTopicsOptions().includeAuthorizedOperations(true);
+            TopicDescription topic = admin.describeTopics(List.of(args.topic()), ofTopics).allTopicNames().get(WAIT, TimeUnit.SECONDS).get(args.topic());
+            DescribeClusterOptions ofCluster = new DescribeClusterOptions().includeAuthorizedOperations(true);
+            Set<AclOperation> cluster = admin.describeCluster(ofCluster).authorizedOperations().get(WAIT, TimeUnit.SECONDS);
+            return "topic " + names(topic.authorizedOperations()) + "\ncluster " + names(cluster);
+        }
+    }
+
+    private static String names(Set<AclOperation> operations) {
+        Set<String> names = new TreeSet<>();
+        operations.forEach(operation -> names.add(operation.name()));
+        return String.join(" ", names);
     }
 
     static String topics(Driver.Args args) throws Exception {

@@ -78,7 +78,7 @@ class External(Server):
 class Kafka(Server):
     """Apache Kafka through scripts/kafka. CLIENTS_AGAINST=kafka."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, broker: dict[str, str] | None = None):
         self.folder = folder
         self.port, self.sasl_port = free_port(), free_port()
         self.bootstrap, self.sasl = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.sasl_port}"
@@ -91,6 +91,7 @@ class Kafka(Server):
             f"listener.name.sasl_plaintext.plain.sasl.jaas.config={plain}",
             f"listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config={scram}",
             f"listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config={scram}",
+            *(f"{key}={value}" for key, value in (broker or {}).items()),
         ]
 
     def _run(self, command: str, *more: str):
@@ -119,8 +120,10 @@ class Tollgate(Server):
 
     gateway = True
 
-    def __init__(self, folder: Path, binary: str, policies: str):
+    def __init__(self, folder: Path, binary: str, policies: str, broker: dict[str, str] | None = None):
         self.folder, self.binary = folder, binary
+        # A group's first rebalance need not wait for members that no test sends.
+        self.broker = {"group.initial.rebalance.delay.ms": "0"} | (broker or {})
         self.policies = folder / "policies"
         self.policies.mkdir(parents=True)
         if policies != "none":
@@ -140,8 +143,7 @@ class Tollgate(Server):
         lines = [f"{key} = {json.dumps(value)}" for key, value in (usual | keys).items()]
         lines += ["[[listener]]", 'name = "open"', f'address = "{self.bootstrap}"']
         lines += ["[[listener]]", 'name = "login"', f'address = "{self.sasl}"', f"sasl = {json.dumps(MECHANISMS)}"]
-        # A group's first rebalance need not wait for members that no test sends.
-        lines += ["[broker]", '"group.initial.rebalance.delay.ms" = "0"']
+        lines += ["[broker]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in self.broker.items())]
         (self.folder / "tollgate.toml").write_text("\n".join(lines) + "\n")
 
     def _add_users(self):
@@ -233,22 +235,23 @@ class Tollgate(Server):
             self.remove(name)
 
 
-def make(folder: Path, policies: str) -> Server:
-    """The server that the environment names, with "always", the "shipped" or "none" policies where it knows any."""
+def make(folder: Path, policies: str, broker: dict[str, str] | None = None) -> Server:
+    """The server that the environment names, with "always", the "shipped" or "none" policies where it knows any, and more of
+    Kafka's own settings."""
     if os.environ.get("BOOTSTRAP"):
         return External(os.environ["BOOTSTRAP"])
     if os.environ.get("CLIENTS_AGAINST") == "kafka":
-        return Kafka(folder / "kafka")
+        return Kafka(folder / "kafka", broker)
     binary = os.environ.get("TOLLGATE_BIN") or shutil.which("tollgate") or str(CHECKOUT / "target/release/tollgate")
     if not Path(binary).exists():
         raise RuntimeError(f"{binary} does not exist: set TOLLGATE_BIN, or build it with cargo build --release")
-    return Tollgate(folder / "tollgate", binary, policies)
+    return Tollgate(folder / "tollgate", binary, policies, broker)
 
 
 @contextmanager
-def running(folder: Path, policies: str, **settings):
-    """The server that the environment names, started; `settings` are Tollgate's own. It must not have panicked in the end."""
-    server = make(folder, policies)
+def running(folder: Path, policies: str, broker: dict[str, str] | None = None, **settings):
+    """The server that the environment names, started; `settings` are Tollgate's own, `broker` Kafka's. It must not have panicked in the end."""
+    server = make(folder, policies, broker)
     if settings and isinstance(server, Tollgate):
         server.configure(**settings)
     server.start()
