@@ -78,10 +78,10 @@ routes! {
     OffsetDelete 0..=0 => groups;
     DescribeClientQuotas 0..=1 => api::describe_client_quotas::handle;
     AlterClientQuotas 0..=1 => api::alter_client_quotas::handle;
-    DescribeQuorum 0..=2 => api::describe_quorum::handle;
-    UpdateFeatures 0..=2 => api::update_features::handle;
     DescribeUserScramCredentials 0..=0 => api::describe_user_scram_credentials::handle;
     AlterUserScramCredentials 0..=0 => api::alter_user_scram_credentials::handle;
+    DescribeQuorum 0..=2 => api::describe_quorum::handle;
+    UpdateFeatures 0..=2 => api::update_features::handle;
     DescribeCluster 0..=2 => api::describe_cluster::handle;
     DescribeProducers 0..=0 => api::describe_producers::handle;
     UnregisterBroker 0..=0 => api::unregister_broker::handle;
