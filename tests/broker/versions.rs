@@ -39,14 +39,14 @@ fn blank_requests() -> Vec<RequestBody> {
     blank! {
         produce fetch list_offsets metadata offset_commit offset_fetch find_coordinator join_group heartbeat
         leave_group sync_group describe_groups list_groups sasl_handshake api_versions create_topics
-        delete_topics delete_records init_producer_id offset_for_leader_epoch describe_acls create_acls delete_acls describe_configs
-        alter_configs alter_replica_log_dirs describe_log_dirs
-        sasl_authenticate create_partitions create_delegation_token renew_delegation_token
-        expire_delegation_token describe_delegation_token delete_groups elect_leaders incremental_alter_configs
-        alter_partition_reassignments list_partition_reassignments offset_delete
-        describe_client_quotas alter_client_quotas describe_quorum update_features
-        describe_user_scram_credentials alter_user_scram_credentials describe_cluster describe_producers unregister_broker describe_transactions list_transactions
-        list_config_resources describe_topic_partitions add_raft_voter remove_raft_voter unregister_controller
+        delete_topics delete_records init_producer_id offset_for_leader_epoch describe_acls create_acls delete_acls
+        describe_configs alter_configs alter_replica_log_dirs describe_log_dirs sasl_authenticate create_partitions
+        create_delegation_token renew_delegation_token expire_delegation_token describe_delegation_token delete_groups
+        elect_leaders incremental_alter_configs alter_partition_reassignments list_partition_reassignments offset_delete
+        describe_client_quotas alter_client_quotas describe_user_scram_credentials alter_user_scram_credentials
+        describe_quorum update_features describe_cluster describe_producers unregister_broker describe_transactions
+        list_transactions list_config_resources describe_topic_partitions add_raft_voter remove_raft_voter
+        unregister_controller
     }
 }
 
