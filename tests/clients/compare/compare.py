@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from probe import Probe
+import administration  # noqa: F401 (adds scenarios)
 import versions  # noqa: F401 (adds scenarios)
 from scenarios import NULL_ID, SCENARIOS, STRANGE_ID
 
