@@ -39,6 +39,8 @@ def produce(name, *batches, acks=-1):
 def api_versions(ask):
     software = {"clientSoftwareName": "probe", "clientSoftwareVersion": "1"}
     ask("v0", "API_VERSIONS", 0)
+    ask("v1", "API_VERSIONS", 1)
+    ask("v2", "API_VERSIONS", 2)
     ask("v3", "API_VERSIONS", 3, software)
     ask("v4", "API_VERSIONS", 4, software)
     cluster = ask(None, "METADATA", 12, {"topics": []})["body"]["clusterId"]
@@ -483,6 +485,8 @@ def groups(ask):
     commit("commit large metadata", member, generation, metadata="m" * 5000)
     ask("describe", "DESCRIBE_GROUPS", 6, {"groups": ["g1", "g-none"], "includeAuthorizedOperations": True})
     ask("list", "LIST_GROUPS", 5, {"statesFilter": [], "typesFilter": []})
+    for version in range(1, 4):
+        ask("list", "LIST_GROUPS", version)
     ask("list stable", "LIST_GROUPS", 5, {"statesFilter": ["sTable"], "typesFilter": ["Classic"]})
     ask("list nonsense", "LIST_GROUPS", 5, {"statesFilter": ["Nonsense"], "typesFilter": ["Nonsense"]})
     join("other protocol", group="g1", protocols=[{"name": "sticky", "metadata": ""}], conn="x")
