@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::NO_AUTHORIZER;
 use crate::broker::acl::{Filter, unknown};
 use crate::broker::broker::Broker;
 use crate::broker::{Context, Reply, ReplyTo};
@@ -18,7 +17,7 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
     let Some(authorizer) = broker.acls.authorizer() else {
         return to.now(Response {
             error_code: ErrorCode::SECURITY_DISABLED.0,
-            error_message: Some(Str::from_static(NO_AUTHORIZER)),
+            error_message: Some(Str::from_static("No Authorizer is configured on the broker")),
             ..Default::default()
         });
     };

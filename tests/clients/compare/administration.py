@@ -300,3 +300,16 @@ def administration(ask):
         for partition in (0, 1):
             ask(f"offset at {timestamp} of {partition}", "LIST_OFFSETS", 11, {"replicaId": -1, "isolationLevel": 1, "topics": [
                 {"name": "admin", "partitions": [{"partitionIndex": partition, "timestamp": timestamp, "currentLeaderEpoch": -1}]}]})
+
+
+@scenario
+def without_an_authorizer(ask):
+    """ACLs are kept by an authorizer, and there is none: code and words (under other names, as words are otherwise each broker's own)."""
+    for v in range(1, 4):
+        said = ask("describe", "DESCRIBE_ACLS", v, {"resourceTypeFilter": 1, "patternTypeFilter": 1, "operation": 1, "permissionType": 1})["body"]
+        ask.keep(f"describe v{v}: words", {"body": {"words": said["errorMessage"]}}, None)
+        said = ask("create", "CREATE_ACLS", v, {"creations": [{"resourceType": 2, "resourceName": "t", "resourcePatternType": 3, "principal": "User:a",
+                                                             "host": "*", "operation": 3, "permissionType": 3}]})["body"]
+        ask.keep(f"create v{v}: words", {"body": {"words": said["results"][0]["errorMessage"]}}, None)
+        said = ask("delete", "DELETE_ACLS", v, {"filters": [{"resourceTypeFilter": 2, "patternTypeFilter": 3, "operation": 1, "permissionType": 1}]})["body"]
+        ask.keep(f"delete v{v}: words", {"body": {"words": said["filterResults"][0]["errorMessage"]}}, None)
