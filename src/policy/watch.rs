@@ -468,6 +468,19 @@ mod tests {
         );
     }
 
+    /// The old one is still there: nothing but the name tells that it is not the one.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_that_took_the_others_name_is_watched() {
+        replaced_while_written(
+            |folder, other| {
+                fs::rename(folder, other.with_file_name("old")).unwrap();
+                fs::rename(other, folder).unwrap();
+            },
+            false,
+        );
+    }
+
     #[test]
     #[cfg(target_os = "linux")]
     fn a_folder_that_another_link_points_to_is_watched() {
