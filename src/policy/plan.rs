@@ -249,8 +249,7 @@ fn wants(rule: &Rule, api: ApiKey) -> (Interest, Interest) {
 /// replies with something in them.
 pub fn decided_on_reply(rule: &Rule) -> bool {
     let draws = |action: &Action| matches!(action, Action::Fault(fault) if fault.draws());
-    rule.kind == Kind::Chaos
-        && (rule.triggers.needs_event() || !rule.selectors.records.is_empty() || rule.has(draws))
+    rule.kind == Kind::Chaos && (rule.triggers.needs_event() || rule.needs_records() || rule.has(draws))
 }
 
 /// Whether a rule can meet a thing, as far as names tell. What else the rule asks is asked part by part.

@@ -4,6 +4,7 @@
 use super::action::{Edit, OnUnparsable};
 use super::error::Place;
 use super::fault::Fault;
+use super::fault::record::RecordFault;
 use super::glob::Glob;
 use super::random::identity;
 use super::selector::{Selectors, When};
@@ -138,7 +139,7 @@ impl Action {
 
     /// Whether it works record by record rather than on the part.
     pub fn is_per_record(&self) -> bool {
-        matches!(self, Self::Edit(_) | Self::RequireHeader(_) | Self::Each(_))
+        matches!(self, Self::Edit(_) | Self::RequireHeader(_) | Self::Each(_) | Self::Fault(Fault::Record(_)))
     }
 }
 
@@ -276,6 +277,14 @@ impl Rule {
                 Action::Deny(_) | Action::Audit => about_records,
                 _ => false,
             })
+    }
+
+    /// The faults of a rule that strikes single records; such a rule has no others.
+    pub fn record_faults(&self) -> impl Iterator<Item = &RecordFault> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::Fault(Fault::Record(fault)) => Some(fault),
+            _ => None,
+        })
     }
 
     /// Whether it changes records.

@@ -96,6 +96,23 @@ impl Triggers {
         self.chance.is_none_or(|p| Draws::new(firing.seed, firing.rule, event).chance(p))
     }
 
+    /// Whether a fault on records strikes this one. `every`, `nth`, `first` and `after` count the records of the
+    /// subject whatever is in them: at produce by their ordinal, at fetch by their offset. A batch that is sent again is
+    /// struck again only by what draws. The draws that come back go on where `chance` stopped.
+    pub fn strike(&self, firing: Firing<'_>, event: Event) -> Option<Draws> {
+        let n = event.ordinal.saturating_add(1);
+        let named = |holds: bool| event.attempt == 0 && holds;
+        let mut draws = Draws::new(firing.seed, firing.rule, event);
+        let strikes = self.chance.is_none_or(|p| draws.chance(p))
+            && self.every.is_none_or(|every| named(n.is_multiple_of(every)))
+            && self.nth.is_none_or(|nth| named(n == nth))
+            && self.first.is_none_or(|first| named(n <= first))
+            && self.after.is_none_or(|after| n > after)
+            && self.during.is_none_or(|(from, to)| from <= firing.age && firing.age < to)
+            && self.at_most.is_none_or(|limit| firing.fired.take(limit));
+        strikes.then_some(draws)
+    }
+
     pub fn is_always(&self) -> bool {
         *self == Self::default()
     }

@@ -1,6 +1,7 @@
 //! Chaos rules: they meet only what security let through. What a rule does to a whole exchange it does once,
 //! whichever parts it fired for; the journal says each.
 
+use super::records::Way;
 use super::{Holds, PartState, Round};
 use crate::policy::fault::{Fault, Harm, Injected};
 use crate::policy::identity::Side;
@@ -10,6 +11,7 @@ use crate::policy::rule::{Action, Kind, Rule};
 use crate::policy::verdict::{Hold, Outcome};
 use crate::wire::{ApiKey, ErrorCode};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Where in an exchange faults are injected.
@@ -29,6 +31,8 @@ pub(super) struct Injections {
     pub holds: Vec<Hold>,
     /// To parts, after they were executed.
     pub after: Vec<(usize, ErrorCode)>,
+    /// To the records of parts: what goes on in their place.
+    pub payloads: BTreeMap<usize, Bytes>,
 }
 
 /// What can be done to this exchange at all.
@@ -68,6 +72,19 @@ impl Round<'_> {
                     Holds::Yes => {}
                     // a chaos rule that fails lets pass; the failure is counted already
                     Holds::No | Holds::Failed(_) => continue,
+                }
+                let payload = |at: usize| injections.payloads.get(&at).cloned().or_else(|| payload(at));
+                if rule.record_faults().next().is_some() {
+                    let way = if stage == Stage::Reply { Way::Fetched } else { Way::Produced };
+                    let struck = payload(at).and_then(|payload| self.strike(rule, part, &payload, way));
+                    if let Some(left) = struck {
+                        if left.is_empty() {
+                            // the client is told that it is stored
+                            part.outcome = Outcome::answer(ErrorCode::NONE);
+                        }
+                        injections.payloads.insert(at, left);
+                    }
+                    continue;
                 }
                 if !rule.selectors.records.is_empty()
                     && !payload(at).is_some_and(|payload| self.any_record(rule, &payload))
@@ -171,6 +188,6 @@ fn can(fault: &Fault, part: &PartState, possible: &Possible) -> bool {
         Fault::Fail(_) | Fault::FailAfter(_) => {
             part.about.resource.is_some() && part.about.partition >= 0 || possible.answer
         }
-        Fault::LoseRequest | Fault::Disconnect | Fault::Reset => true,
+        Fault::LoseRequest | Fault::Disconnect | Fault::Reset | Fault::Record(_) => true,
     }
 }

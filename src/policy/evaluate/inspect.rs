@@ -4,6 +4,7 @@ use super::records::{Ruled, Way, record_event};
 use super::report::{Told, audits};
 use super::{DECOMPRESSED_BYTES, PartState, Round};
 use crate::policy::action::{Seen, Unreadable, stand_in};
+use crate::policy::identity::Side;
 use crate::policy::random::Event;
 use crate::policy::rule::{Action, Rule};
 use crate::policy::script::closure::{self, Closure};
@@ -53,7 +54,8 @@ impl Round<'_> {
         way: Way,
         ruled: &mut Ruled,
     ) -> Result<LeftOut, RecordError> {
-        let met = self.record_met(part, places, way);
+        let rules: Vec<&Rule> = places.iter().map(|place| &*self.plan.security[*place]).collect();
+        let met = self.record_met(part, Side::Security, &rules, way);
         let cx = self.denying_cx(part);
         let mut look = Look { places, way, met, cx, index: 0, out: LeftOut::default(), audited: Vec::new() };
         look.audited.resize(places.len(), 0);

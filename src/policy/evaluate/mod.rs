@@ -14,6 +14,7 @@ mod records;
 mod report;
 mod request;
 mod response;
+mod strike;
 
 pub use connect::on_connect;
 pub(super) use operations::tells_operations;

@@ -105,7 +105,8 @@ impl Round<'_> {
         mut ruled: Ruled,
     ) -> Ruled {
         let candidates = Arc::clone(&part.candidates);
-        let met = self.record_met(part, &candidates.editing, way);
+        let rules: Vec<&Rule> = candidates.editing.iter().map(|at| &*self.plan.security[*at]).collect();
+        let met = self.record_met(part, Side::Security, &rules, way);
         let fires: Vec<bool> =
             candidates.editing.iter().map(|place| fired.binary_search(place).is_ok()).collect();
         let mut context = Editing { round: self, part, met, way, fires: &fires, rules: &candidates.editing };
@@ -161,21 +162,31 @@ impl Round<'_> {
     }
 
     /// The events that the records of a part count from, if a rule draws about them: one a rule.
-    pub(super) fn record_met(&self, part: &mut PartState, places: &[usize], way: Way) -> Vec<Event> {
-        let rules = || places.iter().map(|place| &self.plan.security[*place]);
-        if way == Way::Fetched || !rules().any(|rule| rule.triggers.chance.is_some()) {
+    pub(super) fn record_met(
+        &self,
+        part: &mut PartState,
+        side: Side,
+        rules: &[&Rule],
+        way: Way,
+    ) -> Vec<Event> {
+        let counts = |rule: &&Rule| match side {
+            Side::Security => rule.triggers.chance.is_some(),
+            // the journal names the event
+            Side::Chaos => true,
+        };
+        if way == Way::Fetched || !rules.iter().any(counts) {
             return Vec::new();
         }
-        let Met { subject, ordinal, repeat } = self.met(part, Side::Security);
+        let Met { subject, ordinal, repeat } = self.met(part, side);
         let attempt = match repeat {
             Repeat::Attempt(attempt) => attempt,
             Repeat::Place => 0,
         };
-        let first = |rule: &Arc<Rule>| {
+        let first = |rule: &&Rule| {
             let start = self.shared.subjects.start(subject, rule.life.born);
             Event { subject, ordinal: ordinal.saturating_sub(start), attempt }
         };
-        rules().map(first).collect()
+        rules.iter().map(first).collect()
     }
 
     /// Whether a chaos rule's record selectors take any record of a payload. What cannot be read is not taken.
@@ -199,7 +210,7 @@ impl Ruled {
 }
 
 /// Whether all record selectors of a rule take a record.
-fn selected(rule: &Rule, record: &Record<'_>) -> Selected {
+pub(super) fn selected(rule: &Rule, record: &Record<'_>) -> Selected {
     let mut all = Selected::Yes;
     for selector in &rule.selectors.records {
         match selector.matches(record.key, record.value, record.headers) {

@@ -82,18 +82,35 @@ impl Round<'_> {
         fault: &Fault,
         injected: &Injected,
     ) {
+        self.journal_at(about, rule, event, fault.word(), injected, false);
+    }
+
+    /// The same of a fault by its word. A stored record is a subject of its own, whoever reads it.
+    pub(super) fn journal_at(
+        &self,
+        about: &About,
+        rule: &Rule,
+        event: Event,
+        fault: &str,
+        injected: &Injected,
+        stored: bool,
+    ) {
         if !self.shared.journal.is_on() {
             return;
         }
+        let subject = match stored {
+            true => format!("record {}-{}", about.name, about.partition),
+            false => self.subject(about, Side::Chaos).to_string(),
+        };
         self.shared.journal.put(&Injection {
             time: now(),
             seed: rule.seed,
             policy: &rule.policy.name,
             rule: &rule.name,
-            subject: &self.subject(about, Side::Chaos).to_string(),
+            subject: &subject,
             n: event.ordinal,
             attempt: event.attempt,
-            fault: fault.word(),
+            fault,
             parameter: injected.parameter.as_deref(),
             when: injected.executed.place(),
             observed: rule.observe,

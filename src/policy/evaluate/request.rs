@@ -67,7 +67,8 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
     };
     let payloads = produced(body);
     let payload = |at: usize| edits.payload(at).or_else(|| payloads.get(at)?.to_bytes().ok());
-    let injections = round.inject(&mut parts, Stage::Request, &possible, &payload);
+    let mut injections = round.inject(&mut parts, Stage::Request, &possible, &payload);
+    edits.payloads.append(&mut injections.payloads);
     round.sum_up(&mut verdict, &parts, has_parts, injections);
     round.count_in_windows(&mut parts, &verdict);
     if api == ApiKey::Fetch {

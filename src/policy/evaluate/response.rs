@@ -62,6 +62,12 @@ impl Round<'_> {
         let payload = |at: usize| partitions.get(at).and_then(|partition| partition.records.to_bytes().ok());
         let possible = Possible { answered: true, answer: true };
         let injections = self.inject(&mut parts, Stage::Reply, &possible, &payload);
+        for (at, left) in injections.payloads {
+            if let Some(partition) = partitions.get_mut(at) {
+                partition.records = Payload::Bytes(left);
+                decided.edited = true;
+            }
+        }
         for (at, code) in injections.after {
             if let Some(part) = parts.get_mut(at) {
                 part.outcome = Outcome::answer(code);

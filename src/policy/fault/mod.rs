@@ -6,9 +6,11 @@ pub mod delay;
 pub mod end;
 pub mod fail;
 pub mod lose;
+pub mod record;
 
 use super::random::{Distribution, Draws};
 use crate::wire::ErrorCode;
+use record::RecordFault;
 use std::fmt;
 use std::time::Duration;
 
@@ -44,6 +46,8 @@ pub enum Fault {
     LoseResponse,
     Disconnect,
     Reset,
+    /// Strikes single records of a part: see `record`.
+    Record(RecordFault),
 }
 
 /// What faults do to one part, or to the exchange it belongs to. Adds up over the rules that fire.
@@ -76,6 +80,8 @@ impl Fault {
             Self::LoseResponse => lose::response(harm),
             Self::Disconnect => end::disconnect(harm),
             Self::Reset => end::reset(harm),
+            // they need the records, which only who has them can give
+            Self::Record(_) => Injected { executed: Executed::Untouched, parameter: None, terminal: false },
         }
     }
 
@@ -89,6 +95,7 @@ impl Fault {
             Self::LoseResponse => "lose_response",
             Self::Disconnect => "disconnect",
             Self::Reset => "reset",
+            Self::Record(fault) => fault.word(),
         }
     }
 
@@ -108,6 +115,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Delay(distribution) => write!(f, "delay({distribution})"),
             Self::Fail(code) | Self::FailAfter(code) => write!(f, "{}({code})", self.word()),
+            Self::Record(fault) => write!(f, "{fault}"),
             _ => write!(f, "{}()", self.word()),
         }
     }

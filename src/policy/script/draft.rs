@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::host::Host;
 use crate::policy::error::Place;
+use crate::policy::fault::Fault;
 use crate::policy::rule::{Action, Head, Kind};
 use crate::policy::secrets::Secrets;
 use crate::policy::selector::Selectors;
@@ -138,12 +139,40 @@ impl RuleDraft {
                 format!("this {} rule has no action: it says what, and not what to do", self.head.word());
             return Err(Incomplete { place: self.place, message });
         }
+        self.check_record_faults()?;
         if let (Some((_, place)), Kind::Security) = (self.expires, self.kind()) {
             let message = "`expires` on a security rule: what protects does not end by itself".to_owned();
             return Err(Incomplete { place, message });
         }
         Ok(())
     }
+}
+
+impl RuleDraft {
+    /// Faults on records strike and count records, other faults exchanges.
+    fn check_record_faults(&self) -> Result<(), Incomplete> {
+        let on_records = |(action, _): &&(Action, Place)| matches!(action, Action::Fault(Fault::Record(_)));
+        let Some((first, _)) = self.actions.iter().find(on_records) else { return Ok(()) };
+        let other = |(action, _): &&(Action, Place)| matches!(action, Action::Fault(fault) if !matches!(fault, Fault::Record(_)));
+        if let Some((action, place)) = self.actions.iter().find(other) {
+            let message = format!(
+                "`{action}` does not go with `{first}`: one is about exchanges, one about records; write two rules"
+            );
+            return Err(Incomplete { place: *place, message });
+        }
+        let mut rest = self.actions.iter().filter(on_records).skip_while(|(action, _)| !recounts(action));
+        if let (Some((first, _)), Some((action, place))) = (rest.next(), rest.next()) {
+            let message = format!(
+                "`{first}` changes which records there are: `{action}` stands before it, or in a rule of its own"
+            );
+            return Err(Incomplete { place: *place, message });
+        }
+        Ok(())
+    }
+}
+
+fn recounts(action: &Action) -> bool {
+    matches!(action, Action::Fault(Fault::Record(fault)) if fault.recounts())
 }
 
 /// A rule as the script holds it.

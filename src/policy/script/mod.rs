@@ -15,6 +15,7 @@ mod heads;
 pub mod host;
 mod lint;
 pub mod objects;
+mod record_faults;
 mod selectors;
 pub mod testing;
 mod triggers;

@@ -301,6 +301,17 @@ fn what_makes_no_sense_is_refused() {
         ("on_produce().when(|| true).deny();", "1:", "one parameter"),
         ("on_produce().each(|record| {});", "1:", "two parameters"),
         ("undefined_thing;", "1:1", "undefined_thing"),
+        ("on_fetch().duplicate_records();", "1:12", "no action of on_fetch"),
+        ("on_request(\"Produce\").tombstone();", "1:23", "no action of on_request"),
+        ("on_produce().poison(\"arsenic\");", "1:14", "no poison \"arsenic\""),
+        ("on_produce().poison(\"schema_id\");", "1:14", "a whole number"),
+        ("on_produce().poison(\"bad_utf8\", 1);", "1:14", "nothing more"),
+        ("on_produce().corrupt_record(\"soul\");", "1:14", "\"checksum\" or a \"value\""),
+        ("on_produce().oversize(\"65MB\");", "1:14", "values of 1 to 67108864 bytes"),
+        ("on_produce().oversize(\"5 parsecs\");", "1:14", "a number of bytes"),
+        ("on_produce().skew_timestamps(\"--1h\");", "1:14", "is not a time"),
+        ("on_produce().delay(\"1s\").tombstone();", "1:14", "write two rules"),
+        ("on_produce().drop_records().tombstone();", "1:29", "stands before it"),
     ] {
         let said = refused(text);
         assert!(said.starts_with(place) && said.contains(says), "{text}\n  says {said}");

@@ -34,6 +34,27 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A number of bytes: `4096`, `"64KB"`, `"10MB"`; K is 1024.
+pub fn bytes(call: &Call<'_, '_>, at: usize) -> Result<u64, String> {
+    let value = call.value(at);
+    let wants = || call.wants("a number of bytes such as 4096, \"64KB\" or \"10MB\"", &value);
+    if let Ok(number) = value.as_int() {
+        return u64::try_from(number).map_err(|_| wants());
+    }
+    let text = value.is_string().then(|| value.to_string()).ok_or_else(wants)?;
+    let text = text.trim();
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "KB" | "KiB" => 1 << 10,
+        "MB" | "MiB" => 1 << 20,
+        "GB" | "GiB" => 1 << 30,
+        _ => return Err(wants()),
+    };
+    number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(wants)
+}
+
 /// A time or a distribution, as `delay` takes it.
 pub fn distribution(call: &Call<'_, '_>, at: usize) -> Result<Distribution, String> {
     let value = call.value(at);

@@ -64,6 +64,16 @@ words! {
     "lose_response" ".lose_response()" "executed, never answered";
     "disconnect" ".disconnect()" "closes the session after the answers it is owed";
     "reset" ".reset()" "closes the session at once, with a RST";
+    "corrupt_record" ".corrupt_record(\"checksum\" or \"value\")" "turns a bit: the checksum fails, or it holds over another value";
+    "poison" ".poison(\"truncated_json\" or \"bad_utf8\" or \"schema_id\", id or \"random_bytes\", n)" "makes values their reader cannot make sense of";
+    "duplicate_records" ".duplicate_records()" "stores produced records twice";
+    "reorder" ".reorder()" "changes the places of the records of a batch";
+    "drop_records" ".drop_records()" "leaves records out: told to be stored, or never read";
+    "tombstone" ".tombstone()" "makes values null";
+    "strip_headers" ".strip_headers()" "takes all headers off";
+    "skew_timestamps" ".skew_timestamps(\"-1h\")" "moves timestamps";
+    "oversize" ".oversize(\"2MB\")" "lets values grow to a size, by blanks";
+    "compression_bomb" ".compression_bomb(\"32MB\")" "makes values zeros that compress to almost nothing";
     "uniform" "uniform(\"100ms\", \"300ms\")" "a time, every one between alike";
     "normal" "normal(\"200ms\", \"50ms\")" "a time by mean and deviation";
     "pareto" "pareto(\"10ms\", 1.5)" "a time with a heavy tail";
@@ -144,16 +154,6 @@ const LATER: &[&str] = &[
     "lose_commit",
     "delay_commit",
     "out_of_order_sequence",
-    "corrupt_record",
-    "poison",
-    "duplicate_records",
-    "reorder",
-    "drop_records",
-    "tombstone",
-    "strip_headers",
-    "skew_timestamps",
-    "oversize",
-    "compression_bomb",
     "broker_down",
     "broker_up",
     "pause",

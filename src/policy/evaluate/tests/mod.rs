@@ -6,6 +6,7 @@ mod chaos;
 mod determinism;
 mod regressions;
 mod security;
+mod strike;
 
 use super::{ExchangeContext, on_connect};
 use crate::policy::clock::Clock;
