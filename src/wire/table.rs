@@ -4,7 +4,8 @@
 //! `whole` is asked of what the exchange is about as a whole (the group of an OffsetCommit), or `cluster` where that is the cluster;
 //! `also` of a second thing it is about (the group of a TxnOffsetCommit); `parts` of every part, `listed` of what a reply lists unasked.
 //! InitProducerId without a transactional id asks IdempotentWrite on the cluster, or Write on any topic;
-//! CreateTopics is satisfied by Create on the cluster as well, WriteTxnMarkers by Alter on it; Read, Write, Delete and Alter imply
+//! CreateTopics is satisfied by Create on the cluster as well (its answer tells configs to who has DescribeConfigs on the topic),
+//! WriteTxnMarkers by Alter on it; CreateDelegationToken for oneself needs nothing; Read, Write, Delete and Alter imply
 //! Describe, AlterConfigs implies DescribeConfigs.
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ impl Round<'_> {
             return Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
         }
         asked.into_iter().flatten().find_map(|(part, operation)| {
+            // a token for oneself
+            if part.resource == Resource::User && *part.name == *self.who.principal {
+                return None;
+            }
             let about = self.about(part, None, None);
             // a producer without a transactional id may have one of two rights
             if self.api == ApiKey::InitProducerId && part.resource == Resource::Cluster {
@@ -105,11 +109,16 @@ impl Round<'_> {
         true
     }
 
-    /// The topic that a request's sealed cursor stands for; an error when it was not sealed here.
+    /// The topic that a request's sealed cursor stands for. An error when it was not sealed here, or is the name of what its
+    /// reader must not know of: hidden topics take up room in a page, so that who could go on from any name would find theirs.
     pub(super) fn open_cursor(&self, body: &RequestBody) -> Option<Result<Str, ()>> {
         let RequestBody::DescribeTopicPartitions(request) = body else { return None };
-        let opened = self.shared.cursors.open(&request.cursor.as_ref()?.topic_name)?;
-        Some(opened.map(Str::from))
+        let name = &request.cursor.as_ref()?.topic_name;
+        if let Some(opened) = self.shared.cursors.open(name) {
+            return Some(opened.map(Str::from));
+        }
+        let lists_all = request.topics.is_empty() && self.plan.access.is_active();
+        (lists_all && !self.may(Operation::Describe, Resource::Topic, name)).then_some(Err(()))
     }
 
     /// Decides one pair, and keeps the books.

@@ -1,16 +1,17 @@
 //! What a client is told that it may do (KIP-430): the upstream says what it lets this gateway do, of that is told what the
-//! access rules and ACLs let the client do.
+//! access rules and ACLs let the client do. And the configs of a topic that it created (KIP-525), if it may describe them.
 
 use super::{About, Round};
 use crate::wire::api::{CLUSTER, Resource};
-use crate::wire::{ApiKey, Operation, ResponseBody, Str};
+use crate::wire::{ApiKey, ErrorCode, Operation, ResponseBody, Str};
 
 /// In place of operations nobody asked about.
 const NOT_ASKED: i32 = i32::MIN;
 
-/// Whether replies of this api can tell what may be done.
+/// Whether replies of this api can tell what may be done, or what was made.
 pub fn tells_operations(api: ApiKey) -> bool {
     [
+        ApiKey::CreateTopics,
         ApiKey::Metadata,
         ApiKey::DescribeTopicPartitions,
         ApiKey::DescribeCluster,
@@ -30,7 +31,11 @@ impl Round<'_> {
             if *operations == NOT_ASKED {
                 return;
             }
-            let allowed = *operations & self.operations(resource, name);
+            let mut allowed = *operations & self.operations(resource, name);
+            // Who may not describe the cluster is told that there is nothing to do to it. Other things are not told of at all.
+            if resource == Resource::Cluster && !self.may(Operation::Describe, resource, name) {
+                allowed = 0;
+            }
             edited |= allowed != *operations;
             *operations = allowed;
         };
@@ -72,21 +77,32 @@ impl Round<'_> {
                     narrow(Resource::Group, &group.group_id, &mut group.authorized_operations);
                 }
             }
+            ResponseBody::CreateTopics(body) => {
+                for topic in body.topics.iter_mut().filter(|topic| topic.error_code == 0) {
+                    if !self.may(Operation::DescribeConfigs, Resource::Topic, &topic.name) {
+                        topic.topic_config_error_code = ErrorCode::TOPIC_AUTHORIZATION_FAILED.0;
+                        (topic.num_partitions, topic.replication_factor) = (-1, -1);
+                        topic.configs = Some(Vec::new());
+                        edited = true;
+                    }
+                }
+            }
             _ => {}
         }
         edited
     }
 
-    /// As bits of Kafka's numbers. Nobody asks to do any of it now: nothing is counted or written down.
+    /// As bits of Kafka's numbers.
     fn operations(&self, resource: Resource, name: &Str) -> i32 {
+        let allowed = Operation::ALL.iter().filter(|operation| self.may(**operation, resource, name));
+        allowed.map(|operation| 1 << operation.number()).sum()
+    }
+
+    /// Whether the client may do it. It does not ask to do it now: nothing is counted or written down.
+    pub(super) fn may(&self, operation: Operation, resource: Resource, name: &Str) -> bool {
         let about = About { resource: Some(resource), name: name.clone(), partition: -1, ..About::default() };
         let mut part = self.state(about);
-        let allowed = Operation::ALL.iter().filter(|operation| {
-            let access = &self.plan.access;
-            let decided =
-                access.decide(self.who, **operation, resource, name, |rule| self.applies(rule, &mut part));
-            decided.allowed
-        });
-        allowed.map(|operation| 1 << operation.number()).sum()
+        let access = &self.plan.access;
+        access.decide(self.who, operation, resource, name, |rule| self.applies(rule, &mut part)).allowed
     }
 }

@@ -40,12 +40,10 @@ impl Exchange for CreateDelegationTokenRequest {
     type Response = CreateDelegationTokenResponse;
 
     fn whole(&self, _version: i16) -> Option<Part> {
-        match (&self.owner_principal_type, &self.owner_principal_name) {
-            (Some(kind), Some(name)) if !(kind.is_empty() && name.is_empty()) => {
-                Some(Part::new(Resource::User, &Str::from(format!("{kind}:{name}"))))
-            }
-            _ => None,
-        }
+        // Without a name it is for whoever asks.
+        let name = self.owner_principal_name.as_ref().filter(|name| !name.is_empty())?;
+        let kind = self.owner_principal_type.as_deref().unwrap_or_default();
+        Some(Part::new(Resource::User, &Str::from(format!("{kind}:{name}"))))
     }
 
     fn answer(&self, _version: i16, code: ErrorCode) -> Option<CreateDelegationTokenResponse> {

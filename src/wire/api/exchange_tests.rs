@@ -551,3 +551,18 @@ fn offsets_of_a_group_asked_for_twice() {
         .collect();
     assert_eq!(said, [("g", 30, None), ("g", 0, Some((1, 7))), ("h", 0, Some((0, 29)))]);
 }
+
+/// ACLs about the cluster have its name: what is asked by another would pass them by.
+#[test]
+fn the_cluster_has_one_name() {
+    each(40, |info, version, request, _| {
+        let whole = [request.whole(version), request.also(version)];
+        for part in request.parts(version).into_iter().chain(whole.into_iter().flatten()) {
+            assert!(
+                part.resource != Resource::Cluster || &*part.name == super::CLUSTER,
+                "{} {part:?}",
+                info.name
+            );
+        }
+    });
+}

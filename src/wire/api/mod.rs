@@ -107,9 +107,10 @@ impl Resource {
         match self {
             Resource::Topic => ErrorCode::TOPIC_AUTHORIZATION_FAILED,
             Resource::Group => ErrorCode::GROUP_AUTHORIZATION_FAILED,
-            Resource::Cluster | Resource::User => ErrorCode::CLUSTER_AUTHORIZATION_FAILED,
+            Resource::Cluster => ErrorCode::CLUSTER_AUTHORIZATION_FAILED,
             Resource::TransactionalId => ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-            Resource::DelegationToken => ErrorCode::DELEGATION_TOKEN_AUTHORIZATION_FAILED,
+            // Users are asked about for their tokens only.
+            Resource::User | Resource::DelegationToken => ErrorCode::DELEGATION_TOKEN_AUTHORIZATION_FAILED,
         }
     }
 }
@@ -233,11 +234,12 @@ fn all(n: usize, code: ErrorCode) -> Vec<Option<Answer>> {
     vec![Some(code.into()); n]
 }
 
-/// A config resource as a part: Kafka's types are 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group.
+/// A config resource as a part: Kafka's types are 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group. What is no
+/// topic's and no group's is the cluster's, which ACLs know by its own name alone.
 fn config_part(kind: i8, name: &Str) -> Part {
     match kind {
         2 => Part::topic(name, Uuid::ZERO),
         32 => Part::new(Resource::Group, name),
-        _ => Part::new(Resource::Cluster, name),
+        _ => Part::cluster(),
     }
 }

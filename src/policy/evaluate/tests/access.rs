@@ -216,6 +216,10 @@ fn a_cursor_does_not_name_what_may_not_be_described() {
     assert_eq!((ended, edited, &*cursor.topic_name), (false, false, "orders"));
     let forged = sealed.replace(&sealed[40..44], "AAAA");
     assert!(go_on("User:r", &forged.into()).0);
+    // Nobody gave it that name to go on from: by pages of one topic it would find out which there are.
+    assert!(go_on("User:r", &"private".into()).0);
+    let (ended, edited, cursor) = go_on("User:all", &"private".into());
+    assert_eq!((ended, edited, &*cursor.topic_name), (false, false, "private"));
 }
 
 #[test]
@@ -272,7 +276,8 @@ fn every_api_and_version_refuses_a_stranger_everything() {
                 if verdict.whole.is_some() || verdict.end.is_some() {
                     // it ends a session only where there is no place for an error
                     let code = verdict.whole.unwrap_or(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
-                    let kinds = [Resource::Group, Resource::Cluster, Resource::TransactionalId];
+                    let kinds =
+                        [Resource::Group, Resource::Cluster, Resource::TransactionalId, Resource::User];
                     assert!(kinds.map(Resource::refusal).contains(&code), "{at}");
                     assert_eq!(verdict.end.is_some(), body.answer(version, code).is_none(), "{at}");
                     refused += 1;

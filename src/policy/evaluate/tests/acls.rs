@@ -174,7 +174,7 @@ fn replies_that_tell_operations_are_looked_at_in_every_api_that_has_them() {
     let telling = APIS.iter().map(|api| api.key).filter(|api| tells_operations(*api));
     assert_eq!(
         telling.inspect(|api| assert!(plan.response_interest(*api) > Interest::Nothing, "{api}")).count(),
-        7
+        8
     );
     let bare = world_with(&[], Settings::default());
     let plan = bare.policies.current().plan(&who("User:a"));
@@ -183,4 +183,115 @@ fn replies_that_tell_operations_are_looked_at_in_every_api_that_has_them() {
         APIS.iter().all(|api| interest(api.key) == Interest::Nothing),
         "without ACLs nothing is looked into"
     );
+}
+
+/// A broker's configs, loggers and subscriptions are the cluster's business, whatever their own names are.
+#[test]
+fn configs_of_brokers_ask_for_the_cluster_by_its_name() {
+    let (world, acls) = secured("");
+    let alter = |principal: &str, kind: i8, name: &str| {
+        let resource = incremental_alter_configs::AlterConfigsResource {
+            resource_type: kind,
+            resource_name: name.into(),
+            ..Default::default()
+        };
+        let body = incremental_alter_configs::Request { resources: vec![resource], ..Default::default() };
+        codes(&world.ask(&who(principal), &mut request(1, body)))
+    };
+    let refused = [Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED)];
+    acls.put(Operation::AlterConfigs, CLUSTER, "User:admin", AclRuling::Allowed);
+    // with `allow.everyone.if.no.acl.found` a name that no ACL is about is open
+    for name in ["0", "", "metrics"] {
+        acls.put(Operation::AlterConfigs, name, "User:denied", AclRuling::Open);
+    }
+    acls.put(Operation::AlterConfigs, CLUSTER, "User:denied", AclRuling::Denied);
+    for (kind, name) in [(4, "0"), (4, ""), (8, "0"), (16, "metrics")] {
+        assert_eq!(alter("User:denied", kind, name), refused, "{kind} {name}");
+        assert_eq!(alter("User:admin", kind, name), [], "{kind} {name}");
+    }
+}
+
+/// What a CreateTopics answers of a new topic's configs is for those who may describe them.
+#[test]
+fn a_new_topics_configs_are_told_to_those_who_may_describe_them() {
+    let (world, acls) = secured("");
+    let told = |principal: &str, error_code: i16| {
+        let who = who(principal);
+        let topic = create_topics::CreatableTopic { name: "new".into(), ..Default::default() };
+        let body = create_topics::Request { topics: vec![topic], ..Default::default() };
+        let mut request = request(7, body);
+        let verdict = world.ask(&who, &mut request);
+        let result = create_topics::CreatableTopicResult {
+            name: "new".into(),
+            error_code,
+            num_partitions: 3,
+            replication_factor: 1,
+            configs: Some(vec![create_topics::CreatableTopicConfigs::default()]),
+            ..Default::default()
+        };
+        let body = create_topics::Response { topics: vec![result], ..Default::default() };
+        let mut response = Response::new(&request, body.into());
+        let plan = world.policies.current().plan(&who);
+        plan.on_response(&ExchangeContext { who: &who, session: 1 }, &request, &verdict, &mut response);
+        let ResponseBody::CreateTopics(mut body) = response.body else { panic!() };
+        let topic = body.topics.remove(0);
+        (
+            topic.topic_config_error_code,
+            topic.num_partitions,
+            topic.replication_factor,
+            topic.configs.unwrap().len(),
+        )
+    };
+    let hidden = ErrorCode::TOPIC_AUTHORIZATION_FAILED.0;
+    for principal in ["User:a", "User:b"] {
+        acls.put(Operation::Create, "new", principal, AclRuling::Allowed);
+    }
+    acls.put(Operation::DescribeConfigs, "new", "User:b", AclRuling::Allowed);
+    assert_eq!(told("User:a", 0), (hidden, -1, -1, 0));
+    assert_eq!(told("User:b", 0), (0, 3, 1, 1));
+    assert_eq!(told("User:a", ErrorCode::TOPIC_ALREADY_EXISTS.0).0, 0, "nothing was made");
+}
+
+/// What may be done to the cluster is told to those who may describe it; to others 0.
+#[test]
+fn what_may_be_done_to_the_cluster_is_for_those_who_may_describe_it() {
+    let (world, acls) = secured("");
+    let told = |principal: &str| {
+        let who = who(principal);
+        let mut request = request(2, describe_cluster::Request::default());
+        let verdict = world.ask(&who, &mut request);
+        let body = describe_cluster::Response { cluster_authorized_operations: 0xffff, ..Default::default() };
+        let mut response = Response::new(&request, body.into());
+        let plan = world.policies.current().plan(&who);
+        plan.on_response(&ExchangeContext { who: &who, session: 1 }, &request, &verdict, &mut response);
+        let ResponseBody::DescribeCluster(body) = response.body else { panic!() };
+        body.cluster_authorized_operations
+    };
+    for principal in ["User:a", "User:b"] {
+        acls.put(Operation::Create, CLUSTER, principal, AclRuling::Allowed);
+    }
+    acls.put(Operation::Describe, CLUSTER, "User:b", AclRuling::Allowed);
+    assert_eq!(told("User:a"), 0);
+    assert_eq!(told("User:b"), 1 << 5 | 1 << 8);
+}
+
+#[test]
+fn a_token_for_oneself_needs_no_right_and_one_for_another_does() {
+    let (world, acls) = secured("");
+    acls.put(Operation::CreateTokens, "User:bob", "User:admin", AclRuling::Allowed);
+    let ask = |principal: &str, owner: (Option<&str>, Option<&str>)| {
+        let body = create_delegation_token::Request {
+            owner_principal_type: owner.0.map(Str::from),
+            owner_principal_name: owner.1.map(Str::from),
+            ..Default::default()
+        };
+        world.ask(&who(principal), &mut request(3, body)).whole
+    };
+    let refused = Some(ErrorCode::DELEGATION_TOKEN_AUTHORIZATION_FAILED);
+    assert_eq!(ask("User:ada", (None, None)), None);
+    assert_eq!(ask("User:ada", (Some("User"), Some(""))), None);
+    assert_eq!(ask("User:ada", (Some("User"), Some("ada"))), None, "her own");
+    assert_eq!(ask("User:ada", (Some("User"), Some("bob"))), refused);
+    assert_eq!(ask("User:ada", (None, Some("bob"))), refused, "an owner without a type is another");
+    assert_eq!(ask("User:admin", (Some("User"), Some("bob"))), None);
 }
