@@ -74,6 +74,8 @@ enum Host {
 #[derive(Debug, Default)]
 struct Known {
     by_principal: HashMap<Box<str>, HashMap<Asked, ByName>>,
+    /// Of any resource of the kind. To find it out takes a look at every binding, and every producer asks.
+    of_any: HashMap<Box<str>, HashMap<Asked, AclRuling>>,
     bytes: usize,
 }
 
@@ -123,10 +125,7 @@ impl Compiled {
         }
         let ruling = self.find(principal, host, operation, resource, name);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.bytes >= KNOWN_BYTES {
-            *known = Known::default();
-        }
-        known.bytes += principal.len() + name.len() + RULING_BYTES;
+        known.make_room(principal.len() + name.len());
         let all = known.by_principal.entry(principal.into()).or_default();
         all.entry(asked).or_default().insert(name.into(), ruling);
         ruling
@@ -172,11 +171,29 @@ impl Compiled {
         operation: Operation,
         resource: Resource,
     ) -> AclRuling {
+        if principal.len() > REMEMBERED_NAME_BYTES {
+            return self.find_any(principal, host, operation, resource);
+        }
+        let asked = (host, operation, resource);
+        {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(ruling) = known.of_any.get(principal).and_then(|all| all.get(&asked)) {
+                return *ruling;
+            }
+        }
+        let ruling = self.find_any(principal, host, operation, resource);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.make_room(principal.len());
+        known.of_any.entry(principal.into()).or_default().insert(asked, ruling);
+        ruling
+    }
+
+    fn find_any(&self, principal: &str, host: IpAddr, operation: Operation, resource: Resource) -> AclRuling {
         let (mut allowed, mut denied) = (Vec::new(), [HashSet::new(), HashSet::new()]);
         let asked = operation.number();
         let of_type = self.bindings.iter().filter(|binding| binding.resource_type == type_of(resource));
         for binding in of_type.filter(|binding| matches!(binding.operation, o if o == ALL || o == asked)) {
-            if !Entry::of(binding).is_about(principal, host) {
+            if !is_about(&binding.principal, principal) || !Host::of(&binding.host).takes(host) {
                 continue;
             }
             let is_prefix = binding.pattern_type == PREFIXED;
@@ -190,11 +207,12 @@ impl Compiled {
             }
         }
         let [literals, prefixes] = &denied;
+        let lengths: BTreeSet<usize> = prefixes.iter().map(|prefix| prefix.len()).collect();
         let stands = |(name, is_prefix, takes_all): &(&str, bool, bool)| {
-            let cut = name.char_indices().map(|(at, c)| at + c.len_utf8());
+            let starts = lengths.iter().map_while(|length| (*length <= name.len()).then_some(*length));
             *takes_all
                 || (*is_prefix || !literals.contains(name))
-                    && !cut.filter_map(|end| name.get(..end)).any(|start| prefixes.contains(start))
+                    && !starts.filter_map(|end| name.get(..end)).any(|start| prefixes.contains(start))
         };
         match allowed.iter().any(stands) {
             true => AclRuling::Allowed,
@@ -203,20 +221,43 @@ impl Compiled {
     }
 }
 
+impl Known {
+    /// For one more about a name of so many bytes; forgetting all of them is rare and cheap enough.
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes >= KNOWN_BYTES {
+            *self = Known::default();
+        }
+        self.bytes += bytes + RULING_BYTES;
+    }
+}
+
 impl Entry {
     fn of(binding: &Binding) -> Self {
-        let host = match &*binding.host {
-            WILDCARD => Host::Any,
-            host => host.parse().map_or(Host::Unreadable, |host: IpAddr| Host::Address(host.to_canonical())),
-        };
-        let allows = binding.permission == ALLOW;
+        let (host, allows) = (Host::of(&binding.host), binding.permission == ALLOW);
         Entry { principal: (*binding.principal).into(), host, operation: binding.operation, allows }
     }
 
     fn is_about(&self, principal: &str, host: IpAddr) -> bool {
-        (*self.principal == *principal || *self.principal == *ANY_USER)
-            && (self.host == Host::Any || self.host == Host::Address(host))
+        is_about(&self.principal, principal) && self.host.takes(host)
     }
+}
+
+impl Host {
+    fn of(text: &str) -> Self {
+        match text {
+            WILDCARD => Host::Any,
+            host => host.parse().map_or(Host::Unreadable, |host: IpAddr| Host::Address(host.to_canonical())),
+        }
+    }
+
+    fn takes(&self, host: IpAddr) -> bool {
+        *self == Host::Any || *self == Host::Address(host)
+    }
+}
+
+/// Whether an entry for `of` is about this principal.
+fn is_about(of: &str, principal: &str) -> bool {
+    of == principal || of == ANY_USER
 }
 
 fn type_of(resource: Resource) -> i8 {

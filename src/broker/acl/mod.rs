@@ -195,10 +195,14 @@ impl Authorizer {
         resource: Resource,
     ) -> AclRuling {
         // Kafka asks about a made-up name first: who may do it to anything may do it to something.
-        match self.decide(principal, host, operation, resource, "hardcode") {
-            AclRuling::Allowed => AclRuling::Allowed,
-            AclRuling::ByDefault(true) => AclRuling::ByDefault(true),
-            _ => self.current().decide_any(principal, host.to_canonical(), operation, resource),
+        let made_up = self.decide(principal, host, operation, resource, "hardcode");
+        if made_up == AclRuling::Allowed {
+            return made_up;
+        }
+        match (made_up, self.current().decide_any(principal, host.to_canonical(), operation, resource)) {
+            // what is open by default is as good, but for rules that close just that
+            (AclRuling::ByDefault(true), AclRuling::Refused | AclRuling::Denied) => made_up,
+            (_, ruling) => ruling,
         }
     }
 }
