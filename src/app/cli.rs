@@ -66,6 +66,9 @@ pub enum Policy {
     /// policy does, not what the whole folder does together; for that ask `policy explain`.
     Test(PolicyFolder),
     /// Show which rules would meet a request, in order
+    ///
+    /// Whether the broker keeps ACLs, which are asked besides the rules, stands in the settings; what they say, in its data
+    /// folder: `kafka-acls --list` shows them.
     Explain(Explain),
 }
 
@@ -80,6 +83,8 @@ pub struct PolicyFolder {
 pub struct Explain {
     #[command(flatten)]
     pub folder: PolicyFolder,
+    #[command(flatten)]
+    pub file: ConfigFile,
     /// Who asks, as User:name
     #[arg(long = "as", value_name = "PRINCIPAL", default_value = "User:ANONYMOUS")]
     pub principal: String,

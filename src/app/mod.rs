@@ -44,7 +44,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let mut format = LogFormat::Text;
     let result = Environment::read().and_then(|environment| match cli.command {
         Command::Serve(serve) => self::serve(*serve, environment, started, &mut format),
-        Command::Policy(command) => policy_tools::run(&command, &mut std::io::stdout()),
+        Command::Policy(command) => policy(&command, environment),
         Command::User(command) => user(&command, environment),
         Command::Version => print(concat!("tollgate ", env!("CARGO_PKG_VERSION"))),
     });
@@ -102,6 +102,14 @@ fn user(command: &User, environment: Environment) -> Result<(), Failure> {
     let (settings, _) = gather(flags, &file.file, &environment)?;
     let path = Config::users_file(&settings);
     users::run(command, &path, environment.password, &mut std::io::stdout())
+}
+
+fn policy(command: &cli::Policy, environment: Environment) -> Result<(), Failure> {
+    let settings = match command {
+        cli::Policy::Explain(explain) => gather(Settings::default(), &explain.file, &environment)?.0,
+        _ => Settings::default(),
+    };
+    policy_tools::run(command, &settings, &mut std::io::stdout())
 }
 
 /// Flags before variables before the file.

@@ -2,6 +2,7 @@
 
 use super::cli::{Explain, Policy};
 use super::failure::Failure;
+use super::settings::Settings as ServerSettings;
 use crate::policy::generation::{Generation, Policies, Settings, Shared, Who};
 use crate::policy::load::{self, Script};
 use crate::policy::secrets::Secrets;
@@ -12,11 +13,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Does what was asked. Problems found are printed, and make the exit code 1; a script that does not load makes it 2.
-pub fn run(command: &Policy, out: &mut impl Write) -> Result<(), Failure> {
+/// `settings` are those that a server started here would have.
+pub fn run(command: &Policy, settings: &ServerSettings, out: &mut impl Write) -> Result<(), Failure> {
     match command {
         Policy::Check(folder) => check(&folder.folder, out),
         Policy::Test(folder) => test(&folder.folder, out),
-        Policy::Explain(question) => explain(question, out),
+        Policy::Explain(question) => explain(question, settings, out),
     }
 }
 
@@ -68,7 +70,7 @@ fn test(folder: &Path, out: &mut impl Write) -> Result<(), Failure> {
     }
 }
 
-fn explain(question: &Explain, out: &mut impl Write) -> Result<(), Failure> {
+fn explain(question: &Explain, settings: &ServerSettings, out: &mut impl Write) -> Result<(), Failure> {
     let api = ApiKey::from_name(&question.api)
         .ok_or_else(|| Failure::usage(format!("there is no api `{}`", question.api)))?;
     let generation = generation(&question.folder.folder)?;
@@ -84,5 +86,68 @@ fn explain(question: &Explain, out: &mut impl Write) -> Result<(), Failure> {
         partition: question.partition,
         group: question.group.clone(),
     };
-    said(write!(out, "{}", tools::explain(&generation, &question)))
+    said(write!(out, "{}{}", tools::explain(&generation, &question), acls(settings, &question)))
+}
+
+/// Whether ACLs are asked as well. What they say only the broker knows.
+fn acls(settings: &ServerSettings, question: &tools::Question) -> String {
+    let setting = |name: &str| {
+        let value = settings.broker.as_ref().and_then(|broker| broker.get(name));
+        value.map_or("", |value| value.0.trim())
+    };
+    if setting("authorizer.class.name").is_empty() {
+        return "ACLs: off in these settings (--config names others)\n".to_owned();
+    }
+    let principal = &*question.who.principal;
+    if setting("super.users").split(';').any(|name| name.trim() == principal) {
+        return format!("ACLs: on, but {principal} is a super user, whom they do not bind\n");
+    }
+    let open = match setting("allow.everyone.if.no.acl.found").eq_ignore_ascii_case("true") {
+        true => "; what no ACL is about is open to all whom no `default_deny()` refuses",
+        false => "",
+    };
+    format!(
+        "ACLs: on, and asked as well. Their deny wins too, their allow is enough where no rule denies, and what neither they nor \
+         a rule allows is refused{open}. `kafka-acls --list` shows them.\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::cli::{ConfigFile, PolicyFolder};
+    use crate::app::sources;
+
+    #[test]
+    fn explain_says_whether_acls_are_asked_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("p.rhai"), "on_produce(\"t\").audit();").unwrap();
+        let ask = |text: &str, principal: &str| {
+            let settings = sources::from_file(Path::new("tollgate.toml"), text).unwrap();
+            let question = Explain {
+                folder: PolicyFolder { folder: folder.path().to_owned() },
+                file: ConfigFile { config: None },
+                principal: principal.to_owned(),
+                client_id: String::new(),
+                api: "Produce".to_owned(),
+                topic: Some("t".to_owned()),
+                partition: None,
+                group: None,
+                listener: "default".to_owned(),
+                from_ip: [127, 0, 0, 1].into(),
+            };
+            let mut out = Vec::new();
+            run(&Policy::Explain(question), &settings, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(ask("", "User:a").contains("ACLs: off"));
+        let on = "[broker]\n\"authorizer.class.name\" = \"org.apache.kafka.metadata.authorizer.StandardAuthorizer\"\n";
+        let said = ask(on, "User:a");
+        assert!(said.contains("ACLs: on, and asked as well") && !said.contains("open to all"), "{said}");
+        let on = format!(
+            "{on}\"super.users\" = \"User:root; User:admin\"\n\"allow.everyone.if.no.acl.found\" = \"true\"\n"
+        );
+        assert!(ask(&on, "User:a").contains("open to all"));
+        assert!(ask(&on, "User:admin").contains("User:admin is a super user"));
+    }
 }
