@@ -292,8 +292,48 @@ impl Pipeline {
                 Err(error) => Taken::Malformed(error),
             };
         }
+        let twice = decided.verdict.duplicate.then(|| request.clone());
         exchange.decided = Some(Box::new(decided));
-        self.submit(caller, request, exchange)
+        let taken = self.submit(caller, request, exchange);
+        match twice {
+            Some(again) => self.submit_again(caller, again, taken),
+            None => taken,
+        }
+    }
+
+    /// Submits a request that was submitted just now once more, when the first one has had its effects. The client gets the
+    /// first answer.
+    fn submit_again(&self, caller: &Arc<Caller>, request: Request, taken: Taken) -> Taken {
+        let (gateway, caller) = (self.gateway.clone(), caller.clone());
+        let again = async move {
+            match gateway.upstream.submit(&caller, request) {
+                Submitted::Now(_) | Submitted::Close => {}
+                Submitted::Later { response, .. } => drop(response.await),
+                Submitted::Metered { response, .. } => drop(response.await),
+            }
+        };
+        let Waiting { exchange, answered } = match taken {
+            Taken::Go(waiting) | Taken::Barrier(waiting) => waiting,
+            other => return other,
+        };
+        let answered = match answered {
+            Answered::Now(first) => Answered::Later(Box::pin(async move {
+                again.await;
+                first
+            })),
+            Answered::Later(first) => Answered::Later(Box::pin(async move {
+                let first = first.await;
+                again.await;
+                first
+            })),
+            Answered::Metered(first) => Answered::Metered(Box::pin(async move {
+                let first = first.await;
+                again.await;
+                first
+            })),
+            Answered::End(closing) => Answered::End(closing),
+        };
+        Taken::Barrier(Waiting { exchange, answered })
     }
 
     fn answered_here(&self, mut exchange: Exchange, decided: Decided, response: Response) -> Taken {
@@ -418,6 +458,12 @@ impl Pipeline {
             }
             if let Some(said) = response.take() {
                 let mut said = self.merge(decided, said).map_err(|_| unsayable)?;
+                if !decided.verdict.throttle.is_zero()
+                    && let Some(named) = said.body.throttle_time_ms()
+                {
+                    let time = decided.verdict.throttle.as_millis();
+                    *named = (*named).max(i32::try_from(time).unwrap_or(i32::MAX));
+                }
                 if decided.verdict.response >= Interest::Records {
                     let time = self.gateway.limits.memory_timeout;
                     bring_to_memory(&mut said, &mut due.share, time).await.map_err(Closing::Close)?;

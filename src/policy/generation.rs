@@ -360,6 +360,7 @@ fn enliven(
                 policy_activated: now,
                 counters: Arc::clone(&old.counters),
                 fired: Arc::clone(&old.fired),
+                queue: Arc::clone(&old.queue),
             },
             None => Life {
                 born: number,
@@ -367,6 +368,7 @@ fn enliven(
                 policy_activated: now,
                 counters: Arc::new(Counters::default()),
                 fired: Arc::new(Fired::default()),
+                queue: Arc::default(),
             },
         };
         Arc::new(Rule {

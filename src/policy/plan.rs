@@ -8,6 +8,7 @@
 use super::access::Access;
 use super::action::{EditRule, RecordEdits};
 use super::evaluate;
+use super::fault::reply::ReplyFault;
 use super::generation::{Generation, Shared, Who};
 use super::lru::Lru;
 use super::rule::{Action, Head, Kind, Rule};
@@ -237,19 +238,24 @@ fn edit_rule(rule: &Rule) -> EditRule {
 /// How deep a rule must look into request and response of an api it covers.
 fn wants(rule: &Rule, api: ApiKey) -> (Interest, Interest) {
     let records = rule.needs_records();
+    let cuts = |fault: &ReplyFault| matches!(fault, ReplyFault::TruncateFetch(_));
     match api {
-        ApiKey::Fetch if records => (Interest::Parts, Interest::Records),
-        ApiKey::Fetch if decided_on_reply(rule) => (Interest::Parts, Interest::Parts),
+        ApiKey::Fetch if records || rule.reply_faults().any(cuts) => (Interest::Parts, Interest::Records),
+        ApiKey::Fetch if decided_on_reply(rule, api) => (Interest::Parts, Interest::Parts),
+        _ if decided_on_reply(rule, api) => (Interest::Nothing, Interest::Parts),
         _ if records => (Interest::Records, Interest::Nothing),
         _ => (Interest::Parts, Interest::Nothing),
     }
 }
 
-/// Whether a chaos rule on fetches is decided when the reply is known: what counts or draws does so about
-/// replies with something in them.
-pub fn decided_on_reply(rule: &Rule) -> bool {
+/// Whether a chaos rule is decided when the reply is known: what changes replies is; and of rules on fetches what counts or
+/// draws, which it does about replies with something in them.
+pub fn decided_on_reply(rule: &Rule, api: ApiKey) -> bool {
     let draws = |action: &Action| matches!(action, Action::Fault(fault) if fault.draws());
-    rule.kind == Kind::Chaos && (rule.triggers.needs_event() || rule.needs_records() || rule.has(draws))
+    if rule.kind != Kind::Chaos || rule.reply_scope().is_some() {
+        return rule.reply_scope().is_some();
+    }
+    api == ApiKey::Fetch && (rule.triggers.needs_event() || rule.needs_records() || rule.has(draws))
 }
 
 /// Whether a rule can meet a thing, as far as names tell. What else the rule asks is asked part by part.

@@ -5,6 +5,8 @@ use super::action::{Edit, OnUnparsable};
 use super::error::Place;
 use super::fault::Fault;
 use super::fault::record::RecordFault;
+use super::fault::reply::{ReplyFault, Scope};
+use super::fault::slow_broker::Queue;
 use super::glob::Glob;
 use super::random::identity;
 use super::selector::{Selectors, When};
@@ -198,6 +200,8 @@ pub struct Life {
     pub policy_activated: Duration,
     pub counters: Arc<Counters>,
     pub fired: Arc<Fired>,
+    /// Of a rule that makes a broker slow.
+    pub queue: Arc<Queue>,
 }
 
 /// What happened to a rule, for metrics.
@@ -285,6 +289,24 @@ impl Rule {
             Action::Fault(Fault::Record(fault)) => Some(fault),
             _ => None,
         })
+    }
+
+    /// The faults of a rule in what replies say; such a rule has no others.
+    pub fn reply_faults(&self) -> impl Iterator<Item = &ReplyFault> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::Fault(Fault::Reply(fault)) => Some(fault),
+            _ => None,
+        })
+    }
+
+    /// What of a reply they are about.
+    pub fn reply_scope(&self) -> Option<Scope> {
+        self.reply_faults().next().map(ReplyFault::scope)
+    }
+
+    /// Whether it is about commits of transactions, not about aborts.
+    pub fn wants_commit(&self) -> bool {
+        self.has(|action| matches!(action, Action::Fault(Fault::LoseCommit | Fault::DelayCommit(_))))
     }
 
     /// Whether it changes records.

@@ -104,6 +104,10 @@ pub struct Verdict {
     pub after_whole: Option<ErrorCode>,
     /// What must be shown of the response.
     pub response: ResponseInterest,
+    /// What the answer says that the client must wait for.
+    pub throttle: Duration,
+    /// The upstream gets it twice; the first answer counts.
+    pub duplicate: bool,
     /// For Fetch: the request must be made sessionless (epoch -1, and the response's session id zero), so
     /// that every partition it is about is named in it.
     pub sessionless: bool,

@@ -18,6 +18,7 @@ pub mod record;
 pub(crate) mod sample;
 pub mod schema;
 pub mod table;
+mod throttle;
 pub mod types;
 pub mod write;
 

@@ -15,7 +15,7 @@ use super::{Kind, Payer, Quotas, TokenBucket};
 use crate::broker::broker::Broker;
 use crate::broker::context::{Context, Reply, ReplyFuture, ReplyTo};
 use crate::broker::{ApiError, route};
-use crate::wire::{ApiKey, ErrorCode, Piece, Request, RequestBody, Response, ResponseBody};
+use crate::wire::{ApiKey, ErrorCode, Piece, Request, RequestBody, Response};
 
 /// Carries out one request of a client that may have a quota. `size`: bytes of the request.
 pub(in crate::broker) fn metered(
@@ -72,7 +72,7 @@ pub(in crate::broker) fn size_of(request: &Request) -> usize {
 fn said(response: Option<Response>, throttle: Duration) -> (Option<Response>, Duration) {
     let Some(mut response) = response else { return (None, throttle) };
     let mut mute = throttle;
-    if let Some(named) = throttle_time_ms(&mut response.body) {
+    if let Some(named) = response.body.throttle_time_ms() {
         *named = (*named).max(millis(throttle));
         mute = Duration::from_millis(u64::try_from(*named).unwrap_or(0));
     }
@@ -181,58 +181,5 @@ impl Mutations {
     /// What the answer says.
     pub fn throttle_time_ms(&self) -> i32 {
         millis(self.throttle)
-    }
-}
-
-macro_rules! throttled {
-    ($($api:ident)*) => {
-        /// Where an answer says how long its client must wait; None where it has no place for it.
-        fn throttle_time_ms(body: &mut ResponseBody) -> Option<&mut i32> {
-            match body {
-                $(ResponseBody::$api(body) => Some(&mut body.throttle_time_ms),)*
-                _ => None,
-            }
-        }
-
-        #[cfg(test)]
-        const THROTTLED: &[ApiKey] = &[$(ApiKey::$api),*];
-    };
-}
-
-throttled! {
-    Produce Fetch ListOffsets Metadata OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup SyncGroup
-    DescribeGroups ListGroups ApiVersions CreateTopics DeleteTopics DeleteRecords InitProducerId OffsetForLeaderEpoch
-    AddPartitionsToTxn AddOffsetsToTxn EndTxn TxnOffsetCommit DescribeAcls CreateAcls DeleteAcls DescribeConfigs AlterConfigs
-    AlterReplicaLogDirs DescribeLogDirs CreatePartitions CreateDelegationToken RenewDelegationToken ExpireDelegationToken
-    DescribeDelegationToken DeleteGroups ElectLeaders IncrementalAlterConfigs AlterPartitionReassignments
-    ListPartitionReassignments OffsetDelete DescribeClientQuotas AlterClientQuotas DescribeUserScramCredentials
-    AlterUserScramCredentials UpdateFeatures DescribeCluster DescribeProducers UnregisterBroker DescribeTransactions
-    ListTransactions ConsumerGroupHeartbeat ConsumerGroupDescribe GetTelemetrySubscriptions PushTelemetry ListConfigResources
-    DescribeTopicPartitions ShareGroupHeartbeat ShareGroupDescribe ShareFetch ShareAcknowledge AddRaftVoter RemoveRaftVoter
-    StreamsGroupHeartbeat StreamsGroupDescribe DescribeShareGroupOffsets AlterShareGroupOffsets DeleteShareGroupOffsets
-    StreamsGroupTopologyDescriptionUpdate UnregisterController
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::table::APIS;
-
-    #[test]
-    fn every_answer_that_has_a_place_for_it_says_how_long_to_wait() {
-        let without = [
-            ApiKey::SaslHandshake,
-            ApiKey::SaslAuthenticate,
-            ApiKey::WriteTxnMarkers,
-            ApiKey::DescribeQuorum,
-            ApiKey::InitializeShareGroupState,
-            ApiKey::ReadShareGroupState,
-            ApiKey::WriteShareGroupState,
-            ApiKey::DeleteShareGroupState,
-            ApiKey::ReadShareGroupStateSummary,
-        ];
-        for api in APIS {
-            assert_ne!(THROTTLED.contains(&api.key), without.contains(&api.key), "{}", api.name);
-        }
     }
 }

@@ -3,13 +3,14 @@
 
 use super::records::Way;
 use super::{Holds, PartState, Round};
-use crate::policy::fault::{Fault, Harm, Injected};
+use crate::policy::fault::reply::Scope;
+use crate::policy::fault::{Fault, Harm, Injected, Target};
 use crate::policy::identity::Side;
 use crate::policy::plan::decided_on_reply;
 use crate::policy::random::{Draws, Event};
 use crate::policy::rule::{Action, Kind, Rule};
 use crate::policy::verdict::{Hold, Outcome};
-use crate::wire::{ApiKey, ErrorCode};
+use crate::wire::ErrorCode;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,17 @@ pub(super) struct Injections {
     pub after: Vec<(usize, ErrorCode)>,
     /// To the records of parts: what goes on in their place.
     pub payloads: BTreeMap<usize, Bytes>,
+    /// To what the reply says of parts.
+    pub replies: Vec<Changed>,
+}
+
+/// What a rule wants to be changed in a reply, and the event it fired at.
+#[derive(Debug)]
+pub(super) struct Changed {
+    /// The part.
+    pub at: usize,
+    pub rule: Arc<Rule>,
+    pub event: Event,
 }
 
 /// What can be done to this exchange at all.
@@ -41,6 +53,19 @@ pub(super) struct Possible {
     pub answered: bool,
     /// Its api has a place for an error of the whole.
     pub answer: bool,
+    /// It commits a transaction.
+    pub commits: bool,
+    /// Its answer has a place for how long to wait.
+    pub throttle: bool,
+    /// It has not gone upstream yet.
+    pub request: bool,
+}
+
+impl Possible {
+    /// What can be done to a reply.
+    pub fn of_reply() -> Self {
+        Self { answered: true, answer: true, commits: false, throttle: true, request: false }
+    }
 }
 
 impl Round<'_> {
@@ -59,13 +84,19 @@ impl Round<'_> {
         }
         for place in self.places(parts, Kind::Chaos) {
             let rule = &self.plan.chaos[place];
-            let late = self.api == ApiKey::Fetch && decided_on_reply(rule);
-            if late != (stage == Stage::Reply) {
+            if decided_on_reply(rule, self.api) != (stage == Stage::Reply) {
                 continue;
             }
+            if rule.wants_commit() && !possible.commits {
+                continue;
+            }
+            let whole = rule.reply_scope().map(|scope| scope == Scope::Whole);
             let mut once = Once::default();
             for (at, part) in parts.iter_mut().enumerate() {
                 if !part.is_open() || part.harmed || !part.meets(place, Kind::Chaos) {
+                    continue;
+                }
+                if whole.is_some_and(|whole| whole != part.about.resource.is_none()) {
                     continue;
                 }
                 match self.holds(rule, part) {
@@ -95,6 +126,10 @@ impl Round<'_> {
                 let met = self.met(part, Side::Chaos);
                 let fires = rule.triggers.fire(rule.firing(self.now), &met, &self.shared.subjects);
                 let Some((mut draws, event)) = fires else { continue };
+                if whole.is_some() {
+                    injections.replies.push(Changed { at, rule: Arc::clone(rule), event });
+                    continue;
+                }
                 self.injure(rule, at, part, event, &mut draws, possible, &mut once, &mut injections);
             }
         }
@@ -118,6 +153,7 @@ impl Round<'_> {
             _ => None,
         });
         let mut applied = false;
+        let target = Target { api: self.api, version: self.version, now: self.now, queue: &rule.life.queue };
         for (number, fault) in faults.enumerate() {
             if !can(fault, part, possible) {
                 rule.life.counters.could_not_apply();
@@ -126,7 +162,7 @@ impl Round<'_> {
             applied = true;
             let injected = if fault.answers() {
                 let mut harm = Harm::default();
-                let injected = fault.inject(draws, &mut harm);
+                let injected = fault.inject(target, draws, &mut harm);
                 if !rule.observe {
                     if let Some(code) = harm.fail {
                         part.outcome = Outcome::answer(code);
@@ -138,7 +174,7 @@ impl Round<'_> {
                 injected
             } else {
                 let before = injections.harm.delay;
-                let injected = once.inject(number, fault, draws, rule, &mut injections.harm);
+                let injected = once.inject(number, fault, target, draws, rule, &mut injections.harm);
                 let delay = injections.harm.delay - before;
                 if !delay.is_zero() {
                     injections.holds.push(Hold { rule: Arc::clone(rule), delay });
@@ -166,6 +202,7 @@ impl Once {
         &mut self,
         number: usize,
         fault: &Fault,
+        target: Target<'_>,
         draws: &mut Draws,
         rule: &Rule,
         harm: &mut Harm,
@@ -174,7 +211,7 @@ impl Once {
             return injected.clone();
         }
         let mut watched = Harm::default();
-        let injected = fault.inject(draws, if rule.observe { &mut watched } else { harm });
+        let injected = fault.inject(target, draws, if rule.observe { &mut watched } else { harm });
         self.0.push((number, injected.clone()));
         injected
     }
@@ -184,10 +221,17 @@ impl Once {
 fn can(fault: &Fault, part: &PartState, possible: &Possible) -> bool {
     match fault {
         // without a response there is nothing to delay or to lose
-        Fault::Delay(_) | Fault::LoseResponse => possible.answered,
-        Fault::Fail(_) | Fault::FailAfter(_) => {
+        Fault::Delay(_)
+        | Fault::LoseResponse
+        | Fault::SlowBroker(_)
+        | Fault::DelayCommit(_)
+        | Fault::LoseCommit => possible.answered,
+        Fault::Throttle(_) => possible.answered && possible.throttle,
+        Fault::Fail(_) | Fault::FailAfter(_) | Fault::Named(_) => {
             part.about.resource.is_some() && part.about.partition >= 0 || possible.answer
         }
-        Fault::LoseRequest | Fault::Disconnect | Fault::Reset | Fault::Record(_) => true,
+        // at the reply it is too late
+        Fault::DuplicateRequest => possible.request,
+        Fault::LoseRequest | Fault::Disconnect | Fault::Reset | Fault::Reply(_) | Fault::Record(_) => true,
     }
 }

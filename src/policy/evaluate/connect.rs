@@ -1,6 +1,6 @@
 //! A session that begins: only its listener and its address are known.
 
-use crate::policy::fault::{Executed, Harm};
+use crate::policy::fault::{Executed, Harm, Target};
 use crate::policy::generation::Generation;
 use crate::policy::identity::{Met, Side, Subject};
 use crate::policy::journal::{Decision, Injection, now};
@@ -8,6 +8,7 @@ use crate::policy::rule::{Action, Kind, Rule};
 use crate::policy::script::closure::{self, Closure};
 use crate::policy::script::objects::CxData;
 use crate::policy::verdict::{ConnectVerdict, Hold};
+use crate::wire::ApiKey;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -149,9 +150,12 @@ impl Begin<'_> {
         rule.life.counters.applied();
         let mut watched = Harm::default();
         let mut ended = false;
+        // no request is there yet
+        let target = Target { api: ApiKey(-1), version: -1, now: self.now, queue: &rule.life.queue };
         for action in &rule.actions {
             let Action::Fault(fault) = action else { continue };
-            let injected = fault.inject(&mut draws, if rule.observe { &mut watched } else { &mut *harm });
+            let injected =
+                fault.inject(target, &mut draws, if rule.observe { &mut watched } else { &mut *harm });
             ended |= injected.terminal && !rule.observe;
             let address = self.remote.to_string();
             shared.journal.put(&Injection {

@@ -11,6 +11,7 @@ mod connect;
 mod inspect;
 mod operations;
 mod records;
+mod reply;
 mod report;
 mod request;
 mod response;
@@ -211,12 +212,12 @@ impl<'a> Round<'a> {
     }
 
     /// The parts of a request with their names; what is about nothing in particular is one part as well.
-    fn parts(&self, parts: Vec<Part>, whole: Option<&Part>) -> Vec<PartState> {
+    fn parts(&self, parts: Vec<Part>, whole: Option<&Part>, also: Option<&Part>) -> Vec<PartState> {
         let of = |part: Option<&Part>, resource: Resource| {
             part.filter(|part| part.resource == resource).map(|part| part.name.clone())
         };
         let transactional_id = of(whole, Resource::TransactionalId);
-        let mut group = of(whole, Resource::Group);
+        let mut group = of(whole, Resource::Group).or_else(|| of(also, Resource::Group));
         if parts.is_empty() {
             let about = match whole {
                 Some(part) => self.about(part, group, transactional_id),

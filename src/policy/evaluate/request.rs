@@ -38,12 +38,13 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
         return Verdict { whole: Some(ErrorCode::FETCH_SESSION_ID_NOT_FOUND), ..Verdict::default() };
     }
     let whole = body.whole(round.version);
+    let also = body.also(round.version);
     let listed = body.parts(round.version);
     let has_parts = !listed.is_empty();
     let mut verdict = Verdict { sessionless, response: listing, ..Verdict::default() };
 
     if plan.access.is_active()
-        && let Some(code) = round.access_whole(whole.as_ref(), body.also(round.version).as_ref())
+        && let Some(code) = round.access_whole(whole.as_ref(), also.as_ref())
     {
         return answer_whole(body, round.version, code, verdict);
     }
@@ -53,7 +54,7 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
         Some(Ok(name)) => edits.cursor = Some(name),
         None => {}
     }
-    let mut parts = round.parts(listed, whole.as_ref());
+    let mut parts = round.parts(listed, whole.as_ref(), also.as_ref());
     shape(body, &mut parts);
     round.protect(body, &mut parts, has_parts, &mut edits);
 
@@ -64,6 +65,9 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
     let possible = Possible {
         answered: !matches!(body, RequestBody::Produce(produce) if produce.acks == 0),
         answer: has_parts || body.answer(round.version, ErrorCode::UNKNOWN_SERVER_ERROR).is_some(),
+        commits: matches!(body, RequestBody::EndTxn(end) if end.committed),
+        throttle: api.has_throttle_time(),
+        request: true,
     };
     let payloads = produced(body);
     let payload = |at: usize| edits.payload(at).or_else(|| payloads.get(at)?.to_bytes().ok());
@@ -208,6 +212,7 @@ impl Round<'_> {
     fn sum_up(&self, verdict: &mut Verdict, parts: &[PartState], has_parts: bool, injections: Injections) {
         let harm = injections.harm;
         (verdict.delay, verdict.lose, verdict.end) = (harm.delay, harm.lose, harm.end);
+        (verdict.throttle, verdict.duplicate) = (harm.throttle, harm.duplicate);
         verdict.holds = injections.holds;
         if has_parts {
             if parts.iter().any(|part| !part.is_open()) {

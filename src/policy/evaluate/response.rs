@@ -28,8 +28,9 @@ pub(super) fn decide(
         decided.edited |= round.access_listing(&mut response.body);
         decided.edited |= round.access_operations(&mut response.body);
     }
-    if let ResponseBody::Fetch(fetched) = &mut response.body {
-        round.fetched(request, fetched, &mut decided);
+    match &mut response.body {
+        ResponseBody::Fetch(fetched) => round.fetched(request, fetched, &mut decided),
+        body => decided.edited |= round.replied(body),
     }
     decided
 }
@@ -60,13 +61,22 @@ impl Round<'_> {
             part.harmed = partition.error_code != 0 || partition.records.is_empty();
         }
         let payload = |at: usize| partitions.get(at).and_then(|partition| partition.records.to_bytes().ok());
-        let possible = Possible { answered: true, answer: true };
+        let possible = Possible::of_reply();
         let injections = self.inject(&mut parts, Stage::Reply, &possible, &payload);
         for (at, left) in injections.payloads {
             if let Some(partition) = partitions.get_mut(at) {
                 partition.records = Payload::Bytes(left);
                 decided.edited = true;
             }
+        }
+        for changed in injections.replies {
+            let (Some(part), Some(partition)) = (parts.get(changed.at), partitions.get_mut(changed.at))
+            else {
+                continue;
+            };
+            decided.edited |= self.change_reply(part, &changed, &mut **partition, |fault, partition| {
+                fault.fetched(partition).then_some(None)
+            });
         }
         for (at, code) in injections.after {
             if let Some(part) = parts.get_mut(at) {
@@ -84,6 +94,11 @@ impl Round<'_> {
         let harm = injections.harm;
         (decided.delay, decided.lose, decided.end) = (harm.delay, harm.lose, harm.end);
         decided.holds = injections.holds;
+        if !harm.throttle.is_zero() {
+            let named = i32::try_from(harm.throttle.as_millis()).unwrap_or(i32::MAX);
+            response.throttle_time_ms = response.throttle_time_ms.max(named);
+            decided.edited = true;
+        }
     }
 
     /// The security rules on what was fetched. True when the partition changed.

@@ -2,15 +2,24 @@
 //!
 //! Each fault says whether the upstream executes the request it touches. What it drew goes to the journal.
 
+pub mod commit;
 pub mod delay;
+pub mod duplicate;
 pub mod end;
 pub mod fail;
 pub mod lose;
+pub mod named;
 pub mod record;
+pub mod reply;
+pub mod slow_broker;
+pub mod throttle;
 
 use super::random::{Distribution, Draws};
-use crate::wire::ErrorCode;
+use crate::wire::{ApiKey, ErrorCode};
+use named::Named;
 use record::RecordFault;
+use reply::ReplyFault;
+use slow_broker::Queue;
 use std::fmt;
 use std::time::Duration;
 
@@ -46,8 +55,28 @@ pub enum Fault {
     LoseResponse,
     Disconnect,
     Reset,
+    SlowBroker(Distribution),
+    Throttle(Duration),
+    DuplicateRequest,
+    LoseCommit,
+    DelayCommit(Distribution),
+    /// An error with a name of its own.
+    Named(&'static Named),
+    /// Changes what a reply says: see `reply`.
+    Reply(ReplyFault),
     /// Strikes single records of a part: see `record`.
     Record(RecordFault),
+}
+
+/// The exchange that a fault is injected into.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    pub api: ApiKey,
+    pub version: i16,
+    /// On the policies' clock.
+    pub now: Duration,
+    /// Of the rule.
+    pub queue: &'a Queue,
 }
 
 /// What faults do to one part, or to the exchange it belongs to. Adds up over the rules that fire.
@@ -58,6 +87,10 @@ pub struct Harm {
     pub fail_after: Option<ErrorCode>,
     pub lose: Option<super::verdict::Lose>,
     pub end: Option<super::verdict::End>,
+    /// What the answer says that the client must wait.
+    pub throttle: Duration,
+    /// The upstream gets the request twice.
+    pub duplicate: bool,
 }
 
 /// What a fault did, for the journal.
@@ -71,7 +104,7 @@ pub struct Injected {
 }
 
 impl Fault {
-    pub fn inject(&self, draws: &mut Draws, harm: &mut Harm) -> Injected {
+    pub fn inject(&self, target: Target<'_>, draws: &mut Draws, harm: &mut Harm) -> Injected {
         match self {
             Self::Delay(distribution) => delay::inject(distribution, draws, harm),
             Self::Fail(code) => fail::before(*code, harm),
@@ -80,8 +113,16 @@ impl Fault {
             Self::LoseResponse => lose::response(harm),
             Self::Disconnect => end::disconnect(harm),
             Self::Reset => end::reset(harm),
-            // they need the records, which only who has them can give
-            Self::Record(_) => Injected { executed: Executed::Untouched, parameter: None, terminal: false },
+            Self::SlowBroker(time) => slow_broker::inject(time, target.queue, target.now, draws, harm),
+            Self::Throttle(time) => throttle::inject(*time, harm),
+            Self::DuplicateRequest => duplicate::inject(harm),
+            Self::LoseCommit => commit::lose(harm),
+            Self::DelayCommit(time) => commit::delay(time, draws, harm),
+            Self::Named(named) => named.inject(target.api, target.version, harm),
+            // they need the reply, or the records, which only who has them can give
+            Self::Reply(_) | Self::Record(_) => {
+                Injected { executed: Executed::Untouched, parameter: None, terminal: false }
+            }
         }
     }
 
@@ -95,25 +136,39 @@ impl Fault {
             Self::LoseResponse => "lose_response",
             Self::Disconnect => "disconnect",
             Self::Reset => "reset",
+            Self::SlowBroker(_) => "slow_broker",
+            Self::Throttle(_) => "throttle",
+            Self::DuplicateRequest => "duplicate_request",
+            Self::LoseCommit => "lose_commit",
+            Self::DelayCommit(_) => "delay_commit",
+            Self::Named(named) => named.word,
+            Self::Reply(fault) => fault.word(),
             Self::Record(fault) => fault.word(),
         }
     }
 
     /// Whether something about it is drawn.
     pub fn draws(&self) -> bool {
-        matches!(self, Self::Delay(distribution) if !distribution.is_fixed())
+        match self {
+            Self::Delay(time) | Self::SlowBroker(time) | Self::DelayCommit(time) => !time.is_fixed(),
+            _ => false,
+        }
     }
 
     /// Whether it makes an answer for the part, which an api must have a place for.
     pub fn answers(&self) -> bool {
-        matches!(self, Self::Fail(_) | Self::FailAfter(_))
+        matches!(self, Self::Fail(_) | Self::FailAfter(_) | Self::Named(_))
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Delay(distribution) => write!(f, "delay({distribution})"),
+            Self::Delay(time) | Self::SlowBroker(time) | Self::DelayCommit(time) => {
+                write!(f, "{}({time})", self.word())
+            }
+            Self::Throttle(time) => write!(f, "throttle({time:?})"),
+            Self::Reply(fault) => write!(f, "{fault}"),
             Self::Fail(code) | Self::FailAfter(code) => write!(f, "{}({code})", self.word()),
             Self::Record(fault) => write!(f, "{fault}"),
             _ => write!(f, "{}()", self.word()),
@@ -130,7 +185,9 @@ mod tests {
     fn inject(faults: &[Fault]) -> (Harm, Vec<Injected>) {
         let mut draws = Draws::new(1, 2, Event { subject: 3, ordinal: 4, attempt: 0 });
         let mut harm = Harm::default();
-        let injected = faults.iter().map(|f| f.inject(&mut draws, &mut harm)).collect();
+        let queue = Queue::default();
+        let target = Target { api: ApiKey::Produce, version: 12, now: Duration::ZERO, queue: &queue };
+        let injected = faults.iter().map(|f| f.inject(target, &mut draws, &mut harm)).collect();
         (harm, injected)
     }
 

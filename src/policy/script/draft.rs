@@ -139,7 +139,7 @@ impl RuleDraft {
                 format!("this {} rule has no action: it says what, and not what to do", self.head.word());
             return Err(Incomplete { place: self.place, message });
         }
-        self.check_record_faults()?;
+        self.check_faults()?;
         if let (Some((_, place)), Kind::Security) = (self.expires, self.kind()) {
             let message = "`expires` on a security rule: what protects does not end by itself".to_owned();
             return Err(Incomplete { place, message });
@@ -149,17 +149,24 @@ impl RuleDraft {
 }
 
 impl RuleDraft {
-    /// Faults on records strike and count records, other faults exchanges.
-    fn check_record_faults(&self) -> Result<(), Incomplete> {
-        let on_records = |(action, _): &&(Action, Place)| matches!(action, Action::Fault(Fault::Record(_)));
-        let Some((first, _)) = self.actions.iter().find(on_records) else { return Ok(()) };
-        let other = |(action, _): &&(Action, Place)| matches!(action, Action::Fault(fault) if !matches!(fault, Fault::Record(_)));
-        if let Some((action, place)) = self.actions.iter().find(other) {
+    /// Faults on records strike and count records, those in replies change what is said, other faults are about exchanges.
+    fn check_faults(&self) -> Result<(), Incomplete> {
+        let kind = |action: &Action| match action {
+            Action::Fault(Fault::Record(_)) => Some("records"),
+            Action::Fault(Fault::Reply(_)) => Some("what replies say"),
+            Action::Fault(_) => Some("exchanges"),
+            _ => None,
+        };
+        let mut kinds = self.actions.iter().filter_map(|at| kind(&at.0).map(|about| (about, at)));
+        if let Some((first, (before, _))) = kinds.next()
+            && let Some((other, (action, place))) = kinds.find(|(other, _)| *other != first)
+        {
             let message = format!(
-                "`{action}` does not go with `{first}`: one is about exchanges, one about records; write two rules"
+                "`{action}` does not go with `{before}`: one is about {other}, one about {first}; write two rules"
             );
             return Err(Incomplete { place: *place, message });
         }
+        let on_records = |(action, _): &&(Action, Place)| matches!(action, Action::Fault(Fault::Record(_)));
         let mut rest = self.actions.iter().filter(on_records).skip_while(|(action, _)| !recounts(action));
         if let (Some((first, _)), Some((action, place))) = (rest.next(), rest.next()) {
             let message = format!(

@@ -118,6 +118,7 @@ pub fn engine(host: &Rc<Host>) -> Engine {
     super::actions::register(&mut engine, host);
     super::faults::register(&mut engine);
     super::record_faults::register(&mut engine);
+    super::reply_faults::register(&mut engine);
     super::values::register(&mut engine);
     super::objects::register(&mut engine, host);
     super::testing::register(&mut engine, host);

@@ -4,9 +4,10 @@ use super::call::{Call, rule_word};
 use super::draft::RuleHandle;
 use super::values::distribution;
 use super::vocabulary::nearest;
-use crate::policy::fault::Fault;
-use crate::policy::rule::Action;
-use crate::wire::ErrorCode;
+use crate::policy::fault::{Fault, named};
+use crate::policy::random::LONGEST;
+use crate::policy::rule::{Action, ApiSet, Head};
+use crate::wire::{ApiKey, ErrorCode};
 use rhai::Engine;
 
 const EXCHANGES: &[&str] = &["on_produce", "on_fetch", "on_request"];
@@ -29,12 +30,65 @@ pub fn register(engine: &mut Engine) {
     rule_word(engine, "lose_response", 0..=0, |rule, call| {
         inject(rule, &call, EXCHANGES, Fault::LoseResponse)
     });
+    rule_word(engine, "slow_broker", 1..=1, |rule, call| {
+        let time = distribution(&call, 0)?;
+        inject(rule, &call, EXCHANGES, Fault::SlowBroker(time))
+    });
+    rule_word(engine, "throttle", 1..=1, |rule, call| {
+        let time = call.duration(0)?;
+        match time.as_millis() {
+            0 => Err("`throttle` says milliseconds, and this is none".to_owned()),
+            ms if ms > LONGEST.as_millis() => Err(format!("a client is throttled for at most {LONGEST:?}")),
+            _ => inject(rule, &call, EXCHANGES, Fault::Throttle(time)),
+        }
+    });
+    rule_word(engine, "duplicate_request", 0..=0, |rule, call| {
+        inject(rule, &call, &["on_produce", "on_request"], Fault::DuplicateRequest)
+    });
+    rule_word(engine, "lose_commit", 0..=0, |rule, call| {
+        narrow(rule, &call, &[ApiKey::EndTxn])?;
+        inject(rule, &call, &["on_request"], Fault::LoseCommit)
+    });
+    rule_word(engine, "delay_commit", 1..=1, |rule, call| {
+        narrow(rule, &call, &[ApiKey::EndTxn])?;
+        let time = distribution(&call, 0)?;
+        inject(rule, &call, &["on_request"], Fault::DelayCommit(time))
+    });
+    for named in named::ALL {
+        rule_word(engine, named.word, 0..=0, |rule, call| {
+            let apis: Vec<ApiKey> = named.codes.iter().map(|(api, _)| *api).collect();
+            narrow(rule, &call, &apis)?;
+            inject(rule, &call, EXCHANGES, Fault::Named(named))
+        });
+    }
     rule_word(engine, "disconnect", 0..=0, |rule, call| inject(rule, &call, ALL, Fault::Disconnect));
     rule_word(engine, "reset", 0..=0, |rule, call| inject(rule, &call, ALL, Fault::Reset));
 }
 
 fn inject(rule: &RuleHandle, call: &Call<'_, '_>, heads: &[&str], fault: Fault) -> Result<(), String> {
     rule.act(call, heads, Action::Fault(fault))
+}
+
+/// Leaves a rule the apis at which its fault can happen; an error when there are none.
+pub fn narrow(rule: &RuleHandle, call: &Call<'_, '_>, apis: &[ApiKey]) -> Result<(), String> {
+    rule.edit(call, |rule| {
+        let fits = apis.iter().any(|api| rule.head.covers(*api));
+        if let Head::Request(named) = &rule.head {
+            let mut left = ApiSet::default();
+            apis.iter().filter(|api| named.contains(**api)).for_each(|api| left.insert(*api));
+            rule.head = Head::Request(left);
+        }
+        if fits {
+            return Ok(());
+        }
+        let names: Vec<String> = apis.iter().map(ToString::to_string).collect();
+        Err(format!(
+            "`{}` happens at {}; this {} is about none of them",
+            call.word,
+            names.join(", "),
+            rule.head.word()
+        ))
+    })
 }
 
 /// Kafka's name of an error, as `"NOT_LEADER_OR_FOLLOWER"`.

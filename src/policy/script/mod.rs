@@ -16,6 +16,7 @@ pub mod host;
 mod lint;
 pub mod objects;
 mod record_faults;
+mod reply_faults;
 mod selectors;
 pub mod testing;
 mod triggers;

@@ -310,7 +310,20 @@ fn what_makes_no_sense_is_refused() {
         ("on_produce().oversize(\"65MB\");", "1:14", "values of 1 to 67108864 bytes"),
         ("on_produce().oversize(\"5 parsecs\");", "1:14", "a number of bytes"),
         ("on_produce().skew_timestamps(\"--1h\");", "1:14", "is not a time"),
-        ("on_produce().delay(\"1s\").tombstone();", "1:14", "write two rules"),
+        ("on_produce().delay(\"1s\").tombstone();", "1:26", "write two rules"),
+        (
+            "on_request(\"Fetch\").rebalance();",
+            "1:21",
+            "happens at Heartbeat, SyncGroup, OffsetCommit; this on_request",
+        ),
+        ("on_produce().leader_moves();", "1:14", "happens at Metadata"),
+        ("on_request(\"Metadata\").topic(\"t\").broker_missing();", "1:35", "about the cluster"),
+        ("on_request(\"Metadata\").wrong_address(\"h\", 99999);", "1:24", "a port up to 65535"),
+        ("on_request(\"ApiVersions\").api_versions(\"Fech\");", "1:27", "did you mean \"Fetch\"?"),
+        ("on_fetch().empty_fetch().delay(\"1s\");", "1:26", "write two rules"),
+        ("on_fetch().duplicate_request();", "1:12", "no action of on_fetch"),
+        ("on_produce().throttle(\"10us\");", "1:14", "this is none"),
+        ("on_request(\"EndTxn\").rebalance();", "1:22", "happens at"),
         ("on_produce().drop_records().tombstone();", "1:29", "stands before it"),
     ] {
         let said = refused(text);
@@ -325,7 +338,7 @@ fn words_of_later_versions_are_refused_by_name() {
         ("on_produce(\"a\").validate(#{});", "1:17"),
         ("on_produce(\"a\").quota(1, \"1s\");", "1:17"),
         ("on_fetch(\"a\").encrypt(\"$.a\", secret(\"k\"));", "1:15"),
-        ("on_fetch(\"a\").slow_broker(\"1s\");", "1:15"),
+        ("on_fetch(\"a\").stale_metadata(\"1s\");", "1:15"),
         ("on_produce(\"a\").broker(1).delay(\"1s\");", "1:17"),
     ] {
         assert_refused(text, place, "is not available yet");

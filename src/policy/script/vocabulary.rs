@@ -74,6 +74,19 @@ words! {
     "skew_timestamps" ".skew_timestamps(\"-1h\")" "moves timestamps";
     "oversize" ".oversize(\"2MB\")" "lets values grow to a size, by blanks";
     "compression_bomb" ".compression_bomb(\"32MB\")" "makes values zeros that compress to almost nothing";
+    "slow_broker" ".slow_broker(\"20ms\")" "serves one exchange after the other, each for a time";
+    "throttle" ".throttle(\"5s\")" "tells the client that it must wait (KIP-219)";
+    "duplicate_request" ".duplicate_request()" "sends the request upstream twice";
+    "lose_commit" ".lose_commit()" "a commit is carried out, never answered";
+    "delay_commit" ".delay_commit(\"30s\")" "a commit is carried out, answered later";
+    "truncate_fetch" ".truncate_fetch(\"1KB\")" "cuts what is fetched, in the middle of a batch";
+    "empty_fetch" ".empty_fetch()" "fetches nothing, though something is there";
+    "stale_high_watermark" ".stale_high_watermark(n)" "says that the partition ends n records before its end";
+    "leader_moves" ".leader_moves()" "metadata names another leader, in a new epoch";
+    "no_leader" ".no_leader()" "metadata names no leader";
+    "broker_missing" ".broker_missing(id?)" "metadata leaves a broker out";
+    "wrong_address" ".wrong_address(\"10.255.255.1\", 9092)" "metadata and FindCoordinator name an address where nobody is";
+    "api_versions" ".api_versions(\"Fetch\", 11)" "offers an api up to a version only; without one, not at all";
     "uniform" "uniform(\"100ms\", \"300ms\")" "a time, every one between alike";
     "normal" "normal(\"200ms\", \"50ms\")" "a time by mean and deviation";
     "pareto" "pareto(\"10ms\", 1.5)" "a time with a heavy tail";
@@ -126,34 +139,8 @@ const LATER: &[&str] = &[
     "bandwidth",
     "fragment",
     "corrupt_bytes",
-    "duplicate_request",
     "hold_until",
-    "slow_broker",
-    "throttle",
-    "truncate_fetch",
-    "empty_fetch",
-    "stale_high_watermark",
-    "offset_out_of_range",
-    "leader_moves",
-    "no_leader",
     "stale_metadata",
-    "unknown_topic",
-    "broker_missing",
-    "wrong_address",
-    "api_versions",
-    "coordinator_moves",
-    "coordinator_loading",
-    "coordinator_not_available",
-    "rebalance",
-    "fence_member",
-    "evict_member",
-    "skew_generation",
-    "fence_epoch",
-    "fence_producer",
-    "concurrent_transactions",
-    "lose_commit",
-    "delay_commit",
-    "out_of_order_sequence",
     "broker_down",
     "broker_up",
     "pause",

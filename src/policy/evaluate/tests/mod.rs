@@ -5,6 +5,7 @@ mod acls;
 mod chaos;
 mod determinism;
 mod regressions;
+mod replies;
 mod security;
 mod strike;
 

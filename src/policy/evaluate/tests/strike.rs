@@ -78,13 +78,12 @@ fn fetched_records_are_struck_where_they_are_stored() {
     let world = one("on_fetch(\"t\").every(3).poison(\"bad_utf8\");");
     let whole = world.fetch_payloads(&who("User:x"), &[("t", batch(&["a", "b", "c", "d", "e", "f"], 0))], 0);
     let bad = |fetched: &Fetched| {
-        let told = with_codecs(|decompressor, _| {
+        with_codecs(|decompressor, _| {
             let payload = fetched.payload(0);
             let batch = batches(&payload).next().unwrap().unwrap();
             let records = Records::open(batch.bytes, &batch.header, decompressor, 1 << 20).unwrap();
             records.map(|r| std::str::from_utf8(r.unwrap().value.unwrap()).is_err()).collect::<Vec<_>>()
-        });
-        told
+        })
     };
     assert_eq!(bad(&whole), [false, false, true, false, false, true]);
     assert!(whole.decided.edited);
