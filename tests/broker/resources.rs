@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use tollgate::broker::loggers::{Level, Loggers, SomeLoggers};
 use tollgate::broker::{Broker, BrokerConfig};
 use tollgate::storage::{Storage, StorageConfig};
-use tollgate::wire::Str;
 use tollgate::wire::api::{
-    describe_configs, incremental_alter_configs as alter, list_config_resources as list,
+    describe_configs, describe_groups, find_coordinator, incremental_alter_configs as alter, join_group,
+    list_config_resources as list, offset_commit, offset_fetch, sync_group,
 };
+use tollgate::wire::{ErrorCode, Str};
 
 use crate::bench::*;
 
@@ -215,4 +216,93 @@ async fn what_has_configs_is_listed() {
     assert_eq!(listed(&bench, 1, &[2]).await, Ok(named(&[("a", 2), ("b", 2)])));
     assert_eq!(listed(&bench, 1, &[77]).await, Err(35));
     assert_eq!(listed(&bench, 0, &[]).await, Ok(named(&[("s", 16)])));
+}
+
+/// What few bytes ask for, again and again, is answered as long as there is room for it: memory is not a stranger's to take.
+#[tokio::test]
+async fn an_answer_does_not_grow_with_how_often_the_same_is_asked() {
+    let bench = Bench::with(&[("group.initial.rebalance.delay.ms", "0")]).await;
+    bench.create("t", 1).await;
+    let policy = ErrorCode::POLICY_VIOLATION.0;
+    let split = |codes: Vec<i16>| {
+        let given = codes.iter().take_while(|code| **code == 0).count();
+        assert!(codes[given..].iter().all(|code| *code == policy), "once full it stays so");
+        (given, codes.len() - given)
+    };
+
+    let broker = describe_configs::DescribeConfigsResource {
+        resource_type: 4,
+        resource_name: "1".into(),
+        ..Default::default()
+    };
+    let request = describe_configs::Request { resources: vec![broker; 4_000], ..Default::default() };
+    let answer = answer!(DescribeConfigs, bench.ask(4, request).await);
+    let (given, refused) = split(answer.results.iter().map(|result| result.error_code).collect());
+    assert!(given > 100 && refused > 100, "{given} given, {refused} refused");
+
+    // long enough that the request itself is no more than its bytes allow
+    let id: Str = "g".repeat(60).into();
+    let coordinator = find_coordinator::Request { key: id.clone(), ..Default::default() };
+    assert_eq!(answer!(FindCoordinator, bench.ask(3, coordinator).await).error_code, 0);
+    let partition = offset_commit::OffsetCommitRequestPartition {
+        committed_metadata: Some("m".repeat(4_000).into()),
+        ..Default::default()
+    };
+    let commit = offset_commit::Request {
+        group_id: id.clone(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![offset_commit::OffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: vec![partition],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    assert_eq!(answer!(OffsetCommit, bench.ask(8, commit).await).topics[0].partitions[0].error_code, 0);
+    let group =
+        |topics| offset_fetch::OffsetFetchRequestGroup { group_id: id.clone(), topics, ..Default::default() };
+    let again = offset_fetch::OffsetFetchRequestTopics {
+        name: "t".into(),
+        partition_indexes: vec![0; 2_000],
+        ..Default::default()
+    };
+    for topics in [Some(vec![again]), None] {
+        let times = if topics.is_some() { 20 } else { 40_000 };
+        let request = offset_fetch::Request { groups: vec![group(topics); times], ..Default::default() };
+        let answer = answer!(OffsetFetch, bench.ask(8, request).await);
+        let (given, refused) = split(answer.groups.iter().map(|group| group.error_code).collect());
+        assert!(given > 1 && refused > 1, "{given} given, {refused} refused");
+    }
+
+    let join = join_group::Request {
+        group_id: "members".into(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        protocol_type: "consumer".into(),
+        protocols: vec![join_group::JoinGroupRequestProtocol {
+            name: "range".into(),
+            metadata: vec![1; 100_000].into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let joined = answer!(JoinGroup, bench.ask(3, join).await);
+    assert_eq!(joined.error_code, 0);
+    let assignment = sync_group::SyncGroupRequestAssignment {
+        member_id: joined.member_id.clone(),
+        assignment: vec![1; 100_000].into(),
+        ..Default::default()
+    };
+    let sync = sync_group::Request {
+        group_id: "members".into(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id,
+        assignments: vec![assignment],
+        ..Default::default()
+    };
+    assert_eq!(answer!(SyncGroup, bench.ask(3, sync).await).error_code, 0);
+    let request = describe_groups::Request { groups: vec!["members".into(); 2_000], ..Default::default() };
+    let answer = answer!(DescribeGroups, bench.ask(5, request).await);
+    let (given, refused) = split(answer.groups.iter().map(|group| group.error_code).collect());
+    assert!(given > 100 && refused > 100, "{given} given, {refused} refused");
 }

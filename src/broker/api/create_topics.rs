@@ -1,7 +1,7 @@
 //! CreateTopics 2 to 7. There is one node, so a replication factor above 1 is refused as Kafka refuses it, and a manual
 //! assignment can only name this node.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::change;
@@ -46,10 +46,11 @@ fn create(broker: &Broker, request: Request, mutations: &mut Mutations) -> Vec<C
     let mut results: Vec<CreatableTopicResult> = Vec::new();
     let mut wanted = Vec::new();
     let mut places = Vec::new();
+    let mut named = HashSet::new();
     for topic in &request.topics {
         let checked = if occurrences.get(&topic.name).is_some_and(|n| *n > 1) {
             // Named twice, answered once.
-            if results.iter().any(|result| result.name == topic.name) {
+            if !named.insert(&topic.name) {
                 continue;
             }
             Err(ApiError::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))

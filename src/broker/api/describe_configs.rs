@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::room::Room;
 use super::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::broker::broker::Broker;
 use crate::broker::config::definition::{Definition, Source};
@@ -20,8 +21,9 @@ use crate::wire::api::describe_configs::{
 use crate::wire::{ErrorCode, Str};
 
 pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo, request: Request) -> Reply {
+    let mut room = Room::new();
     let results = request.resources.iter().map(|resource| {
-        let configs = match resource.resource_type {
+        let configs = room.check().and_then(|()| match resource.resource_type {
             TOPIC => topic(broker, &request, resource),
             BROKER => broker_configs(broker, &request, resource),
             BROKER_LOGGER => loggers(broker, resource),
@@ -31,7 +33,9 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
                 let message = format!("Unsupported resource type: {other}");
                 Err(ApiError::new(ErrorCode::INVALID_REQUEST, message))
             }
-        };
+        });
+        let configs =
+            configs.and_then(|configs| room.take(configs.iter().map(bytes).sum()).map(|()| configs));
         let mut result = DescribeConfigsResult {
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
@@ -49,6 +53,14 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
         result
     });
     to.now(Response { results: results.collect(), ..Default::default() })
+}
+
+/// What one takes up, about.
+fn bytes(config: &DescribeConfigsResourceResult) -> usize {
+    let text = |text: &Option<Str>| text.as_ref().map_or(0, |text| text.len());
+    let synonyms = config.synonyms.iter();
+    let synonyms = synonyms.map(|synonym| size_of::<DescribeConfigsSynonym>() + text(&synonym.value));
+    size_of::<DescribeConfigsResourceResult>() + text(&config.value) + synonyms.sum::<usize>()
 }
 
 type Configs = Result<Vec<DescribeConfigsResourceResult>, ApiError>;

@@ -45,6 +45,7 @@ pub(super) mod offset_for_leader_epoch;
 pub(super) mod partition_reassignments;
 pub(super) mod produce;
 pub(super) mod raft_voters;
+mod room;
 pub(super) mod sasl;
 pub(super) mod sync_group;
 pub(super) mod telemetry;

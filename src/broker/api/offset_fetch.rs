@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use super::room::Room;
 use crate::broker::group::{CommittedOffset, Groups, Offsets, after, append_error};
-use crate::broker::{Context, Reply, ReplyTo};
+use crate::broker::{ApiError, Context, Reply, ReplyTo};
 use crate::storage::Ticket;
 use crate::wire::api::Exchange;
 use crate::wire::api::offset_fetch::{
@@ -27,7 +28,7 @@ fn one_group(groups: &Groups, to: ReplyTo, request: Request) -> Reply {
         });
         by_name.collect()
     });
-    let fetched = fetch(groups, to.version, &request.group_id, asked.as_deref());
+    let fetched = fetch(groups, to.version, &request.group_id, asked.as_deref(), &mut Room::new());
     let refuse = move |error| request.answer(to.version, error).unwrap_or_default();
     match fetched {
         Err(error) => to.now(refuse(error)),
@@ -41,9 +42,10 @@ fn one_group(groups: &Groups, to: ReplyTo, request: Request) -> Reply {
 fn several_groups(groups: &Groups, to: ReplyTo, request: Request) -> Reply {
     let mut body = Response::default();
     let mut tickets = Vec::new();
+    let mut room = Room::new();
     for group in request.groups {
         let mut answer = OffsetFetchResponseGroup { group_id: group.group_id, ..Default::default() };
-        match fetch(groups, to.version, &answer.group_id, group.topics.as_deref()) {
+        match fetch(groups, to.version, &answer.group_id, group.topics.as_deref(), &mut room) {
             Ok((topics, ticket)) => {
                 answer.topics = topics;
                 tickets.extend(ticket.map(|ticket| (body.groups.len(), ticket)));
@@ -74,15 +76,17 @@ fn fetch(
     version: i16,
     group_id: &Str,
     asked: Option<&[OffsetFetchRequestTopics]>,
+    room: &mut Room,
 ) -> Result<Fetched, ErrorCode> {
     // A group that is not there has committed nothing: that is no error.
-    groups.peek(group_id, |found| {
+    let (topics, ticket) = groups.peek(group_id, |found| {
         let offsets = found.map(|(_, offsets)| offsets);
         match asked {
-            Some(asked) => asked.iter().map(|topic| some(groups, version, offsets, topic)).collect(),
-            None => all(groups, version, offsets),
+            Some(asked) => asked.iter().map(|topic| some(groups, version, offsets, topic, room)).collect(),
+            None => all(groups, version, offsets, room),
         }
-    })
+    })?;
+    topics.map(|topics| (topics, ticket)).map_err(|full| full.code)
 }
 
 fn some(
@@ -90,7 +94,8 @@ fn some(
     version: i16,
     offsets: Option<&Offsets>,
     asked: &OffsetFetchRequestTopics,
-) -> OffsetFetchResponseTopics {
+    room: &mut Room,
+) -> Result<OffsetFetchResponseTopics, ApiError> {
     let mut error = ErrorCode::NONE;
     let mut name = asked.name.clone();
     if version >= 10 {
@@ -104,17 +109,22 @@ fn some(
         // What was committed for an earlier life of the topic is none of this one's.
         let other_life =
             |c: &&CommittedOffset| version >= 10 && !c.topic_id.is_zero() && c.topic_id != asked.topic_id;
-        partition(*index, committed.filter(|c| !other_life(c)), error)
+        partition(*index, committed.filter(|c| !other_life(c)), error, room)
     });
-    OffsetFetchResponseTopics {
+    Ok(OffsetFetchResponseTopics {
         name: asked.name.clone(),
         topic_id: asked.topic_id,
-        partitions: partitions.collect(),
+        partitions: partitions.collect::<Result<_, _>>()?,
         ..Default::default()
-    }
+    })
 }
 
-fn all(groups: &Groups, version: i16, offsets: Option<&Offsets>) -> Vec<OffsetFetchResponseTopics> {
+fn all(
+    groups: &Groups,
+    version: i16,
+    offsets: Option<&Offsets>,
+    room: &mut Room,
+) -> Result<Vec<OffsetFetchResponseTopics>, ApiError> {
     let mut topics = Vec::new();
     for (name, partitions) in offsets.into_iter().flat_map(Offsets::topics) {
         let mut answer = OffsetFetchResponseTopics { name: name.clone(), ..Default::default() };
@@ -123,26 +133,30 @@ fn all(groups: &Groups, version: i16, offsets: Option<&Offsets>) -> Vec<OffsetFe
             let Some(topic) = groups.catalogue().topic(name) else { continue };
             answer.topic_id = topic.id();
         }
-        answer.partitions =
-            partitions.iter().map(|(index, c)| partition(*index, Some(c), ErrorCode::NONE)).collect();
+        let partitions =
+            partitions.iter().map(|(index, c)| partition(*index, Some(c), ErrorCode::NONE, room));
+        answer.partitions = partitions.collect::<Result<_, _>>()?;
         topics.push(answer);
     }
-    topics
+    Ok(topics)
 }
 
 fn partition(
     index: i32,
     committed: Option<&CommittedOffset>,
     error: ErrorCode,
-) -> OffsetFetchResponsePartitions {
-    OffsetFetchResponsePartitions {
+    room: &mut Room,
+) -> Result<OffsetFetchResponsePartitions, ApiError> {
+    let metadata = committed.map_or(0, |c| c.metadata.len());
+    room.take(size_of::<OffsetFetchResponsePartitions>() + metadata)?;
+    Ok(OffsetFetchResponsePartitions {
         partition_index: index,
         committed_offset: committed.map_or(-1, |c| c.offset),
         committed_leader_epoch: committed.map_or(-1, |c| c.leader_epoch),
         metadata: Some(committed.map(|c| c.metadata.clone()).unwrap_or_default()),
         error_code: error.0,
         ..Default::default()
-    }
+    })
 }
 
 /// As it stands in answers up to version 7.
