@@ -146,6 +146,8 @@ impl Reader {
             i64::from(self.i32()?)
         };
         match len {
+            // Kafka takes no longer strings, however their length is written; a varint could write more.
+            n if wide == 2 && n > i64::from(i16::MAX) => Err(self.fail(WireErrorKind::TooLarge)),
             -1 => Ok(None),
             n if n < 0 => Err(self.fail(WireErrorKind::NegativeLength(n))),
             // No element is shorter than a byte.
@@ -225,6 +227,18 @@ mod tests {
             WireErrorKind::VarintTooLong
         );
         assert!(matches!(read(&[0x80]).unwrap_err().kind, WireErrorKind::Truncated { .. }));
+    }
+
+    #[test]
+    fn a_string_is_no_longer_than_kafka_takes() {
+        let string = |len: usize| {
+            let mut bytes = vec![(len + 1) as u8 & 0x7f | 0x80, ((len + 1) >> 7) as u8 & 0x7f | 0x80];
+            bytes.push(((len + 1) >> 14) as u8);
+            bytes.resize(3 + len, b'x');
+            Reader::new(Bytes::from(bytes)).length(true, 2).map_err(|error| error.kind)
+        };
+        assert_eq!(string(32_767), Ok(Some(32_767)));
+        assert_eq!(string(32_768), Err(WireErrorKind::TooLarge));
     }
 
     #[test]

@@ -416,7 +416,6 @@ async fn the_offsets_topic_is_made_when_it_is_first_needed() {
 async fn joins_with_wrong_inputs_are_refused() {
     let room = Room::new().await;
     room.coordinator(0).await;
-    let long = "x".repeat(40_000);
     let wrong = [
         (
             join_group::Request { session_timeout_ms: 5_999, ..join("g", "") },
@@ -427,15 +426,10 @@ async fn joins_with_wrong_inputs_are_refused() {
             ErrorCode::INVALID_SESSION_TIMEOUT,
         ),
         (join("", ""), ErrorCode::INVALID_GROUP_ID),
-        (join(&long, ""), ErrorCode::INVALID_GROUP_ID),
         (join("g", "who"), ErrorCode::UNKNOWN_MEMBER_ID),
         (
             join_group::Request { protocols: Vec::new(), ..join("g", "") },
             ErrorCode::INCONSISTENT_GROUP_PROTOCOL,
-        ),
-        (
-            join_group::Request { group_instance_id: Some(Str::from(&*long)), ..join("g", "") },
-            ErrorCode::INVALID_REQUEST,
         ),
     ];
     for (request, expected) in wrong {
