@@ -5,7 +5,7 @@ use std::time::Duration;
 use tollgate::broker::{Context, Reply};
 use tollgate::wire::api::{
     alter_client_quotas as alter, create_partitions, delete_topics, describe_client_quotas as describe,
-    metadata,
+    describe_quorum, metadata,
 };
 use tollgate::wire::{RequestBody, Response, ResponseBody, Str};
 
@@ -436,4 +436,66 @@ async fn an_address_opens_so_many_connections() {
     assert_eq!(quotas().connect(far), None);
     bench.hand.advance(wait);
     assert_eq!(quotas().connect(near), None);
+}
+
+#[tokio::test]
+async fn any_quota_that_is_taken_is_there_after_a_restart() {
+    let bench = Bench::new().await;
+    let values = [f64::INFINITY, f64::MAX, f64::MIN_POSITIVE, 0.1 + 0.2, 5e-324];
+    for (n, value) in values.into_iter().enumerate() {
+        set(&bench, &[("user", Some(&format!("u{n}")))], "request_percentage", value).await;
+    }
+    let bench = bench.restart().await;
+    for (n, value) in values.into_iter().enumerate() {
+        let found = described(&bench, 1, &[("user", 0, Some(&format!("u{n}")))], true).await.unwrap();
+        assert_eq!(found, [format!("user=u{n} request_percentage={value}")]);
+    }
+}
+
+#[tokio::test]
+async fn one_request_alters_thousands_and_no_more() {
+    let bench = Bench::new().await;
+    let wanted = |count: usize| -> Vec<alter::Entry> {
+        let name = |n: usize| format!("c{n}");
+        (0..count)
+            .map(|n| entry(&[("client-id", Some(&name(n)))], &[("producer_byte_rate", Some(1.0))]))
+            .collect()
+    };
+    let before = quorum_end(&bench).await;
+    let told = alter(&bench, 1, wanted(10_000)).await;
+    assert!(told.iter().all(|told| *told == (0, String::new())));
+    assert_eq!(quorum_end(&bench).await, before + 1, "one commit");
+    let told = alter(&bench, 1, wanted(10_001)).await;
+    let message = "Unable to perform excessively large batch operation.".to_owned();
+    assert!(told.iter().all(|told| *told == (44, message.clone())), "{:?}", told[0]);
+    assert_eq!(described(&bench, 1, &[], false).await.unwrap().len(), 10_000);
+    // Those that fall do not take the others with them.
+    let told = alter(
+        &bench,
+        1,
+        vec![
+            entry(&[("user", Some("a"))], &[("producer_byte_rate", Some(1.0))]),
+            entry(&[("user", Some("b"))], &[("producer_byte_rate", Some(-1.0))]),
+            entry(&[("user", Some("c"))], &[("producer_byte_rate", Some(1.0))]),
+            entry(&[("user", Some("c"))], &[("producer_byte_rate", Some(2.0))]),
+        ],
+    )
+    .await;
+    assert_eq!(told.iter().map(|(code, _)| *code).collect::<Vec<_>>(), [0, 42, 42]);
+    let bench = bench.restart().await;
+    let found = described(&bench, 1, &[("user", 2, None)], true).await.unwrap();
+    assert_eq!(found, ["user=a producer_byte_rate=1", "user=c producer_byte_rate=1"]);
+}
+
+/// How many changes there were.
+async fn quorum_end(bench: &Bench) -> i64 {
+    let request = describe_quorum::Request {
+        topics: vec![describe_quorum::AskedTopic {
+            topic_name: Str::from_static("__cluster_metadata"),
+            partitions: vec![Default::default()],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    answer!(DescribeQuorum, bench.ask(2, request).await).topics[0].partitions[0].high_watermark
 }

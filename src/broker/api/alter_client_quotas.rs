@@ -1,10 +1,12 @@
 //! AlterClientQuotas 0 to 1 (KIP-546). Each entity stands or falls on its own; what is altered is in force, and durable, when
 //! the answer leaves.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::change;
+use super::{change, too_many};
 use crate::broker::broker::Broker;
+use crate::broker::quota::Change;
 use crate::broker::quota::entity::Entity as Named;
 use crate::broker::{ApiError, Context, Reply, ReplyTo};
 use crate::wire::api::alter_client_quotas::{
@@ -18,21 +20,41 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
 }
 
 fn alter(broker: &Broker, request: Request) -> Vec<AnsweredEntry> {
-    let mut outcomes: Vec<(Named, Result<(), ApiError>)> = Vec::new();
-    for entry in &request.entries {
-        let entity = named(entry);
-        // Named twice, answered once; the first one was done.
-        if let Some((entity, outcome)) = outcomes.iter_mut().find(|(known, _)| *known == entity) {
+    let entities: Vec<Named> = request.entries.iter().map(named).collect();
+    let mut answers: Vec<(&Named, Result<(), ApiError>)> = Vec::new();
+    let mut places: HashMap<&Named, usize> = HashMap::new();
+    let mut changes = Vec::new();
+    let mut of_changes = Vec::new();
+    let too_many = too_many(request.entries.iter().map(|entry| entry.ops.len()));
+    for (entity, entry) in entities.iter().zip(&request.entries) {
+        let place = *places.entry(entity).or_insert(answers.len());
+        if let Some((_, outcome)) = answers.get_mut(place) {
+            // Named twice, answered once; the first one is done.
             *outcome = invalid(format!("Ignoring duplicate entity {entity}"));
             continue;
         }
-        let outcome = ops(&entity, &entry.ops).and_then(|ops| {
+        let checked = too_many.clone().and_then(|()| {
+            let ops = ops(entity, &entry.ops)?;
             entity.check()?;
-            broker.quotas.alter(&broker.catalogue, &entity, &ops, request.validate_only)
+            Ok(Change { entity, ops })
         });
-        outcomes.push((entity, outcome));
+        answers.push((
+            entity,
+            checked.map(|change| {
+                changes.push(change);
+                of_changes.push(place);
+            }),
+        ));
     }
-    outcomes.into_iter().map(answered).collect()
+    let outcomes = broker.quotas.alter(&broker.catalogue, &changes, request.validate_only);
+    for (place, outcome) in of_changes.into_iter().zip(outcomes) {
+        if let Some((_, told)) = answers.get_mut(place)
+            && told.is_ok()
+        {
+            *told = outcome;
+        }
+    }
+    answers.into_iter().map(answered).collect()
 }
 
 fn named(entry: &Entry) -> Named {
@@ -45,9 +67,10 @@ fn named(entry: &Entry) -> Named {
 /// What each key is to become; no value takes it away.
 fn ops<'a>(entity: &Named, ops: &'a [Op]) -> Result<Vec<(&'a str, Option<f64>)>, ApiError> {
     let mut wanted: Vec<(&str, Option<f64>)> = Vec::with_capacity(ops.len());
+    let mut keys = HashSet::new();
     for op in ops {
         let key = op.key.as_str();
-        if wanted.iter().any(|(known, _)| *known == key) {
+        if !keys.insert(key) {
             // As Kafka puts it, which counts the key's second place as the entity's.
             return invalid(format!("Ignoring duplicate entity {entity}"));
         }
@@ -56,7 +79,7 @@ fn ops<'a>(entity: &Named, ops: &'a [Op]) -> Result<Vec<(&'a str, Option<f64>)>,
     Ok(wanted)
 }
 
-fn answered((entity, outcome): (Named, Result<(), ApiError>)) -> AnsweredEntry {
+fn answered((entity, outcome): (&Named, Result<(), ApiError>)) -> AnsweredEntry {
     let error = outcome.err();
     let name = |(kind, name): (&str, Option<&str>)| AnsweredEntity {
         entity_type: Str::from(kind),

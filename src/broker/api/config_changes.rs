@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
+use super::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC, too_many};
 use crate::broker::broker::Broker;
 use crate::broker::catalogue::ServerLayer;
 use crate::broker::config::definition::{Definition, Kind, Mode, list_items};
@@ -46,9 +46,10 @@ pub(super) fn carry_out(
     for change in changes {
         *times_named.entry((change.kind, &change.name)).or_default() += 1;
     }
+    let too_many = too_many(changes.iter().map(|change| change.ops.len()));
     let outcome = |change: &Change| match times_named.get(&(change.kind, &change.name)) > Some(&1) {
         true => invalid("Each resource must appear at most once."),
-        false => alter(broker, change, validate_only),
+        false => too_many.clone().and_then(|()| alter(broker, change, validate_only)),
     };
     changes.iter().map(outcome).collect()
 }

@@ -6,6 +6,7 @@ pub(super) mod alter_replica_log_dirs;
 pub(super) mod alter_user_scram_credentials;
 pub(super) mod api_versions;
 mod batch;
+mod bounded;
 mod config_changes;
 pub(super) mod create_acls;
 pub(super) mod create_partitions;
@@ -53,7 +54,7 @@ pub(super) mod unregister_broker;
 pub(super) mod update_features;
 
 use super::broker::blocking;
-use super::{Reply, ReplyTo};
+use super::{ApiError, Reply, ReplyTo};
 use crate::wire::{ErrorCode, RequestBody, ResponseBody};
 
 /// What may be done to a topic, as bits of Kafka's operations: read, write, create, delete, alter, describe, describe and
@@ -92,4 +93,18 @@ where
         }
     };
     Reply::Later { response: Box::pin(response), barrier: true }
+}
+
+/// Changes that Kafka's controller makes for one request at the most.
+const MOST_CHANGES: usize = 10_000;
+
+/// Refuses a request that names more changes than that, whichever way they are spread.
+fn too_many(changes: impl Iterator<Item = usize>) -> Result<(), ApiError> {
+    // What changes nothing costs a look, too.
+    let total = changes.fold(0_usize, |total, changes| total.saturating_add(changes.max(1)));
+    if total <= MOST_CHANGES {
+        return Ok(());
+    }
+    let message = "Unable to perform excessively large batch operation.";
+    Err(ApiError::new(ErrorCode::POLICY_VIOLATION, message))
 }

@@ -106,7 +106,10 @@ impl fmt::Display for Entity {
 
 /// The address that a name stands for. May block on the system's resolver.
 pub(super) fn address_of(text: &str) -> Option<IpAddr> {
-    text.parse().ok().or_else(|| (text, 0).to_socket_addrs().ok()?.next().map(|found| found.ip()))
+    let address: Option<IpAddr> =
+        text.parse().ok().or_else(|| (text, 0).to_socket_addrs().ok()?.next().map(|found| found.ip()));
+    // As connections are looked up.
+    address.map(|address| address.to_canonical())
 }
 
 fn invalid<T>(message: impl Into<String>) -> Result<T, ApiError> {

@@ -1,7 +1,10 @@
 //! Which quota holds for whom: of all that match a user and a client id, Kafka's most particular one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
 use std::net::IpAddr;
+
+use sha2::{Digest, Sha256};
 
 use super::entity::{
     CLIENT_ID, CONNECTION_CREATION_RATE, CONSUMER_BYTE_RATE, CONTROLLER_MUTATION_RATE, Entity, IP,
@@ -38,10 +41,35 @@ pub struct Purse {
     pub client_id: Str,
 }
 
+/// Names longer than this are not remembered as they are: a stranger chooses its client id, which may take 32 KB, and there are
+/// many purses.
+const LONGEST_REMEMBERED: usize = 128;
+
+impl Purse {
+    fn new(user: &Str, client_id: &Str) -> Self {
+        Purse { user: brief(user), client_id: brief(client_id) }
+    }
+}
+
+/// The name, or in place of a long one what nobody else has.
+fn brief(name: &Str) -> Str {
+    if name.len() <= LONGEST_REMEMBERED {
+        return name.clone();
+    }
+    let mut brief = String::from("sha256:");
+    for byte in Sha256::digest(name.as_bytes()) {
+        // Into a string, which takes everything.
+        let _ = write!(brief, "{byte:02x}");
+    }
+    Str::from(brief)
+}
+
 /// All quotas, as requests look them up.
 #[derive(Debug, Default)]
 pub struct Limits {
     kinds: [Levels; 4],
+    /// Addresses of the hosts that have a quota by their names, as they were when they got it.
+    hosts: HashMap<String, IpAddr>,
     addresses: HashMap<IpAddr, f64>,
     default_address: Option<f64>,
 }
@@ -55,14 +83,18 @@ struct Levels {
 }
 
 impl Limits {
-    pub fn new(quotas: &BTreeMap<Entity, BTreeMap<String, f64>>) -> Self {
+    /// `before`: those in force, which know the addresses of hosts. Asks the system for the others.
+    pub fn new(quotas: &BTreeMap<Entity, BTreeMap<String, f64>>, before: &Limits) -> Self {
         let mut limits = Limits::default();
         for (entity, values) in quotas {
             if let (Some(name), Some(limit)) = (entity.name(IP), values.get(CONNECTION_CREATION_RATE)) {
                 match name {
                     None => limits.default_address = Some(*limit),
-                    Some(text) => match address_of(text) {
-                        Some(address) => drop(limits.addresses.insert(address, *limit)),
+                    Some(text) => match before.hosts.get(text).copied().or_else(|| address_of(text)) {
+                        Some(address) => {
+                            limits.hosts.insert(text.to_owned(), address);
+                            limits.addresses.insert(address, *limit);
+                        }
                         None => tracing::warn!(host = text, "a quota's host has no address any more"),
                     },
                 }
@@ -116,9 +148,9 @@ impl Limits {
                 .and_then(|client| levels.both.get(&(user.clone(), Some(client.clone()))));
             particular.or_else(|| levels.both.get(&(user.clone(), None))).copied()
         };
-        let own = |limit: f64| (limit, Purse { user: user.clone(), client_id: client_id.clone() });
-        let of_user = |limit: &f64| (*limit, Purse { user: user.clone(), client_id: Str::default() });
-        let of_client = |limit: &f64| (*limit, Purse { user: Str::default(), client_id: client_id.clone() });
+        let own = |limit: f64| (limit, Purse::new(user, client_id));
+        let of_user = |limit: &f64| (*limit, Purse::new(user, &Str::default()));
+        let of_client = |limit: &f64| (*limit, Purse::new(&Str::default(), client_id));
         if user_name.is_some() {
             let found = both(&user_name).map(own);
             let found = found.or_else(|| levels.users.get(&user_name).map(of_user));
@@ -157,13 +189,13 @@ mod tests {
         for (place, named) in order.iter().enumerate().rev() {
             let entity = Entity::new(named.iter().map(|(k, n)| ((*k).to_owned(), n.map(str::to_owned))));
             quotas.insert(entity, BTreeMap::from([(PRODUCER_BYTE_RATE.to_owned(), place as f64 + 1.0)]));
-            let limits = Limits::new(&quotas);
+            let limits = Limits::new(&quotas, &Limits::default());
             let (limit, purse) = limits.find(Kind::Produce, &user, &client).unwrap();
             assert_eq!(limit, place as f64 + 1.0);
             assert_eq!((&*purse.user, &*purse.client_id), shared[place]);
             assert_eq!(limits.find(Kind::Fetch, &user, &client), None, "each kind has quotas of its own");
         }
-        let limits = Limits::new(&quotas);
+        let limits = Limits::new(&quotas, &Limits::default());
         let of = |user: &'static str, client: &'static str| {
             limits.find(Kind::Produce, &Str::from_static(user), &Str::from_static(client)).unwrap().0
         };
@@ -176,12 +208,35 @@ mod tests {
             let entity = Entity::new([(IP.to_owned(), name.map(str::to_owned))]);
             (entity, BTreeMap::from([(CONNECTION_CREATION_RATE.to_owned(), limit)]))
         };
-        let limits = Limits::new(&BTreeMap::from([quota(Some("10.0.0.1"), 3.0)]));
+        let limits = Limits::new(&BTreeMap::from([quota(Some("10.0.0.1"), 3.0)]), &Limits::default());
         assert_eq!(limits.address([10, 0, 0, 1].into()), Some(3.0));
         assert_eq!(limits.address("::ffff:10.0.0.1".parse().unwrap()), Some(3.0));
         assert_eq!(limits.address([10, 0, 0, 2].into()), None);
         assert!(limits.concern_addresses() && !limits.concern_clients());
-        let limits = Limits::new(&BTreeMap::from([quota(None, 7.0)]));
+        let limits = Limits::new(&BTreeMap::from([quota(None, 7.0)]), &Limits::default());
         assert_eq!(limits.address([10, 0, 0, 2].into()), Some(7.0));
+    }
+
+    #[test]
+    fn an_address_has_one_quota_however_it_is_written() {
+        let entity = Entity::new([(IP.to_owned(), Some("::ffff:10.0.0.3".to_owned()))]);
+        let quotas = BTreeMap::from([(entity, BTreeMap::from([(CONNECTION_CREATION_RATE.to_owned(), 3.0)]))]);
+        let limits = Limits::new(&quotas, &Limits::default());
+        assert_eq!(limits.address([10, 0, 0, 3].into()), Some(3.0));
+    }
+
+    #[test]
+    fn a_purse_remembers_no_long_names() {
+        let entity = Entity::new([(CLIENT_ID.to_owned(), None)]);
+        let quotas = BTreeMap::from([(entity, BTreeMap::from([(PRODUCER_BYTE_RATE.to_owned(), 1.0)]))]);
+        let limits = Limits::new(&quotas, &Limits::default());
+        let purse = |client_id: &str| {
+            limits.find(Kind::Produce, &Str::default(), &Str::from(client_id)).unwrap().1.client_id
+        };
+        let long = "c".repeat(32_000);
+        assert_eq!(&*purse("c"), "c");
+        assert!(purse(&long).len() < 100, "65,536 of these are remembered");
+        assert_eq!(purse(&long), purse(&long));
+        assert_ne!(purse(&long), purse(&format!("{long}x")), "each pays for itself");
     }
 }

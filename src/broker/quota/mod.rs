@@ -24,6 +24,7 @@ pub(super) use limits::Kind;
 use limits::{Limits, Purse};
 pub(super) use metering::{Metering, Mutations, metered, millis, size_of};
 use rate::{Rate, TokenBucket, Windows};
+use serde::{Deserialize, Serialize};
 use windows::Used;
 
 use super::catalogue::Catalogue;
@@ -58,6 +59,73 @@ pub struct Quotas {
     changing: Mutex<()>,
 }
 
+/// What is to become of an entity's quotas, by key; no value takes one away.
+pub(super) struct Change<'a> {
+    pub entity: &'a Entity,
+    pub ops: Vec<(&'a str, Option<f64>)>,
+}
+
+impl Change<'_> {
+    /// Does it where all quotas are, unless one cannot be given; what that makes of the store.
+    fn apply(&self, all: &mut All) -> Result<KvOp, ApiError> {
+        for (key, value) in &self.ops {
+            if let Some(value) = value {
+                self.entity.check_quota(key, *value)?;
+            }
+        }
+        let mut values = all.get(self.entity).cloned().unwrap_or_default();
+        for (key, value) in &self.ops {
+            match value {
+                Some(value) => drop(values.insert((*key).to_owned(), *value)),
+                None => drop(values.remove(*key)),
+            }
+        }
+        let unsayable =
+            |error: serde_json::Error| ApiError::new(ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string());
+        let key = serde_json::to_string(self.entity).map_err(unsayable)?.into_bytes();
+        if values.is_empty() {
+            all.remove(self.entity);
+            return Ok(KvOp::Delete { table: TABLE, key });
+        }
+        if all.len() >= MOST_ENTITIES && !all.contains_key(self.entity) {
+            let message = format!("More than {MOST_ENTITIES} entities have quotas.");
+            return Err(ApiError::new(ErrorCode::POLICY_VIOLATION, message));
+        }
+        let stored: BTreeMap<&str, Stored> =
+            values.iter().map(|(key, value)| (key.as_str(), Stored(*value))).collect();
+        let value = serde_json::to_vec(&stored).map_err(unsayable)?;
+        all.insert(self.entity.clone(), values);
+        Ok(KvOp::Put { table: TABLE, key, value })
+    }
+}
+
+/// A quota as the store has it: JSON knows no infinity, which Kafka lets a quota be, and its numbers do not all come back as
+/// they were.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "serde_json::Value")]
+struct Stored(f64);
+
+impl From<Stored> for String {
+    fn from(Stored(value): Stored) -> String {
+        value.to_string()
+    }
+}
+
+impl TryFrom<serde_json::Value> for Stored {
+    type Error = String;
+
+    fn try_from(value: serde_json::Value) -> Result<Stored, String> {
+        match &value {
+            serde_json::Value::String(text) => text.parse().ok().map(Stored),
+            // As it was stored before: a number, and nothing for infinity.
+            serde_json::Value::Number(number) => number.as_f64().map(Stored),
+            serde_json::Value::Null => Some(Stored(f64::INFINITY)),
+            _ => None,
+        }
+        .ok_or_else(|| format!("{value} is no quota"))
+    }
+}
+
 /// Who asks, in the terms of quotas.
 #[derive(Debug, Clone)]
 pub(super) struct Payer {
@@ -85,7 +153,9 @@ impl Quotas {
         let mut all = All::new();
         for (key, value) in catalogue.records(TABLE)? {
             let entity: Entity = serde_json::from_str(&key).map_err(|error| damaged(&key, error))?;
-            all.insert(entity, serde_json::from_slice(&value).map_err(|error| damaged(&key, error))?);
+            let stored: BTreeMap<String, Stored> =
+                serde_json::from_slice(&value).map_err(|error| damaged(&key, error))?;
+            all.insert(entity, stored.into_iter().map(|(key, Stored(value))| (key, value)).collect());
         }
         let quotas = Quotas {
             clock,
@@ -106,9 +176,10 @@ impl Quotas {
         Ok(quotas)
     }
 
-    /// Puts these in force.
+    /// Puts these in force. Blocks on the system's resolver where a host is new.
     fn take(&self, all: All) {
-        let limits = Limits::new(&all);
+        let before = Arc::clone(&self.limits.read().unwrap_or_else(PoisonError::into_inner));
+        let limits = Limits::new(&all, &before);
         self.concern_clients.store(limits.concern_clients(), Ordering::Release);
         self.concern_addresses.store(limits.concern_addresses(), Ordering::Release);
         *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
@@ -119,48 +190,28 @@ impl Quotas {
         Arc::clone(&self.quotas.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Gives an entity, which must have been checked, quotas or takes them away. Durable and in force on return.
+    /// Gives entities, which must have been checked, quotas or takes them away. Each stands or falls on its own; those that stand
+    /// are durable and in force together on return: a request of thousands costs one commit.
     pub(super) fn alter(
         &self,
         catalogue: &Catalogue,
-        entity: &Entity,
-        ops: &[(&str, Option<f64>)],
+        changes: &[Change<'_>],
         validate_only: bool,
-    ) -> Result<(), ApiError> {
-        for (key, value) in ops {
-            if let Some(value) = value {
-                entity.check_quota(key, *value)?;
-            }
-        }
-        if validate_only {
-            return Ok(());
-        }
+    ) -> Vec<Result<(), ApiError>> {
         let _change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = (*self.all()).clone();
-        let mut values = all.remove(entity).unwrap_or_default();
-        for (key, value) in ops {
-            match value {
-                Some(value) => drop(values.insert((*key).to_owned(), *value)),
-                None => drop(values.remove(*key)),
-            }
+        let mut ops = Vec::new();
+        let outcomes: Vec<Result<(), ApiError>> =
+            changes.iter().map(|change| change.apply(&mut all).map(|op| ops.push(op))).collect();
+        if validate_only || ops.is_empty() {
+            return outcomes;
         }
-        let unsayable =
-            |error: serde_json::Error| ApiError::new(ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string());
-        let key = serde_json::to_string(entity).map_err(unsayable)?.into_bytes();
-        let op = if values.is_empty() {
-            KvOp::Delete { table: TABLE, key }
-        } else {
-            let value = serde_json::to_vec(&values).map_err(unsayable)?;
-            all.insert(entity.clone(), values);
-            if all.len() > MOST_ENTITIES {
-                let message = format!("More than {MOST_ENTITIES} entities have quotas.");
-                return Err(ApiError::new(ErrorCode::POLICY_VIOLATION, message));
-            }
-            KvOp::Put { table: TABLE, key, value }
-        };
-        catalogue.change_records(vec![op])?;
+        if let Err(error) = catalogue.change_records(ops) {
+            let error = ApiError::from(error);
+            return outcomes.into_iter().map(|outcome| outcome.and(Err(error.clone()))).collect();
+        }
         self.take(all);
-        Ok(())
+        outcomes
     }
 
     /// Whether any user or client id has a quota.

@@ -43,7 +43,7 @@ impl Rate {
 
     /// How long nothing must be recorded until the rate is at most `limit` a second, in milliseconds; 0 when it is.
     pub fn excess_ms(&mut self, windows: Windows, limit: f64, now_ms: i64) -> i64 {
-        let age = windows.samples as i64 * windows.window_ms;
+        let age = (windows.samples as i64).saturating_mul(windows.window_ms);
         self.samples.retain(|sample| now_ms - sample.last_event_ms < age);
         let sum: f64 = self.samples.iter().map(|sample| sample.value).sum();
         let window_ms = self.span_ms(windows, now_ms);
@@ -60,7 +60,7 @@ impl Rate {
         let elapsed = self.samples.front().map_or(0, |oldest| now_ms - oldest.start_ms);
         let full = elapsed / windows.window_ms.max(1);
         let missing = (windows.samples as i64 - 1 - full).max(0);
-        (elapsed + missing * windows.window_ms).max(1)
+        elapsed.saturating_add(missing.saturating_mul(windows.window_ms)).max(1)
     }
 }
 
@@ -116,6 +116,14 @@ mod tests {
         assert_eq!(rate.excess_ms(USUAL, 1000.0, 1000), 1000);
         assert_eq!(rate.excess_ms(USUAL, 1000.0, 10_500), 500);
         assert_eq!(rate.excess_ms(USUAL, 1000.0, 11_000), 0);
+    }
+
+    #[test]
+    fn the_largest_windows_can_be_counted() {
+        let largest = Windows { samples: i32::MAX as usize, window_ms: i64::from(i32::MAX) * 1000 };
+        let mut rate = Rate::default();
+        rate.record(largest, 1e18, 0);
+        assert_eq!(rate.excess_ms(largest, 1e18, 1), 0);
     }
 
     #[test]
