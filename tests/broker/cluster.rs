@@ -360,3 +360,35 @@ async fn a_client_is_told_what_subscriptions_want_of_it() {
     assert_eq!(told.requested_metrics, ["a.", "b."].map(Str::from));
     assert_eq!((told.error_code, told.push_interval_ms, told.client_instance_id), (0, 1000, SOME_ID));
 }
+
+#[tokio::test]
+async fn what_is_named_over_and_over_does_not_fill_the_answer() {
+    let bench = Bench::new().await;
+    let name = "n".repeat(249);
+    let request = elect_leaders::Request {
+        topic_partitions: Some(vec![elect_leaders::TopicPartitions {
+            topic: Str::from(name.as_str()),
+            partitions: vec![0; 20_000],
+            ..Default::default()
+        }]),
+        ..Default::default()
+    };
+    let answer = answer!(ElectLeaders, bench.ask(2, request).await);
+    let results = &answer.replica_election_results[0].partition_result;
+    assert!(results.iter().all(|result| result.error_code == 3));
+    let told = results.iter().filter_map(|result| result.error_message.as_ref()).map(|message| message.len());
+    assert!(results[0].error_message.is_some() && told.sum::<usize>() <= 1 << 20);
+
+    let request = reassign::Request {
+        topics: vec![reassign::ReassignableTopic {
+            name: Str::from(name.as_str()),
+            partitions: vec![reassign::ReassignablePartition::default(); 20_000],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let answer = answer!(AlterPartitionReassignments, bench.ask(1, request).await);
+    let results = &answer.responses[0].partitions;
+    let told = results.iter().filter_map(|result| result.error_message.as_ref()).map(|message| message.len());
+    assert!(results[0].error_message.is_some() && told.sum::<usize>() <= 1 << 20);
+}

@@ -397,3 +397,25 @@ async fn retention_follows_the_config() {
     assert!(log.log_start_offset() > 0);
     assert_eq!(bench.fetch("t", 0, 0).await.error_code, 1);
 }
+
+#[tokio::test]
+async fn one_request_alters_no_more_than_kafkas_controller_takes() {
+    let bench = Bench::new().await;
+    bench.create("t", 1).await;
+    let names: Vec<String> = (0..10_001).map(|n| format!("k{n}")).collect();
+    let changes: Vec<_> = names.iter().map(|name| (name.as_str(), 1, None)).collect();
+    let (code, message) = alter(&bench, TOPIC, "t", &changes).await;
+    assert_eq!((code, &*message), (44, "Unable to perform excessively large batch operation."));
+    assert_eq!(alter(&bench, TOPIC, "t", &changes[1..]).await.0, 0);
+}
+
+#[tokio::test]
+async fn any_negative_retention_of_the_broker_is_none() {
+    let bench = Bench::with(&[("log.retention.ms", "-5")]).await;
+    bench.create("t", 1).await;
+    let topic = bench.broker.catalogue().topic("t").unwrap();
+    assert!(topic.settings().config.log.retention_ms < 0);
+    assert_eq!(alter(&bench, BROKER, "", &[("log.retention.ms", 0, Some("-7"))]).await.0, 0);
+    assert_eq!(value(&bench, BROKER, "1", "log.retention.ms").await.0, "-7");
+    assert_eq!(alter(&bench, TOPIC, "t", &[("retention.ms", 0, Some("-7"))]).await.0, 40);
+}

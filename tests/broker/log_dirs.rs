@@ -100,3 +100,20 @@ async fn a_partition_stays_where_it_is() {
         assert_eq!((answer.results.len(), codes), (1, vec![(0, 0), (1, 57)]), "the last one counts");
     }
 }
+
+#[tokio::test]
+async fn many_partitions_are_looked_at_once_each() {
+    let bench = Bench::new().await;
+    bench.create("a", 1).await;
+    let started = std::time::Instant::now();
+    let partitions: Vec<i32> = (0..200_000).collect();
+    let mut request = to("/data", "a", &partitions);
+    let more = to("/elsewhere", "a", &[0]);
+    request.dirs.extend(more.dirs);
+    let answer = answer!(AlterReplicaLogDirs, bench.ask(2, request).await);
+    let [topic] = &answer.results[..] else { panic!() };
+    assert_eq!(topic.partitions.len(), 200_000);
+    assert_eq!(topic.partitions[0].error_code, 57, "named twice, the last one counts");
+    assert_eq!(topic.partitions[1].error_code, 3);
+    assert!(started.elapsed().as_secs() < 20, "each was looked for among all others");
+}

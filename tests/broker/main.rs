@@ -7,6 +7,7 @@ mod acls;
 mod basics;
 mod cluster;
 mod configs;
+mod differences;
 mod disk_full;
 mod fetch;
 mod idempotence;

@@ -413,3 +413,20 @@ async fn partitions_are_described_a_page_at_a_time() {
     let wrong = page(ask(&["nope", "a b"], 9, None)).await.0;
     assert_eq!(wrong, [("a b".to_owned(), 17, vec![]), ("nope".to_owned(), 3, vec![])]);
 }
+
+#[tokio::test]
+async fn a_partition_named_twice_is_cut_once_where_it_was_said_last() {
+    let bench = Bench::new().await;
+    bench.create("t", 1).await;
+    bench.produce("t", 0, batch(&["a", "b", "c"])).await;
+    let topic = |offset: i64| delete_records::DeleteRecordsTopic {
+        name: Str::from("t"),
+        partitions: vec![delete_records::DeleteRecordsPartition { offset, ..Default::default() }],
+        ..Default::default()
+    };
+    let request = delete_records::Request { topics: vec![topic(2), topic(1)], ..Default::default() };
+    let answer = answer!(DeleteRecords, bench.ask(2, request).await);
+    let [topic] = &answer.topics[..] else { panic!("{answer:?}") };
+    let [partition] = &topic.partitions[..] else { panic!("{answer:?}") };
+    assert_eq!((partition.error_code, partition.low_watermark), (0, 1));
+}

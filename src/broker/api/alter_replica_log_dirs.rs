@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bounded::Merged;
 use crate::broker::broker::Broker;
 use crate::broker::{Context, Reply, ReplyTo};
 use crate::wire::api::alter_replica_log_dirs::{
@@ -14,31 +15,28 @@ const LONGEST_NAME: usize = 255 - "-.-future".len() - 32;
 
 pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo, request: Request) -> Reply {
     let here = broker.log_dir();
-    let mut results: Vec<AlterReplicaLogDirTopicResult> = Vec::new();
+    // Of a partition named twice the last one counts.
+    let mut codes = Merged::default();
     for dir in request.dirs {
         for topic in dir.topics {
-            let place = results.iter().position(|result| result.topic_name == topic.name);
-            let place = place.unwrap_or_else(|| {
-                let topic_name = topic.name.clone();
-                results.push(AlterReplicaLogDirTopicResult { topic_name, ..Default::default() });
-                results.len() - 1
-            });
-            let Some(result) = results.get_mut(place) else { continue };
+            codes.name(&topic.name);
             for partition in topic.partitions {
-                let error_code =
-                    check(broker, &here, &dir.path, &topic.name, partition).err().map_or(0, |e| e.0);
-                // Named twice, the last one counts.
-                match result.partitions.iter_mut().find(|known| known.partition_index == partition) {
-                    Some(known) => known.error_code = error_code,
-                    None => result.partitions.push(AlterReplicaLogDirPartitionResult {
-                        partition_index: partition,
-                        error_code,
-                        ..Default::default()
-                    }),
-                }
+                let outcome = check(broker, &here, &dir.path, &topic.name, partition);
+                codes.say(&topic.name, partition, outcome.err().map_or(0, |code| code.0));
             }
         }
     }
+    let partition = |(partition_index, error_code)| AlterReplicaLogDirPartitionResult {
+        partition_index,
+        error_code,
+        ..Default::default()
+    };
+    let topic = |(topic_name, codes): (Str, Vec<(i32, i16)>)| AlterReplicaLogDirTopicResult {
+        topic_name,
+        partitions: codes.into_iter().map(partition).collect(),
+        ..Default::default()
+    };
+    let results = codes.into_topics().into_iter().map(topic).collect();
     to.now(Response { results, ..Default::default() })
 }
 

@@ -1,6 +1,6 @@
 //! CreatePartitions 0 to 3.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::change;
@@ -35,9 +35,10 @@ fn create(broker: &Broker, request: Request, mutations: &mut Mutations) -> Vec<C
         total += (i64::from(asked.count) - now as i64).max(0);
     }
     let mut results: Vec<CreatePartitionsTopicResult> = Vec::new();
+    let mut answered: HashSet<&Str> = HashSet::new();
     for asked in &request.topics {
         let outcome = if times_named.get(&asked.name) > Some(&1) {
-            if results.iter().any(|result| result.name == asked.name) {
+            if !answered.insert(&asked.name) {
                 continue;
             }
             Err(ApiError::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))

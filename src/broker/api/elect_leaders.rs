@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bounded::Told;
 use crate::broker::broker::Broker;
 use crate::broker::{ApiError, Context, Reply, ReplyTo};
 use crate::wire::api::elect_leaders::{PartitionResult, ReplicaElectionResult, Request, Response};
@@ -31,11 +32,12 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
             results.collect()
         }
         Some(topics) => {
+            let mut told = Told::default();
             let results = topics.into_iter().map(|asked| {
                 let topic = broker.catalogue.topic(&asked.topic);
                 let partitions = asked.partitions.into_iter().map(|index| {
                     let partition = topic.as_ref().and_then(|topic| topic.partition(index));
-                    let error = match (&topic, partition) {
+                    let mut error = match (&topic, partition) {
                         (None, _) => unknown(format!("No such topic as {}", asked.topic)),
                         (_, None) => unknown(format!("No such partition as {}-{index}", asked.topic)),
                         (_, Some(partition)) if partition.log().offline().is_some() => {
@@ -43,6 +45,7 @@ pub(in crate::broker) fn handle(broker: &Arc<Broker>, _cx: &Context, to: ReplyTo
                         }
                         _ => ApiError { code: ErrorCode::ELECTION_NOT_NEEDED, message: Some(NOT_NEEDED) },
                     };
+                    error.message = told.message(error.message);
                     result(index, error)
                 });
                 ReplicaElectionResult {

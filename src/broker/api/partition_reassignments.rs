@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::bounded::Told;
 use super::create_topics::check_replicas;
 use crate::broker::broker::Broker;
 use crate::broker::{ApiError, Context, Reply, ReplyTo};
@@ -20,6 +21,7 @@ pub(in crate::broker) fn alter(
 ) -> Reply {
     // Kafka answers a request for nothing with the field's default.
     let error_message = request.topics.is_empty().then(Str::default);
+    let mut told = Told::default();
     let responses = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.into_iter().map(|asked| {
             let index = asked.partition_index;
@@ -30,7 +32,7 @@ pub(in crate::broker) fn alter(
             };
             if let Err(error) = check(broker, &topic.name, &asked) {
                 response.error_code = error.code.0;
-                response.error_message = error.message;
+                response.error_message = told.message(error.message);
             }
             response
         });

@@ -88,7 +88,7 @@ pub const SERVER_CONFIGS: &[Definition] = {
             Fixed,
             "How often retention is looked at.",
         ),
-        define("log.retention.ms", Long, None, AtLeast(-1), Dynamic, THE_TOPICS),
+        define("log.retention.ms", Long, None, Any, Dynamic, THE_TOPICS),
         define("log.roll.ms", Long, None, AtLeast(1), Dynamic, THE_TOPICS),
         define("log.segment.bytes", Int, Some("1073741824"), AtLeast(1_048_576), Dynamic, THE_TOPICS),
         define(
