@@ -10,9 +10,6 @@ use super::error::{ApiError, BrokerError};
 use crate::storage::KvOp;
 use crate::wire::ErrorCode;
 
-/// Resources of one kind: whoever may alter configs must not fill the memory with names.
-const MOST: usize = 10_000;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Group,
@@ -24,6 +21,15 @@ impl Kind {
         match self {
             Kind::Group => "group.configs",
             Kind::ClientMetrics => "client.metrics.configs",
+        }
+    }
+
+    /// Resources of the kind: whoever may alter configs must not fill the memory with names, or with the patterns of
+    /// subscriptions, which take more.
+    fn most(self) -> usize {
+        match self {
+            Kind::Group => 10_000,
+            Kind::ClientMetrics => 1_000,
         }
     }
 }
@@ -52,7 +58,8 @@ impl Resources {
                 })?;
             values.insert(name, Arc::new(configs));
         }
-        let subscriptions = RwLock::new(subscriptions(kind, &values));
+        let read = values.iter().filter(|_| kind == Kind::ClientMetrics);
+        let subscriptions = RwLock::new(read.map(|(name, values)| Subscription::new(name, values)).collect());
         Ok(Resources { kind, values: RwLock::new(values), subscriptions, changing: Mutex::default() })
     }
 
@@ -90,8 +97,9 @@ impl Resources {
             KvOp::Delete { table, key }
         } else {
             let known = self.values.read().unwrap_or_else(PoisonError::into_inner);
-            if known.len() >= MOST && !known.contains_key(name) {
-                let message = format!("More than {MOST} resources of one kind have configs.");
+            let most = self.kind.most();
+            if known.len() >= most && !known.contains_key(name) {
+                let message = format!("More than {most} resources of one kind have configs.");
                 return Err(ApiError::new(ErrorCode::POLICY_VIOLATION, message));
             }
             let value = serde_json::to_vec(&after)
@@ -99,20 +107,20 @@ impl Resources {
             KvOp::Put { table, key, value }
         };
         catalogue.change_records(vec![op])?;
+        if self.kind == Kind::ClientMetrics {
+            // Compiling a pattern takes a while: only this one's, and nobody waits for it.
+            let read = (!after.is_empty()).then(|| Subscription::new(name, &after));
+            let others = self.subscriptions();
+            let mut read: Vec<_> =
+                others.iter().filter(|other| other.name != name).cloned().chain(read).collect();
+            read.sort_by(|one, other| one.name.cmp(&other.name));
+            *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = read.into();
+        }
         let mut known = self.values.write().unwrap_or_else(PoisonError::into_inner);
         match after.is_empty() {
             true => drop(known.remove(name)),
             false => drop(known.insert(name.to_owned(), Arc::new(after))),
         }
-        let read = subscriptions(self.kind, &known);
-        *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = read;
         Ok(())
-    }
-}
-
-fn subscriptions(kind: Kind, values: &BTreeMap<String, Values>) -> Arc<[Subscription]> {
-    match kind {
-        Kind::Group => Arc::default(),
-        Kind::ClientMetrics => values.iter().map(|(name, values)| Subscription::new(name, values)).collect(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use super::definition::{Definition, Kind, Mode, Source, Valid, list_items};
 use super::topic::Described;
@@ -32,6 +32,9 @@ const fn metrics(
 ) -> Definition {
     Definition::new(name, kind, Some(default), Valid::Any, Mode::Dynamic, documentation)
 }
+
+/// Memory that a pattern may take once compiled, and again to match with: there may be thousands.
+const MAX_PATTERN_BYTES: usize = 1 << 17;
 
 /// What a selector may look at.
 const SELECTORS: &[&str] = &[
@@ -67,7 +70,13 @@ impl Subscription {
             name: name.to_owned(),
             interval_ms: interval.unwrap_or(DEFAULT_INTERVAL_MS),
             metrics: items(METRICS),
-            selectors: items(MATCH).iter().filter_map(|pattern| selector(pattern)).collect(),
+            // Of a selector that stands twice Kafka keeps the last, so there are as many as kinds of them.
+            selectors: items(MATCH)
+                .iter()
+                .filter_map(|pattern| selector(pattern))
+                .collect::<BTreeMap<_, _>>()
+                .into_iter()
+                .collect(),
         }
     }
 }
@@ -101,7 +110,11 @@ fn selector(text: &str) -> Option<(String, Regex)> {
     if !SELECTORS.contains(&name) || pattern.is_empty() || pattern.contains('=') {
         return None;
     }
-    Some((name.to_owned(), Regex::new(&format!("^(?:{pattern})$")).ok()?))
+    let pattern = RegexBuilder::new(&format!("^(?:{pattern})$"))
+        .size_limit(MAX_PATTERN_BYTES)
+        .dfa_size_limit(MAX_PATTERN_BYTES)
+        .build();
+    Some((name.to_owned(), pattern.ok()?))
 }
 
 /// Checks all settings of a subscription; codes and messages are Kafka's.
@@ -171,9 +184,11 @@ mod tests {
 
     #[test]
     fn values_are_refused_in_kafkas_words() {
-        for fine in
-            [("interval.ms", "100"), ("match", "client_id=a.*, client_source_port=9.*"), ("metrics", "*")]
-        {
+        for fine in [
+            ("interval.ms", "100"),
+            ("match", "client_id=\\w+-a.*, client_source_port=9.*"),
+            ("metrics", "*"),
+        ] {
             assert_eq!(problem(fine.0, fine.1), (0, String::new()));
         }
         assert_eq!(
@@ -187,7 +202,8 @@ mod tests {
         let number = "Invalid value x for configuration interval.ms: Not a number of type INT";
         assert_eq!(problem("interval.ms", "x"), (40, number.to_owned()));
         assert_eq!(problem("no", "1"), (42, "Unknown client metrics configuration: no".to_owned()));
-        for wrong in ["foo=bar", "client_id", "client_id=[", "client_id=", "client_id=a=b"] {
+        let huge = "client_id=(\\w{50}){50}";
+        for wrong in ["foo=bar", "client_id", "client_id=[", "client_id=", "client_id=a=b", huge] {
             let message = format!("Illegal client matching pattern: {wrong}");
             assert_eq!(problem("match", wrong), (40, message));
         }
@@ -207,6 +223,9 @@ mod tests {
         assert_eq!(name, "client_id");
         assert!(pattern.is_match("abc") && !pattern.is_match("abcd") && !pattern.is_match("xabc"));
         assert_eq!(Subscription::new("s", &BTreeMap::new()).interval_ms, 300_000);
+        let twice = BTreeMap::from([("match".to_owned(), "client_id=a,client_id=b".to_owned())]);
+        let [(_, pattern)] = &Subscription::new("s", &twice).selectors[..] else { panic!() };
+        assert!(pattern.is_match("b") && !pattern.is_match("a"), "Kafka keeps the last of them");
     }
 
     #[test]

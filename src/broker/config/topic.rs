@@ -271,6 +271,13 @@ pub fn check(name: &str, value: &str) -> Result<(), String> {
             return Err(format!("Invalid value {value} for configuration {name}: must not be empty"));
         }
     }
+    if definition.mode == Mode::Inert && !names_replicas(value) {
+        let items = value.split(',').map(str::trim).collect::<Vec<_>>().join(", ");
+        return Err(format!(
+            "Invalid value [{items}] for configuration {name}: {name} must be the literal '*' or a list of replicas in the \
+             following format: [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+        ));
+    }
     if definition.mode == Mode::Fixed && definition.default != Some(value) {
         return Err(format!(
             "Invalid value {value} for configuration {name}: it cannot be changed from '{}'. {}",
@@ -279,6 +286,13 @@ pub fn check(name: &str, value: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Partitions and nodes, as in `0:1,2:1`, or all of them.
+fn names_replicas(value: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let names = |item: &str| item.split_once(':').is_some_and(|(one, other)| number(one) && number(other));
+    value.trim() == "*" || list_items(value).all(names)
 }
 
 /// A value in force, where it comes from, and what stands behind it.
@@ -400,6 +414,13 @@ mod tests {
         assert!(check("cleanup.policy", "compact").unwrap_err().contains("compaction is not supported"));
         assert!(check("cleanup.policy", "compact,delete").is_err());
         assert!(check("cleanup.policy", "").is_err());
+        let throttled = "leader.replication.throttled.replicas";
+        for fine in ["*", "", "0:1", "0:1, 2:1"] {
+            assert_eq!(check(throttled, fine), Ok(()));
+        }
+        for wrong in ["x", "0", "0:1,*", "0:1,2:-1"] {
+            assert!(check(throttled, wrong).unwrap_err().contains("must be the literal '*' or a list of"));
+        }
         assert!(check("remote.storage.enable", "true").unwrap_err().contains("cannot be changed"));
         assert_eq!(check("no.such", "1").unwrap_err(), "Unknown topic config name: no.such");
         assert_eq!(
