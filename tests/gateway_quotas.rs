@@ -10,10 +10,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use support::{Scripted, agree, heartbeat, start};
+use support::{Scripted, agree, flat, heartbeat, start};
 use tokio::sync::Notify;
 use tollgate::gateway::{Caller, Limits, Submitted, Upstream};
-use tollgate::wire::{ApiKey, Request, Response};
+use tollgate::wire::{ApiKey, Request, Response, api::metadata};
 
 const MUTE: Duration = Duration::from_millis(400);
 
@@ -133,4 +133,45 @@ async fn an_address_that_comes_too_often_waits_and_is_turned_away() {
     assert!(begun.elapsed() >= MUTE, "{:?}", begun.elapsed());
     running.until("tollgate_sessions_ended_total", &[("cause", "connection_rate")], 1.0).await;
     welcome.ask(4, heartbeat("g")).await;
+}
+
+/// A large frame that is complete while its session is muted is memory that others want.
+#[tokio::test]
+async fn a_large_frame_under_way_is_not_held_until_the_session_may_speak() {
+    let (answer, count) = (Arc::new(Notify::new()), AtomicUsize::new(0));
+    let kept = answer.clone();
+    let upstream = Scripted::new(move |_, mut request| {
+        if count.fetch_add(1, Relaxed) > 0 {
+            return Submitted::Now(agree(&mut request));
+        }
+        let (response, kept) = (agree(&mut request), kept.clone());
+        let response = Box::pin(async move {
+            kept.notified().await;
+            (response, Duration::from_secs(600))
+        });
+        Submitted::Metered { response, barrier: false, mute: Duration::ZERO }
+    });
+    let running = start(upstream.clone(), Limits::default()).await;
+    let mut client = running.client().await;
+    client.send(4, "test", heartbeat("first")).await;
+    let topics = (0..10_000).map(|n| metadata::MetadataRequestTopic {
+        name: Some(format!("topic-{n}").into()),
+        ..Default::default()
+    });
+    let body = metadata::MetadataRequest { topics: Some(topics.collect()), ..Default::default() };
+    let large = Request::new(9, 2, Some("test".into()), body.into()).unwrap();
+    let bytes = flat(&large.encode().unwrap());
+    assert!(bytes.len() > 100_000);
+    let (begun, rest) = bytes.split_at(50_000);
+    client.send_raw(begun).await;
+    running.until("tollgate_requests_total", &[("api", "Heartbeat")], 1.0).await;
+    answer.notify_one();
+    client.receive(ApiKey::Heartbeat, 4).await;
+    client.send_raw(rest).await;
+    running.until("tollgate_requests_total", &[("api", "Metadata")], 1.0).await;
+    // What follows waits.
+    client.send(4, "test", heartbeat("third")).await;
+    let unread =
+        tokio::time::timeout(MUTE, running.until("tollgate_requests_total", &[("api", "Heartbeat")], 2.0));
+    assert!(unread.await.is_err());
 }

@@ -16,7 +16,7 @@ const FIRST_READ: usize = 4 * 1024;
 const MORE: usize = 16 * 1024;
 const MOST: usize = 4 * 1024 * 1024;
 /// Frames up to this size are small: those who send large ones slowly leave memory for them.
-const SMALL: usize = 64 * 1024;
+pub(super) const SMALL: usize = 64 * 1024;
 
 /// A complete frame and its hold on the budget.
 pub struct Frame {

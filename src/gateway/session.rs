@@ -8,7 +8,7 @@ use super::{
     in_flight::{Answered, Closing, Due, InFlight, Waiting},
     listener::{Gateway, ListenerKind},
     pipeline::{Exchange, Pipeline, Taken},
-    read::{Frame, FrameReader},
+    read::{Frame, FrameReader, SMALL},
     registry::{Registered, SessionInfo},
     upstream::Caller,
     write::FrameWriter,
@@ -274,8 +274,11 @@ impl ReaderLoop<'_> {
                 };
                 self.audible().await?;
                 let frame = self.reader.next(max, idle, limits.frame_timeout).await?;
-                // An answer that came while the frame did may have muted the session.
-                self.audible().await?;
+                // An answer that came while the frame did may have muted the session. A large one is taken all the same: what it
+                // uses counts, and others want the memory it would hold meanwhile.
+                if frame.payload.len() <= SMALL {
+                    self.audible().await?;
+                }
                 Ok(frame)
             };
             let frame = tokio::select! {
