@@ -12,6 +12,7 @@ use super::plan::{Plan, PlanCache};
 use super::rule::{Counters, Head, Kind, Life, PolicyInfo, Rule, rule_key};
 use super::script::{self, Surroundings, TestSpec};
 use super::secrets::Secrets;
+use super::sequences::Sequences;
 use super::state::StateStore;
 use super::trigger::Fired;
 use std::collections::{HashMap, HashSet};
@@ -44,6 +45,8 @@ pub struct Shared {
     /// Closures that failed.
     pub closure_failures: AtomicU64,
     pub(super) cursors: CursorKey,
+    /// Of producers whose batches lost or gained records.
+    pub sequences: Sequences,
 }
 
 impl Shared {
@@ -64,6 +67,7 @@ impl Shared {
             closures_wall: settings.closures_wall,
             closure_failures: AtomicU64::new(0),
             cursors: CursorKey::random(),
+            sequences: Sequences::default(),
         })
     }
 

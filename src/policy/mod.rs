@@ -38,6 +38,7 @@ pub mod rule;
 pub mod script;
 pub mod secrets;
 pub mod selector;
+pub mod sequences;
 pub mod state;
 pub mod template;
 pub mod testing;

@@ -119,7 +119,12 @@ impl Plan {
 
     /// How deep the rules must look into a request of this api before it may go on.
     pub fn request_interest(&self, api: ApiKey) -> Interest {
-        self.interest(api).0
+        let interest = self.interest(api).0;
+        match api {
+            // whatever rules there are now: batches behind one that a rule changed must be renumbered
+            ApiKey::Produce if self.shared.sequences.is_active() => interest.max(Interest::Parts),
+            _ => interest,
+        }
     }
 
     /// How deep they may have to look into the response. What an exchange really needs says its verdict.

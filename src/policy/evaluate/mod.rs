@@ -9,6 +9,7 @@ mod access;
 mod chaos;
 mod connect;
 mod inspect;
+mod number;
 mod operations;
 mod records;
 mod reply;
@@ -28,6 +29,7 @@ use super::rule::{Kind, Rule};
 use super::script::closure::{self, Closure, ClosureError};
 use super::script::host::Pending;
 use super::script::objects::CxData;
+use super::sequences::Recounted;
 use super::verdict::{Interest, Outcome, ResponseVerdict, Verdict};
 use crate::wire::api::{Part, Resource};
 use crate::wire::record::{Compression, batches};
@@ -171,6 +173,10 @@ struct PartState {
     shape: Shape,
     met: [Option<Met>; 2],
     cx: Option<Rc<CxData>>,
+    /// It is sent again, and its records are as many as they became the first time.
+    recounted: bool,
+    /// What rules did to how many records it has.
+    recounts: Vec<Recounted>,
     /// Windows are filled by it once nothing keeps it from being executed.
     additions: Pending,
 }
@@ -276,6 +282,8 @@ impl<'a> Round<'a> {
             shape: Shape::default(),
             met: [None, None],
             cx: None,
+            recounted: false,
+            recounts: Vec::new(),
             additions: Pending::default(),
         }
     }

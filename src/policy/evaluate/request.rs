@@ -70,9 +70,11 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
         request: true,
     };
     let payloads = produced(body);
+    round.recount_known(&payloads, &mut parts, &mut edits);
     let payload = |at: usize| edits.payload(at).or_else(|| payloads.get(at)?.to_bytes().ok());
     let mut injections = round.inject(&mut parts, Stage::Request, &possible, &payload);
     edits.payloads.append(&mut injections.payloads);
+    round.renumber(&payloads, &mut parts, &mut edits);
     round.sum_up(&mut verdict, &parts, has_parts, injections);
     round.count_in_windows(&mut parts, &verdict);
     if api == ApiKey::Fetch {
@@ -89,9 +91,9 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
 
 /// What the rules change in a request's body.
 #[derive(Default)]
-struct Edits {
+pub(super) struct Edits {
     /// By part.
-    payloads: BTreeMap<usize, Bytes>,
+    pub payloads: BTreeMap<usize, Bytes>,
     no_creation: bool,
     /// The topic that a sealed cursor stands for.
     cursor: Option<Str>,
@@ -251,7 +253,7 @@ impl Round<'_> {
 }
 
 impl Edits {
-    fn payload(&self, at: usize) -> Option<Bytes> {
+    pub fn payload(&self, at: usize) -> Option<Bytes> {
         self.payloads.get(&at).cloned()
     }
 

@@ -9,7 +9,8 @@ use crate::policy::identity::Side;
 use crate::policy::random::Event;
 use crate::policy::rule::{Action, Rule};
 use crate::policy::selector::Selected;
-use crate::wire::record::{BatchHeader, RecordError, Records, batches, with_codecs};
+use crate::policy::sequences::{How, Recounted};
+use crate::wire::record::{RecordError, Records, batches, with_codecs};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -40,8 +41,7 @@ impl Round<'_> {
         let mut applied = vec![false; chosen.len()];
         for action in &rule.actions {
             let Action::Fault(Fault::Record(fault)) = action else { continue };
-            if fault.recounts() && way == Way::Produced && is_numbered(&now) {
-                counters.could_not_apply.fetch_add(chosen.len() as u64, Relaxed);
+            if fault.recounts() && !self.may_recount(part, way) {
                 continue;
             }
             let struck = match fault.strike(&now, record_way(way), &chosen, DECOMPRESSED_BYTES) {
@@ -53,6 +53,11 @@ impl Round<'_> {
                 }
             };
             counters.could_not_apply.fetch_add(struck.could_not as u64, Relaxed);
+            if fault.recounts() && way == Way::Produced && !rule.observe && !struck.done.is_empty() {
+                let how = if *fault == RecordFault::Drop { How::Dropped } else { How::Doubled };
+                part.recounts
+                    .push(Recounted { how, records: chosen.iter().map(|record| record.index).collect() });
+            }
             for (number, drawn) in struck.done {
                 let (Some(event), Some(applied)) = (events.get(number), applied.get_mut(number)) else {
                     continue;
@@ -129,9 +134,4 @@ fn record_way(way: Way) -> record::Way {
         Way::Produced => record::Way::Produced,
         Way::Fetched => record::Way::Fetched,
     }
-}
-
-/// Whether the producer numbers its batches: one record more or less would put the next one out of order.
-fn is_numbered(payload: &Bytes) -> bool {
-    BatchHeader::parse(payload).is_ok_and(|header| header.has_producer_id())
 }

@@ -1,7 +1,9 @@
 //! Faults on records, as rules strike with them.
 
 use super::*;
+use crate::policy::Interest;
 use crate::policy::fault::record::RecordFault;
+use crate::wire::ApiKey;
 use crate::wire::record::verify_crc;
 
 fn forwarded(request: &mut Request) -> Vec<Option<String>> {
@@ -160,4 +162,63 @@ fn words_are_the_faults_names() {
         assert_eq!(fault.to_string(), written);
         one(&format!("on_produce().{written};"));
     }
+}
+
+/// What of an idempotent producer's batch goes upstream: its number and values. `None`: nothing.
+fn sent_on(world: &World, values: &[&str], base_sequence: i32) -> Option<(i32, Vec<Option<String>>)> {
+    let mut request = producing_payloads(&[("t", sequenced(values, 7, base_sequence))], -1);
+    let verdict = world.ask(&who("User:x"), &mut request);
+    if !verdict.parts.iter().all(Outcome::is_forward) {
+        assert_eq!(codes(&verdict), [Some(ErrorCode::NONE)]);
+        return None;
+    }
+    let RequestBody::Produce(body) = request.body().unwrap() else { panic!("not a produce") };
+    let payload = body.topic_data[0].partition_data[0].records.to_bytes().unwrap();
+    verify_crc(&payload).unwrap();
+    let header = BatchHeader::parse(&payload).unwrap();
+    assert_eq!(header.last_offset_delta + 1, header.record_count, "brokers want no gaps");
+    Some((header.base_sequence, super::values(&payload)))
+}
+
+#[test]
+fn numbered_batches_stay_in_sequence() {
+    for (fault, kept) in
+        [("drop_records", some(&["a", "b"])), ("duplicate_records", some(&["a", "b", "c", "c"]))]
+    {
+        let world = one(&format!("on_produce(\"t\").every(3).{fault}();"));
+        let first = Some((0, kept.clone()));
+        assert_eq!(sent_on(&world, &["a", "b", "c"], 0), first, "{fault}");
+        let shift = kept.len() as i32 - 3;
+        let second = Some((3 + shift, some(&["d", "e"])));
+        assert_eq!(sent_on(&world, &["d", "e"], 3), second, "{fault}");
+        // both again, as after a lost connection
+        assert_eq!(sent_on(&world, &["a", "b", "c"], 0), first, "{fault}");
+        assert_eq!(sent_on(&world, &["d", "e"], 3), second, "{fault}");
+        // the rule goes, its effect on the numbers cannot
+        world.load(&[("p", "")]);
+        assert_eq!(sent_on(&world, &["f"], 5), Some((5 + shift, some(&["f"]))), "{fault}");
+        assert_eq!(sent_on(&world, &["a", "b", "c"], 0), first, "{fault}: sent again");
+    }
+}
+
+#[test]
+fn a_numbered_batch_that_lost_all_its_records_is_not_sent_on_again_either() {
+    let world = one("on_produce(\"t\").nth(2).drop_records();");
+    assert_eq!(sent_on(&world, &["a"], 0), Some((0, some(&["a"]))));
+    assert_eq!(sent_on(&world, &["b"], 1), None);
+    assert_eq!(sent_on(&world, &["b"], 1), None, "told to be stored again");
+    assert_eq!(sent_on(&world, &["c"], 2), Some((1, some(&["c"]))));
+    assert_eq!(world.counts(0), (3, 1, 0), "it is not struck a second time");
+}
+
+#[test]
+fn without_changes_no_batch_is_looked_at() {
+    let world = one("on_produce(\"t\").nth(100).drop_records();");
+    let produce = |world: &World| world.generation().plan(&who("User:x")).request_interest(ApiKey::Produce);
+    world.load(&[("p", "")]);
+    assert_eq!(produce(&world), Interest::Nothing);
+    world.load(&[("p", "on_produce(\"t\").drop_records();")]);
+    sent_on(&world, &["a"], 0);
+    world.load(&[("p", "")]);
+    assert_eq!(produce(&world), Interest::Parts);
 }

@@ -77,15 +77,6 @@ pub struct Struck {
     pub done: Vec<(usize, Option<String>)>,
     /// How many could not be.
     pub could_not: usize,
-    /// For each batch that has other records than before: see [`Recount`].
-    pub recounts: Vec<Recount>,
-}
-
-/// A produced batch that has other records than its producer numbered: how many it had and has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recount {
-    pub sent: i32,
-    pub kept: i32,
 }
 
 impl RecordFault {
@@ -124,9 +115,6 @@ impl RecordFault {
                 let done = change::change(self, &mut loose);
                 struck.could_not += mine.len() - done.len();
                 struck.done.extend(done.into_iter().map(|(at, drawn)| (here.start + at, drawn)));
-                if way == Way::Produced && loose.records.len() != count {
-                    struck.recounts.push(Recount { sent: count as i32, kept: loose.records.len() as i32 });
-                }
                 loose::seal(loose, way, compressor, &mut out)?;
                 first += count;
             }

@@ -115,15 +115,12 @@ fn records_are_dropped_and_doubled() {
     let produced = strike(&RecordFault::Drop, &before, Way::Produced, &[1]);
     let told = read(&produced.payload);
     assert_eq!((values(&told), told[1].0), (some(&["a", "c"]), 11), "brokers want no gaps");
-    assert_eq!(produced.recounts, [Recount { sent: 3, kept: 2 }]);
-    let all = strike(&RecordFault::Drop, &before, Way::Produced, &[0, 1, 2]);
-    assert_eq!((all.payload.len(), all.recounts), (0, vec![Recount { sent: 3, kept: 0 }]));
+    assert_eq!(strike(&RecordFault::Drop, &before, Way::Produced, &[0, 1, 2]).payload.len(), 0);
     let emptied = strike(&RecordFault::Drop, &before, Way::Fetched, &[0, 1, 2]).payload;
     let header = batches(&emptied).next().unwrap().unwrap().header;
     assert_eq!((header.record_count, header.last_offset()), (0, 12), "consumers move on");
     let doubled = strike(&RecordFault::Duplicate, &before, Way::Produced, &[0, 2]);
     assert_eq!(values(&read(&doubled.payload)), some(&["a", "a", "b", "c", "c"]));
-    assert_eq!(doubled.recounts, [Recount { sent: 3, kept: 5 }]);
 }
 
 #[test]
