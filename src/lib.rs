@@ -36,7 +36,8 @@
 //! - [`policy`]: what the scripts say. Rhai scripts build rules once; native code applies them. Selectors, triggers, actions
 //!   and faults are a small file each; draws are hashes of what happened, never of a global generator.
 //! - [`gateway`]: sockets, sessions and the pipeline above. Knows upstreams by a trait, never the broker.
-//! - [`admin`]: metrics, health, what is in force and who is connected, over HTTP. Reads handles it is given.
+//! - [`admin`]: metrics, health, what is in force and who is connected, over HTTP; and changes of the policies
+//!   while the process runs. Knows nobody: it reads and asks the handles it is given.
 //! - [`app`]: the program. Command line and configuration, what is built from them, reload, shutdown. The only room that
 //!   joins others: where a lower room needs a higher one's service it states a trait, and `app` gives it.
 //!

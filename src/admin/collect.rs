@@ -262,7 +262,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::handles::{PoliciesStatus, PolicyCounts, PolicyStatus};
+    use super::super::handles::{PoliciesStatus, PolicyCounts, PolicyScript, PolicyStatus};
     use super::*;
     use proptest::prelude::*;
 
@@ -374,11 +374,17 @@ mod tests {
             PolicyCounts::default()
         }
 
+        fn policy(&self, _: &str) -> Option<PolicyScript> {
+            None
+        }
+
         fn policies(&self) -> PoliciesStatus {
             let policy = PolicyStatus {
                 name: "p".into(),
                 purpose: String::new(),
                 file: "p.rhai".into(),
+                origin: "folder".into(),
+                enabled: true,
                 mode: "enforce".into(),
                 expires_in_ms: None,
                 rules: self.0.clone(),
@@ -391,7 +397,11 @@ mod tests {
     fn rules_count_what_they_did_and_scrapes_do_not_add_up() {
         let rule = |name: &str, matched| RuleStatus {
             name: name.into(),
+            line: 1,
             kind: "security".into(),
+            enabled: true,
+            observe: false,
+            expires_in_ms: None,
             matched,
             applied: matched - 1,
             could_not_apply: 1,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::control::{PolicyControl, Tokens};
+
 /// Everything the admin address can show.
 #[derive(Clone)]
 pub struct AdminHandles {
@@ -13,11 +15,16 @@ pub struct AdminHandles {
     pub policies: Arc<dyn PoliciesView>,
     pub sessions: Arc<dyn SessionsView>,
     pub readiness: Arc<dyn ReadinessView>,
+    pub control: Arc<dyn PolicyControl>,
+    /// Who may make changes. None: whoever reaches a loopback address, and nobody elsewhere.
+    pub tokens: Option<Arc<dyn Tokens>>,
 }
 
-/// The policies in force.
+/// The policies there are, those that are switched off included.
 pub trait PoliciesView: Send + Sync {
     fn policies(&self) -> PoliciesStatus;
+    /// One of them, with its script.
+    fn policy(&self, name: &str) -> Option<PolicyScript>;
     fn counts(&self) -> PolicyCounts;
 }
 
@@ -60,6 +67,9 @@ pub struct PolicyStatus {
     pub name: String,
     pub purpose: String,
     pub file: String,
+    /// `folder`, or `api` when it was added while the process runs.
+    pub origin: String,
+    pub enabled: bool,
     /// `enforce` or `observe`.
     pub mode: String,
     /// Milliseconds until it ends by itself.
@@ -71,11 +81,42 @@ pub struct PolicyStatus {
 #[derive(Debug, Clone, Serialize)]
 pub struct RuleStatus {
     pub name: String,
+    /// Of its script, counted from one.
+    pub line: usize,
     /// `security` or `chaos`.
     pub kind: String,
+    /// Whether it is in force: switched off neither by itself nor with its policy.
+    pub enabled: bool,
+    /// It counts and does nothing.
+    pub observe: bool,
+    /// Milliseconds until it ends by itself, or with its policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<u64>,
     pub matched: u64,
     pub applied: u64,
     pub could_not_apply: u64,
+}
+
+/// `/v1/policies/{name}`.
+#[derive(Debug, Clone, Serialize)]
+pub struct PolicyScript {
+    #[serde(flatten)]
+    pub status: PolicyStatus,
+    pub text: String,
+}
+
+/// `/v1/rules`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RulesStatus {
+    pub generation: u64,
+    pub rules: Vec<RuleOfPolicy>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct RuleOfPolicy {
+    pub policy: String,
+    #[serde(flatten)]
+    pub rule: RuleStatus,
 }
 
 /// The sessions of all listeners.

@@ -97,12 +97,16 @@ impl Collector for PolicyCollector {
 
 #[cfg(test)]
 mod tests {
-    use super::super::handles::{PoliciesStatus, PolicyCounts};
+    use super::super::handles::{PoliciesStatus, PolicyCounts, PolicyScript};
     use super::*;
 
     struct Counts(Mutex<PolicyCounts>);
 
     impl PoliciesView for Counts {
+        fn policy(&self, _: &str) -> Option<PolicyScript> {
+            None
+        }
+
         fn policies(&self) -> PoliciesStatus {
             PoliciesStatus::default()
         }

@@ -1,32 +1,29 @@
-//! Paths and answers. Every answer is whole in memory and bounded: `/v1/sessions` by pages, metrics by label caps.
+//! Answers. Every answer is whole in memory and bounded: `/v1/sessions` by pages, metrics by label caps, policies by how many
+//! there may be. So is what is asked: a script is read no further than it may be long, and no longer than it may take.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Query, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequestParts, Query, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::on;
 use axum::{Json, Router};
 use prometheus::TextEncoder;
-use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::handles::{AdminHandles, Readiness};
+use super::control::{Action, Caller, Change, Done, Problem};
+use super::guard::{self, Guard};
+use super::handles::{AdminHandles, Readiness, RuleOfPolicy, RulesStatus};
+use super::openapi;
+use super::server::Limits;
+use super::table::{Operation, ROUTES, Route};
 
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
-
-const INDEX: &str = "\
-Tollgate
-
-/metrics       Prometheus metrics
-/healthz       the process answers
-/readyz        clients can be sent here
-/v1/policies   the policies in force and what their rules did
-/v1/sessions   the clients connected now (?after=ID&limit=N)
-";
 
 /// No scripts, no frames, no caching, no guessing of types: nothing here is meant for another page.
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
@@ -37,107 +34,263 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+/// Whose connection it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub SocketAddr);
+
 struct Shared {
     handles: AdminHandles,
+    is_loopback: bool,
+    limits: Limits,
     /// One scrape at a time: gathering walks every partition, and a second one learns nothing more.
     scrape: Arc<Semaphore>,
+    /// One change at a time: they wait here, not on threads.
+    change: Arc<Semaphore>,
 }
 
 /// The whole application, as it is served on `address`.
-pub(super) fn router(handles: AdminHandles, address: SocketAddr) -> Router {
-    let shared = Arc::new(Shared { handles, scrape: Arc::new(Semaphore::new(1)) });
-    let router = Router::new()
-        .route("/", get(|| async { INDEX }))
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
-        .route("/v1/policies", get(policies))
-        .route("/v1/sessions", get(sessions))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "no such path; / lists them\n") })
-        .with_state(shared);
-    let router = match address.ip().is_loopback() {
-        true => router.layer(middleware::from_fn(only_local_names)),
-        false => router,
-    };
-    router.layer(middleware::from_fn(no_body)).layer(middleware::from_fn(security_headers))
+pub(super) fn router(handles: AdminHandles, address: SocketAddr, limits: Limits) -> Router {
+    let one = || Arc::new(Semaphore::new(1));
+    let is_loopback = address.ip().is_loopback();
+    let shared = Arc::new(Shared { handles, is_loopback, limits, scrape: one(), change: one() });
+    let mut router = Router::new();
+    for route in ROUTES {
+        let handler =
+            move |State(shared): State<Arc<Shared>>, request: Request| answer(shared, route, request);
+        router = router.route(route.path, on(route.method.filter(), handler));
+    }
+    router.fallback(nothing_there).with_state(shared).layer(middleware::from_fn(security_headers))
 }
 
-async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let Ok(turn) = shared.scrape.clone().acquire_owned().await else { return failed("shutting down") };
-    // Collectors walk maps under locks: not on a worker.
-    let text = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        TextEncoder::new().encode_to_string(&shared.handles.registry.gather())
-    });
-    match text.await {
-        Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Ok(Err(e)) => failed(&e.to_string()),
-        Err(_) => failed("a collector failed"),
+async fn nothing_there(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    match guard::admit(Guard::Open, request.headers(), shared.is_loopback, None) {
+        Ok(_) => refuse(&Problem::new(404, "path", "no such path; / lists them")),
+        Err(problem) => refuse(&problem),
     }
 }
 
-async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.handles.readiness.readiness() {
-        Readiness::Ready => "ready\n".into_response(),
-        Readiness::NotReady(why) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response()
+/// What was asked, beside the body.
+struct Asked {
+    route: &'static Route,
+    caller: Caller,
+    in_path: Vec<(String, String)>,
+    query: Vec<(String, String)>,
+}
+
+async fn answer(shared: Arc<Shared>, route: &'static Route, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let peer =
+        parts.extensions.get::<Peer>().map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
+    let tokens = shared.handles.tokens.as_deref();
+    let admitted = guard::admit(route.guard, &parts.headers, shared.is_loopback, tokens);
+    let name = admitted.as_ref().map_or_else(|_| "unknown".to_owned(), Clone::clone);
+    let asked = Asked::read(route, Caller { name, address: peer }, &mut parts).await;
+    let result = match (admitted, asked) {
+        (Err(problem), Ok(asked)) => Err((problem, Some(asked))),
+        (Err(problem), Err(_)) | (Ok(_), Err(problem)) => Err((problem, None)),
+        (Ok(_), Ok(asked)) => match read_body(route, &parts.headers, body, &shared.limits).await {
+            Ok(text) => Ok((asked, text)),
+            Err(problem) => Err((problem, Some(asked))),
+        },
+    };
+    match result {
+        Ok((asked, text)) => shared.carry_out(asked, text).await,
+        Err((problem, asked)) => {
+            if let (Operation::Change(action), Some(asked)) = (route.operation, asked) {
+                let change = asked.change(action, None);
+                shared.handles.control.refused(&asked.caller, &change, &problem);
+            }
+            refuse(&problem)
         }
     }
 }
 
-async fn policies(State(shared): State<Arc<Shared>>) -> Response {
-    Json(shared.handles.policies.policies()).into_response()
+impl Asked {
+    async fn read(route: &'static Route, caller: Caller, parts: &mut Parts) -> Result<Self, Problem> {
+        let cannot = |message: String| Problem::new(400, "request", message);
+        let in_path = match RawPathParams::from_request_parts(parts, &()).await {
+            Ok(params) => params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            Err(_) => return Err(cannot("the path is not UTF-8".to_owned())),
+        };
+        let query: Vec<(String, String)> = match Query::try_from_uri(&parts.uri) {
+            Ok(Query(query)) => query,
+            Err(_) => return Err(cannot("the query cannot be read".to_owned())),
+        };
+        for (place, (name, value)) in query.iter().enumerate() {
+            let Some(known) = route.query.iter().find(|parameter| parameter.name == name) else {
+                return Err(cannot(format!("there is no parameter {name:?} here")));
+            };
+            if query.iter().take(place).any(|(other, _)| other == name) {
+                return Err(cannot(format!("{name:?} is given twice")));
+            }
+            let is_valid = match known.kind {
+                "integer" => value.parse::<u64>().is_ok(),
+                "boolean" => value.parse::<bool>().is_ok(),
+                _ => true,
+            };
+            if !is_valid {
+                return Err(cannot(format!("{value:?} is no {} for {name:?}", known.kind)));
+            }
+        }
+        Ok(Self { route, caller, in_path, query })
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        let mut all = self.in_path.iter().chain(&self.query);
+        all.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.parameter(name).and_then(|value| value.parse().ok())
+    }
+
+    fn change(&self, action: Action, text: Option<String>) -> Change {
+        let owned = |name| self.parameter(name).map(ToOwned::to_owned);
+        Change {
+            action,
+            policy: owned("name"),
+            rule: owned("rule"),
+            text,
+            ttl: owned("ttl"),
+            security: self.parameter("security") == Some("true"),
+        }
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Page {
-    #[serde(default)]
-    after: u64,
-    limit: Option<usize>,
+/// The body of a route that takes one. The others take none, so none is read.
+async fn read_body(
+    route: &Route,
+    headers: &HeaderMap,
+    body: Body,
+    limits: &Limits,
+) -> Result<Option<String>, Problem> {
+    let length = headers.get(header::CONTENT_LENGTH);
+    if route.body.is_none() {
+        let has_body =
+            headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|n| n.as_bytes() != b"0");
+        return match has_body {
+            true => Err(Problem::new(413, "body", "this path takes no body")),
+            false => Ok(None),
+        };
+    }
+    let too_long =
+        || Problem::new(413, "body", format!("a script is at most {} bytes long", limits.body_bytes));
+    let said = length.and_then(|n| n.to_str().ok()).and_then(|n| n.parse::<u64>().ok());
+    if said.is_some_and(|length| length > limits.body_bytes as u64) {
+        return Err(too_long());
+    }
+    let bytes = match tokio::time::timeout(limits.body_timeout, to_bytes(body, limits.body_bytes)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(_)) => return Err(too_long()),
+        Err(_) => return Err(Problem::new(408, "body", "the script did not arrive in time")),
+    };
+    match String::from_utf8(bytes.into()) {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => Err(Problem::new(400, "body", "the script is not UTF-8")),
+    }
 }
 
-async fn sessions(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> Response {
-    let limit = page.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
-    Json(shared.handles.sessions.page(page.after, limit)).into_response()
+impl Shared {
+    async fn carry_out(self: Arc<Self>, asked: Asked, text: Option<String>) -> Response {
+        let handles = &self.handles;
+        match asked.route.operation {
+            Operation::Index => index().into_response(),
+            Operation::Healthz => "ok\n".into_response(),
+            Operation::Metrics => self.metrics().await,
+            Operation::Readyz => match handles.readiness.readiness() {
+                Readiness::Ready => "ready\n".into_response(),
+                Readiness::NotReady(why) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response()
+                }
+            },
+            Operation::OpenApi => Json(openapi::description()).into_response(),
+            Operation::Sessions => {
+                let limit =
+                    asked.number("limit").map_or(DEFAULT_PAGE, |n| n.min(MAX_PAGE as u64) as usize).max(1);
+                Json(handles.sessions.page(asked.number("after").unwrap_or(0), limit)).into_response()
+            }
+            Operation::Policies => Json(handles.policies.policies()).into_response(),
+            Operation::Policy => {
+                let name = asked.parameter("name").unwrap_or_default();
+                match handles.policies.policy(name) {
+                    Some(policy) => Json(policy).into_response(),
+                    None => refuse(&Problem::new(404, "missing", format!("there is no policy {name:?}"))),
+                }
+            }
+            Operation::Rules => {
+                let status = handles.policies.policies();
+                let rules = status.policies.into_iter().flat_map(|policy| {
+                    let of = move |rule| RuleOfPolicy { policy: policy.name.clone(), rule };
+                    policy.rules.into_iter().map(of)
+                });
+                let rules = RulesStatus { generation: status.generation, rules: rules.collect() };
+                Json(rules).into_response()
+            }
+            Operation::Change(action) => {
+                let change = asked.change(action, text);
+                self.change(asked.caller, change).await
+            }
+        }
+    }
+
+    async fn change(self: Arc<Self>, caller: Caller, change: Change) -> Response {
+        let Ok(turn) = self.change.clone().acquire_owned().await else { return failed("shutting down") };
+        // Loading a script takes its time: not on a worker. Who hangs up meanwhile has still made the change.
+        let made = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            self.handles.control.apply(&caller, &change)
+        });
+        match made.await {
+            Ok(Ok(done)) => {
+                let created = matches!(&done, Done::Changed(changed) if changed.created);
+                (if created { StatusCode::CREATED } else { StatusCode::OK }, Json(done)).into_response()
+            }
+            Ok(Err(problem)) => refuse(&problem),
+            Err(_) => failed("the change failed"),
+        }
+    }
+
+    async fn metrics(self: Arc<Self>) -> Response {
+        let Ok(turn) = self.scrape.clone().acquire_owned().await else { return failed("shutting down") };
+        // Collectors walk maps under locks: not on a worker.
+        let text = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            TextEncoder::new().encode_to_string(&self.handles.registry.gather())
+        });
+        match text.await {
+            Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+            Ok(Err(e)) => failed(&e.to_string()),
+            Err(_) => failed("a collector failed"),
+        }
+    }
+}
+
+/// What can be asked here.
+fn index() -> String {
+    let mut text = "Tollgate\n\n".to_owned();
+    for route in ROUTES {
+        let query: Vec<&str> = route.query.iter().map(|parameter| parameter.name).collect();
+        let query = if query.is_empty() { String::new() } else { format!(" (?{})", query.join(" &")) };
+        text.push_str(&format!("{:6} {:42} {}{query}\n", route.method.name(), route.path, route.summary));
+    }
+    text
+}
+
+fn refuse(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, Json(problem)).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+        // What is left of the body is not read.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 fn failed(why: &str) -> Response {
-    (StatusCode::INTERNAL_SERVER_ERROR, format!("{why}\n")).into_response()
-}
-
-/// DNS rebinding: a web page whose name was made to resolve to 127.0.0.1 can have a browser ask us, but the
-/// browser then names the page's host. On loopback only loopback's own names are answered.
-async fn only_local_names(request: Request, next: Next) -> Response {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let local = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().is_ok_and(names_loopback),
-        _ => false,
-    };
-    if !local {
-        return (StatusCode::FORBIDDEN, "ask for localhost or a loopback address by name\n").into_response();
-    }
-    next.run(request).await
-}
-
-/// Whether a Host header, with or without a port, names this machine's loopback.
-fn names_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),
-        None => host.split_once(':').map_or(host, |(name, _)| name),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Nothing here takes a body, so none is read.
-async fn no_body(request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let length = headers.get(header::CONTENT_LENGTH);
-    if headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|n| n.as_bytes() != b"0") {
-        let close = [(header::CONNECTION, "close")];
-        return (StatusCode::PAYLOAD_TOO_LARGE, close, "no path here takes a body\n").into_response();
-    }
-    next.run(request).await
+    refuse(&Problem::new(500, "failed", why))
 }
 
 async fn security_headers(request: Request, next: Next) -> Response {
@@ -146,31 +299,4 @@ async fn security_headers(request: Request, next: Next) -> Response {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::names_loopback;
-
-    #[test]
-    fn only_names_of_loopback_are_local() {
-        for host in ["localhost", "LocalHost:9644", "127.0.0.1", "127.9.9.9:1", "[::1]", "[::1]:9644"] {
-            assert!(names_loopback(host), "{host}");
-        }
-        for host in [
-            "",
-            "evil.example",
-            "evil.example:9644",
-            "localhost.evil.example",
-            "127.0.0.1.evil.example",
-            "10.0.0.1",
-            "[::2]:1",
-            "[::1",
-            "[]",
-            "::1",
-            "0.0.0.0",
-        ] {
-            assert!(!names_loopback(host), "{host}");
-        }
-    }
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::handles::AdminHandles;
-use super::routes;
+use super::routes::{self, Peer};
 
 /// What a peer may cost.
 #[derive(Debug, Clone)]
@@ -23,6 +23,10 @@ pub struct Limits {
     pub connection_lifetime: Duration,
     /// Bytes of one request head.
     pub head_bytes: usize,
+    /// Bytes of a script.
+    pub body_bytes: usize,
+    /// For a whole script to arrive.
+    pub body_timeout: Duration,
     /// How long answers that are under way may take once the end was asked for.
     pub drain: Duration,
 }
@@ -34,6 +38,8 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(30),
             connection_lifetime: Duration::from_secs(300),
             head_bytes: 16 * 1024,
+            body_bytes: 1 << 20,
+            body_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(2),
         }
     }
@@ -49,7 +55,7 @@ pub async fn serve(
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let service = TowerToHyperService::new(routes::router(handles, listener.local_addr()?));
+    let router = routes::router(handles, listener.local_addr()?, limits.clone());
     let slots = Arc::new(Semaphore::new(limits.connections));
     // Its receivers tell open connections to end; its sender learns when the last has.
     let (ending, ended) = watch::channel(());
@@ -64,15 +70,16 @@ pub async fn serve(
             () = &mut stop => break,
             accepted = accepted => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "the admin listener cannot accept");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let connection = connection(stream, service.clone(), limits.clone(), ended.clone());
+        let service = TowerToHyperService::new(router.clone().layer(axum::Extension(Peer(peer))));
+        let connection = connection(stream, service, limits.clone(), ended.clone());
         tokio::spawn(async move {
             let _slot = slot;
             connection.await;

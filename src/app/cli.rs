@@ -26,6 +26,8 @@ pub enum Command {
     /// Check, test and explain policies, without a server
     #[command(subcommand)]
     Policy(Policy),
+    /// Ask a running server what its policies do, and change them
+    Ctl(Ctl),
     /// Keep the users that can log in
     #[command(subcommand)]
     User(User),
@@ -109,6 +111,162 @@ pub struct Explain {
     /// The address it came from
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from_ip: std::net::IpAddr,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 the server cannot be reached, is not ready or refuses; 2 it was asked wrongly: \
+                        a flag, a name, a script that does not load (shown as FILE:LINE:COLUMN with its line). The token is \
+                        that of --token-file, of TOLLGATE_ADMIN_TOKEN or of the setting admin_token_file."
+)]
+pub struct Ctl {
+    #[command(subcommand)]
+    pub command: CtlCommand,
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The server's admin address, as http://HOST:PORT [default: the `admin` setting, else 127.0.0.1:9644]
+    #[arg(long, value_name = "URL", global = true)]
+    pub admin: Option<String>,
+    /// File that holds the token
+    #[arg(long, value_name = "FILE", global = true)]
+    pub token_file: Option<PathBuf>,
+    /// Print what the server answers, as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CtlCommand {
+    /// Whether it is ready, and how many policies and rules there are
+    Status,
+    /// List the policies
+    Policies,
+    /// List all rules
+    Rules,
+    /// Show, add, remove or switch a policy
+    #[command(subcommand)]
+    Policy(PolicyCtl),
+    /// Add, remove or switch a single rule
+    #[command(subcommand)]
+    Rule(RuleCtl),
+    /// Remove all that was added and switch everything on: back to what the folder says
+    Reset {
+        /// Policies with security rules too
+        #[arg(long)]
+        security: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCtl {
+    /// Show a policy, its rules and its script
+    Show { name: String },
+    /// Add a policy, or change one that was added
+    Add {
+        name: String,
+        /// Its script; - is standard input
+        file: PathBuf,
+        /// How long it lives, as 90s, 10m, 2h or 7d
+        #[arg(long, value_name = "TIME")]
+        ttl: Option<String>,
+        /// Security rules are meant
+        #[arg(long)]
+        security: bool,
+    },
+    /// Remove a policy that was added
+    Remove {
+        name: String,
+        /// Security rules are meant
+        #[arg(long)]
+        security: bool,
+    },
+    /// Switch a policy on again
+    Enable { name: String },
+    /// Switch a policy off
+    Disable {
+        name: String,
+        /// Security rules are meant
+        #[arg(long)]
+        security: bool,
+    },
+}
+
+impl PolicyCtl {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Show { name }
+            | Self::Add { name, .. }
+            | Self::Remove { name, .. }
+            | Self::Enable { name }
+            | Self::Disable { name, .. } => name,
+        }
+    }
+
+    /// What is said when it is done.
+    pub fn done(&self) -> &'static str {
+        match self {
+            Self::Show { .. } => "shown",
+            Self::Add { .. } => "added",
+            Self::Remove { .. } => "removed",
+            Self::Enable { .. } => "enabled",
+            Self::Disable { .. } => "disabled",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RuleCtl {
+    /// Add a rule under a name, or change one that was added
+    Add {
+        name: String,
+        /// The rule; - is standard input
+        #[arg(value_name = "RULE")]
+        text: String,
+        /// How long it lives, as 90s, 10m, 2h or 7d
+        #[arg(long, value_name = "TIME")]
+        ttl: Option<String>,
+        /// A security rule is meant
+        #[arg(long)]
+        security: bool,
+    },
+    /// Remove a rule that was added
+    Remove {
+        name: String,
+        /// A security rule is meant
+        #[arg(long)]
+        security: bool,
+    },
+    /// Switch a rule of a policy on again
+    Enable { policy: String, rule: String },
+    /// Switch a rule of a policy off
+    Disable {
+        policy: String,
+        rule: String,
+        /// A security rule is meant
+        #[arg(long)]
+        security: bool,
+    },
+}
+
+impl RuleCtl {
+    pub fn name(&self) -> String {
+        match self {
+            Self::Add { name, .. } | Self::Remove { name, .. } => name.clone(),
+            Self::Enable { policy, rule } | Self::Disable { policy, rule, .. } => {
+                format!("{rule} of {policy}")
+            }
+        }
+    }
+
+    /// What is said when it is done.
+    pub fn done(&self) -> &'static str {
+        match self {
+            Self::Add { .. } => "added",
+            Self::Remove { .. } => "removed",
+            Self::Enable { .. } => "enabled",
+            Self::Disable { .. } => "disabled",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,7 @@ use super::settings::Settings;
 use super::values::{Address, Limit, LogFormat, OptionalPath, Size, Span, Text};
 use crate::broker::config::ServerConfigs;
 use crate::gateway::Limits;
-use crate::security::Mechanism;
+use crate::security::{Mechanism, SecretString};
 use crate::storage::{StorageConfig, usual_committers};
 
 /// Everything `serve` needs to know.
@@ -21,6 +21,10 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     pub users: PathBuf,
     pub admin: Option<Address>,
+    pub admin_token_file: Option<PathBuf>,
+    /// Of the environment.
+    pub admin_token: Option<SecretString>,
+    pub admin_security_changes: bool,
     pub data: PathBuf,
     pub storage: StorageConfig,
     pub policies: Policies,
@@ -164,6 +168,9 @@ impl Config {
             listeners,
             users,
             admin,
+            admin_token_file: settings.admin_token_file,
+            admin_token: None,
+            admin_security_changes: settings.admin_security_changes.unwrap_or(false),
             storage,
             policies: Policies {
                 audit: lines(settings.audit, "audit.jsonl"),
@@ -224,6 +231,16 @@ impl Config {
                 "the admin address {admin} can be reached from other machines: metrics and the names of users, topics \
                  and clients are shown to whoever asks"
             ));
+            warnings.push(match self.admin_token_file.is_some() || self.admin_token.is_some() {
+                true => format!(
+                    "the admin address {admin} takes changes of policies from other machines: tokens cross the network \
+                     unencrypted, since TLS is not available yet"
+                ),
+                false => format!(
+                    "the admin address {admin} takes no changes of policies: it is none of loopback, and there is no token; \
+                     see `admin_token_file`"
+                ),
+            });
         }
         warnings
     }
@@ -407,7 +424,7 @@ mod tests {
             if default.contains("drawn") || default.contains(" in ") || key == "policies" {
                 continue;
             }
-            let bare = default.parse::<u64>().is_ok() || default == "true";
+            let bare = default.parse::<u64>().is_ok() || default.parse::<bool>().is_ok();
             let value = if bare { default.to_owned() } else { format!("\"{default}\"") };
             file.push_str(&format!("{key} = {value}\n"));
         }
@@ -483,6 +500,9 @@ mod tests {
         assert!(warnings("listen = \"0.0.0.0:9092\"\nsasl = \"SCRAM-SHA-512\"").is_empty());
         assert!(warnings("listen = \"[::1]:9092\"").is_empty());
         assert!(warnings("admin = \"0.0.0.0:1\"").contains("admin address 0.0.0.0:1"));
+        assert!(warnings("admin = \"0.0.0.0:1\"").contains("takes no changes of policies"));
+        let with_token = warnings("admin = \"0.0.0.0:1\"\nadmin_token_file = \"t\"");
+        assert!(with_token.contains("tokens cross the network"), "{with_token}");
         assert!(
             warnings("listen = \"h:1\"\nsasl = \"SCRAM-SHA-512\"\nadvertised = \"localhost:1\"")
                 .contains("will reach themselves")

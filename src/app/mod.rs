@@ -5,6 +5,8 @@
 
 pub mod cli;
 pub mod config;
+mod control;
+mod ctl;
 mod descriptors;
 mod embedded;
 pub mod failure;
@@ -45,6 +47,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = Environment::read().and_then(|environment| match cli.command {
         Command::Serve(serve) => self::serve(*serve, environment, started, &mut format),
         Command::Policy(command) => policy(&command, environment),
+        Command::Ctl(ctl) => self::ctl(&ctl, environment),
         Command::User(command) => user(&command, environment),
         Command::Version => print(concat!("tollgate ", env!("CARGO_PKG_VERSION"))),
     });
@@ -73,12 +76,14 @@ fn serve(
     *format = serve.settings.log.map_or(*format, |log| log.0);
     let (settings, warnings) = gather(serve.settings, &serve.file, &environment)?;
     *format = settings.log.map_or(*format, |log| log.0);
-    let config = Config::resolve(settings)?;
+    let mut config = Config::resolve(settings)?;
+    config.admin_token = environment.admin_token;
     if serve.check {
         logging::filter(&config.log)?;
         if config.needs_users() {
             users::open(&config.users)?;
         }
+        control::AdminTokens::of(&config)?;
         for warning in warnings.iter().chain(&config.warnings()) {
             print(&format!("warning: {warning}"))?;
         }
@@ -90,6 +95,13 @@ fn serve(
         tracing::warn!("{warning}");
     }
     serve::run(config, loggers, started)
+}
+
+fn ctl(ctl: &cli::Ctl, environment: Environment) -> Result<(), Failure> {
+    let (settings, _) = gather(Settings::default(), &ctl.file, &environment)?;
+    let mut config = Config::resolve(settings)?;
+    config.admin_token = environment.admin_token;
+    ctl::run(ctl, &config, &mut std::io::stdout())
 }
 
 fn user(command: &User, environment: Environment) -> Result<(), Failure> {
@@ -135,13 +147,15 @@ struct Environment {
     variables: Vec<(String, String)>,
     config: Option<PathBuf>,
     password: Option<SecretString>,
+    admin_token: Option<SecretString>,
     no_color: bool,
 }
 
 impl Environment {
     #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     fn read() -> Result<Self, Failure> {
-        let mut environment = Self { variables: Vec::new(), config: None, password: None, no_color: false };
+        let mut environment =
+            Self { variables: Vec::new(), config: None, password: None, admin_token: None, no_color: false };
         for (name, value) in std::env::vars_os() {
             let Some(name) = name.to_str() else { continue };
             environment.no_color |= name == "NO_COLOR" && !value.is_empty();
@@ -154,6 +168,7 @@ impl Environment {
                 .into_string()
                 .map_err(|_| Failure::usage(format!("the variable {name} is not UTF-8")))?;
             match ours {
+                "ADMIN_TOKEN" => environment.admin_token = Some(SecretString::new(value)),
                 "PASSWORD" => environment.password = Some(SecretString::new(value)),
                 _ => environment.variables.push((name.to_owned(), value)),
             }

@@ -9,15 +9,17 @@ use std::time::Duration;
 use super::config::Config;
 use super::failure::Failure;
 use super::rotate::{Closed, RotatingFile};
-use crate::admin::{LineCounts, PoliciesStatus, PoliciesView, PolicyCounts, PolicyStatus, RuleStatus};
+use crate::admin::{
+    LineCounts, PoliciesStatus, PoliciesView, PolicyCounts, PolicyScript, PolicyStatus, RuleStatus,
+};
 use crate::broker::Broker;
 use crate::broker::acl::{AclRuling, Authorizer};
 use crate::policy::acl::{self, Acls, Asked};
-use crate::policy::generation::{Policies, Settings, Shared};
+use crate::policy::generation::{Generation, LoadedPolicy, Policies, Settings, Shared};
 use crate::policy::journal::Lines;
 use crate::policy::load::{self, Script};
 use crate::policy::names::{Names, TopicIds};
-use crate::policy::rule::Kind;
+use crate::policy::rule::{Kind, Rule};
 use crate::policy::secrets::Secrets;
 use crate::policy::watch::Watcher;
 use crate::wire::{Str, Uuid};
@@ -141,40 +143,17 @@ pub struct Shown(pub Arc<Policies>);
 impl PoliciesView for Shown {
     fn policies(&self) -> PoliciesStatus {
         let generation = self.0.current();
-        let now = generation.shared.clock.now();
-        let policies = generation.policies.iter().map(|policy| PolicyStatus {
-            name: policy.info.name.clone(),
-            purpose: policy.info.purpose.clone(),
-            file: policy.info.file.display().to_string(),
-            mode: if policy.info.observe { "observe" } else { "enforce" }.to_owned(),
-            expires_in_ms: policy.info.expires.map(|after| {
-                let begun = policy.rules.first().map_or(now, |rule| rule.life.policy_activated);
-                millis((begun + after).saturating_sub(now))
-            }),
-            rules: policy
-                .rules
-                .iter()
-                .map(|rule| {
-                    let (matched, applied, could_not_apply) = rule.life.counters.read();
-                    RuleStatus {
-                        name: rule.name.clone(),
-                        kind: match rule.kind {
-                            Kind::Security => "security",
-                            Kind::Chaos => "chaos",
-                        }
-                        .to_owned(),
-                        matched,
-                        applied,
-                        could_not_apply,
-                    }
-                })
-                .collect(),
-        });
         PoliciesStatus {
             generation: generation.number,
-            policies: policies.collect(),
+            policies: generation.loaded.iter().map(|policy| status(&generation, policy)).collect(),
             refused_change: self.0.refused_change(),
         }
+    }
+
+    fn policy(&self, name: &str) -> Option<PolicyScript> {
+        let generation = self.0.current();
+        let policy = generation.policy(name)?;
+        Some(PolicyScript { status: status(&generation, policy), text: policy.info.text.to_string() })
     }
 
     fn counts(&self) -> PolicyCounts {
@@ -192,6 +171,39 @@ impl PoliciesView for Shown {
             journal: lines(&shared.journal),
             audit: lines(&shared.audit),
         }
+    }
+}
+
+fn status(generation: &Generation, policy: &LoadedPolicy) -> PolicyStatus {
+    let now = generation.shared.clock.now();
+    let left = |end: Duration| millis(end.saturating_sub(now));
+    let rule = |rule: &Arc<Rule>| {
+        let (matched, applied, could_not_apply) = rule.life.counters.read();
+        RuleStatus {
+            name: rule.name.clone(),
+            line: rule.place.line,
+            kind: match rule.kind {
+                Kind::Security => "security",
+                Kind::Chaos => "chaos",
+            }
+            .to_owned(),
+            enabled: !generation.off.leaves_out(rule),
+            observe: rule.observe,
+            expires_in_ms: rule.expires_at().map(left),
+            matched,
+            applied,
+            could_not_apply,
+        }
+    };
+    PolicyStatus {
+        name: policy.info.name.clone(),
+        purpose: policy.info.purpose.clone(),
+        file: policy.info.file.display().to_string(),
+        origin: policy.origin.name().to_owned(),
+        enabled: !generation.off.has_policy(&policy.info.name),
+        mode: if policy.info.observe { "observe" } else { "enforce" }.to_owned(),
+        expires_in_ms: policy.ends_at().map(left),
+        rules: policy.rules.iter().map(rule).collect(),
     }
 }
 

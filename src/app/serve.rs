@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::config::{Config, Listener as ListenerSetting};
+use super::control::{AdminTokens, Control};
 use super::embedded::Embedded;
 use super::failure::Failure;
 use super::logging::ModuleLoggers;
@@ -22,8 +23,9 @@ use super::scram::ScramUsers;
 use super::shutdown::Shutdown;
 use super::values::Address;
 use super::views::{Lag, Memory, Sessions};
-use super::{descriptors, policies, users};
+use super::{control, descriptors, policies, users};
 use crate::admin::collect::{LagCollector, RuleCollector};
+use crate::admin::control::Tokens;
 use crate::admin::memory::MemoryCollector;
 use crate::admin::{self, AdminHandles, PolicyCollector, ProcessCollector};
 use crate::broker::loggers::SomeLoggers;
@@ -83,6 +85,8 @@ async fn serve(
         None => None,
     };
 
+    let tokens = AdminTokens::of(&config)?;
+
     // So are policies that cannot be taken into force.
     policies::check(&config)?;
     let addresses = listeners.iter().map(|(setting, listener)| (*setting, listener.address()));
@@ -98,7 +102,7 @@ async fn serve(
     let whole = PolicyCollector::new(shown.clone()).map_err(metrics_failed)?;
     registry.register(Box::new(whole)).map_err(metrics_failed)?;
     let upstream = Arc::new(Embedded(broker.clone()));
-    let gateway = Gateway::new(config.limits.clone(), metrics, upstream, policies);
+    let gateway = Gateway::new(config.limits.clone(), metrics, upstream, policies.clone());
     let lag = LagCollector::new(Arc::new(Lag(broker.clone())), METRIC_SERIES).map_err(metrics_failed)?;
     registry.register(Box::new(lag)).map_err(metrics_failed)?;
     let memory = MemoryCollector::new(Arc::new(Memory(gateway.clone()))).map_err(metrics_failed)?;
@@ -112,6 +116,11 @@ async fn serve(
         let handles = AdminHandles {
             registry,
             policies: shown,
+            control: Arc::new(Control {
+                policies: policies.clone(),
+                security_changes: config.admin_security_changes,
+            }),
+            tokens: tokens.map(|tokens| Arc::new(tokens) as Arc<dyn Tokens>),
             sessions: Arc::new(Sessions(gateway.registry.clone())),
             readiness: ready.clone(),
         };
@@ -129,7 +138,7 @@ async fn serve(
         serving.spawn(listener.serve(gateway.clone(), config.drain_timeout));
     }
     if let Some((Ok(address), _)) = &admin {
-        tracing::info!(%address, "admin: /metrics /healthz /readyz /v1/policies /v1/sessions");
+        tracing::info!(%address, "admin: /metrics /healthz /readyz /v1/policies /v1/sessions /v1/openapi.json");
     }
     tracing::info!(folder = %config.data.display(), flush = %config.storage.flush, "data");
     let refresh = authenticator.map(refresh_users);
@@ -138,6 +147,9 @@ async fn serve(
         let mut stopped = watch_stopped.clone();
         tokio::spawn(watcher.run(async move { stopped.requested().await }))
     });
+    let mut ends_stopped = watch_stopped.clone();
+    let ending =
+        tokio::spawn(control::drop_what_ends(policies, async move { ends_stopped.requested().await }));
     ready.set_ready();
     tracing::info!(after_ms = millis(started.elapsed()), "ready");
 
@@ -150,6 +162,7 @@ async fn serve(
     gateway.stop();
     broker.stop_waiting().await;
     drop(watch_stop);
+    let _ = ending.await;
     if let Some(watching) = watching {
         let _ = watching.await;
     }

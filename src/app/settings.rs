@@ -58,6 +58,10 @@ settings! {
         users: PathBuf, "FILE";
         /// Address for metrics, health and status, or "off" [default: 127.0.0.1:9644]
         admin: Text<OptionalAddress>, "ADDR";
+        /// Tokens that let policies be changed through the admin address; else TOLLGATE_ADMIN_TOKEN holds one
+        admin_token_file: PathBuf, "FILE";
+        /// Whether security rules may be changed there, by who says that they are meant [default: false]
+        admin_security_changes: bool, "BOOL";
     }
     "Data" {
         /// Folder of the broker's data [default: ./tollgate-data]

@@ -15,7 +15,7 @@ use super::settings::{ListenerSettings, Settings};
 pub const VARIABLE_PREFIX: &str = "TOLLGATE_";
 
 /// Variables that are read elsewhere, without the prefix.
-const OTHER_VARIABLES: [&str; 2] = ["CONFIG", "PASSWORD"];
+const OTHER_VARIABLES: [&str; 3] = ["ADMIN_TOKEN", "CONFIG", "PASSWORD"];
 /// Variables with these beginnings: secrets of policies, and what Kubernetes sets for a service named `tollgate`.
 const FOREIGN_VARIABLES: [&str; 3] = ["SECRET_", "SERVICE_", "PORT"];
 
@@ -193,7 +193,7 @@ mod tests {
                 "sasl" => "PLAIN",
                 "flush" => "interval:200ms",
                 "log" => "json",
-                "auto_create_topics" => "false",
+                "auto_create_topics" | "admin_security_changes" => "false",
                 "seed"
                 | "committers"
                 | "max_open_files"

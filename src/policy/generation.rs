@@ -3,10 +3,12 @@
 
 use super::acl::Acls;
 use super::clock::Clock;
+use super::control::{Added, Origin, Sets, Source, SwitchedOff};
 use super::cursor::CursorKey;
 use super::error::{LoadError, Place};
 use super::identity::Subjects;
 use super::journal::Lines;
+use super::load::Script;
 use super::names::{Names, NoTopics};
 use super::plan::{Plan, PlanCache};
 use super::rule::{Counters, Head, Kind, Life, PolicyInfo, Rule, rule_key};
@@ -18,7 +20,7 @@ use super::trigger::Fired;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -128,7 +130,47 @@ pub struct LoadedPolicy {
     pub rules: Vec<Arc<Rule>>,
     pub default_deny: Option<Place>,
     pub tests: Vec<TestSpec>,
+    pub origin: Origin,
     windows: Vec<(String, Duration)>,
+    /// When it ends by what was said when it was added, on the policies' clock.
+    pub until: Option<Duration>,
+}
+
+impl LoadedPolicy {
+    /// Whether something of it protects.
+    pub fn is_security(&self) -> bool {
+        self.default_deny.is_some() || self.rules.iter().any(|rule| rule.kind == Kind::Security)
+    }
+
+    /// When the last of it ends by itself, on the policies' clock.
+    pub fn ends_at(&self) -> Option<Duration> {
+        if self.default_deny.is_some() || self.rules.is_empty() {
+            return self.until;
+        }
+        let ends: Option<Vec<Duration>> = self.rules.iter().map(|rule| rule.expires_at()).collect();
+        ends.and_then(|ends| ends.into_iter().max())
+    }
+
+    /// What is left of it without what is switched off. None: nothing.
+    fn without(self: &Arc<Self>, off: &SwitchedOff) -> Option<Arc<Self>> {
+        let name = &self.info.name;
+        let default_deny = self.default_deny.filter(|_| !off.leaves_out_protection(name));
+        if default_deny == self.default_deny && !self.rules.iter().any(|rule| off.leaves_out(rule)) {
+            return Some(Arc::clone(self));
+        }
+        let rules: Vec<Arc<Rule>> = self.rules.iter().filter(|rule| !off.leaves_out(rule)).cloned().collect();
+        (default_deny.is_some() || !rules.is_empty()).then(|| {
+            Arc::new(Self {
+                info: Arc::clone(&self.info),
+                rules,
+                default_deny,
+                tests: self.tests.clone(),
+                origin: self.origin,
+                windows: self.windows.clone(),
+                until: self.until,
+            })
+        })
+    }
 }
 
 /// A set of policies.
@@ -136,8 +178,11 @@ pub struct LoadedPolicy {
 pub struct Generation {
     /// Counts the sets that were in force.
     pub number: u64,
-    /// In name order of their files.
+    /// What is in force, in name order of their files: rules that are switched off are not among them.
     pub policies: Vec<Arc<LoadedPolicy>>,
+    /// All that was loaded, what is switched off included.
+    pub loaded: Vec<Arc<LoadedPolicy>>,
+    pub off: SwitchedOff,
     pub shared: Arc<Shared>,
     plans: PlanCache,
 }
@@ -152,8 +197,14 @@ pub struct Who {
 }
 
 impl Generation {
-    fn new(number: u64, policies: Vec<Arc<LoadedPolicy>>, shared: Arc<Shared>) -> Self {
-        Self { number, policies, shared, plans: PlanCache::default() }
+    fn new(number: u64, loaded: Vec<Arc<LoadedPolicy>>, off: SwitchedOff, shared: Arc<Shared>) -> Self {
+        let policies = loaded.iter().filter_map(|policy| policy.without(&off)).collect();
+        Self { number, policies, loaded, off, shared, plans: PlanCache::default() }
+    }
+
+    /// The policy of this name, whether it is in force or switched off.
+    pub fn policy(&self, name: &str) -> Option<&Arc<LoadedPolicy>> {
+        self.loaded.iter().find(|policy| policy.info.name == name)
     }
 
     /// The rules that can concern this client: cached.
@@ -188,6 +239,7 @@ impl Generation {
 #[derive(Debug)]
 pub struct Policies {
     shared: Arc<Shared>,
+    sets: Mutex<Sets>,
     current: RwLock<Arc<Generation>>,
     number: AtomicU64,
     /// Tells those who wait for the next set.
@@ -200,9 +252,10 @@ pub struct Policies {
 impl Policies {
     /// No policies yet.
     pub fn new(shared: Arc<Shared>) -> Arc<Self> {
-        let first = Arc::new(Generation::new(0, Vec::new(), Arc::clone(&shared)));
+        let first = Arc::new(Generation::new(0, Vec::new(), SwitchedOff::default(), Arc::clone(&shared)));
         Arc::new(Self {
             shared,
+            sets: Mutex::default(),
             current: RwLock::new(first),
             number: AtomicU64::new(0),
             changed: watch::Sender::new(0),
@@ -249,59 +302,104 @@ impl Policies {
         self.refusals.load(Ordering::Relaxed)
     }
 
-    /// Loads scripts and puts them into force, all of them or none.
-    pub fn load(&self, scripts: &[super::load::Script]) -> Result<Arc<Generation>, Vec<LoadError>> {
+    /// Loads the scripts of the folder and puts them into force, all of them or none. What was added beside them stays.
+    pub fn load(&self, scripts: &[Script]) -> Result<Arc<Generation>, Vec<LoadError>> {
+        let mut sets = self.sets();
+        let mut next = sets.clone();
+        next.folder = scripts.to_vec();
+        let read = self.read(&next, None)?;
+        Ok(self.install(&mut sets, next, read))
+    }
+
+    /// What the set in force is made of. Held while it is changed: changes come one after the other.
+    pub(super) fn sets(&self) -> MutexGuard<'_, Sets> {
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads all scripts of a set. What did not change is not run again: its closures stay where threads have them. But for
+    /// the one that is to begin `anew`.
+    pub(super) fn read(&self, sets: &Sets, anew: Option<&str>) -> Result<Vec<New>, Vec<LoadError>> {
         let current = self.current();
-        let mut loaded = Vec::new();
+        let mut loaded: Vec<New> = Vec::new();
         let mut errors = Vec::new();
-        for script in scripts {
-            // what did not change is not run again: its closures stay where threads have them
-            let unchanged = current
-                .policies
-                .iter()
-                .find(|policy| policy.info.file == script.file && policy.info.text == script.text);
+        for source in sets.in_order() {
+            let Source { script, added } = source;
+            let unchanged = current.loaded.iter().find(|policy| {
+                policy.info.file == script.file
+                    && policy.info.text == script.text
+                    && policy.origin == source.origin()
+                    && anew.is_none_or(|anew| source.origin() == Origin::Folder || policy.info.name != anew)
+            });
             match unchanged {
                 Some(policy) => loaded.push(New::Unchanged(Arc::clone(policy))),
-                None => match script::read(&script.file, &script.text, &self.shared.surroundings()) {
-                    Ok(policy) => loaded.push(New::Read(policy)),
+                None => match script::read(&script.file, &script.text, &self.shared.surroundings())
+                    .and_then(|policy| added.map_or(Ok(()), |added| added.accepts(&policy)).map(|()| policy))
+                {
+                    Ok(policy) => loaded.push(New::Read(policy, added.cloned())),
                     Err(error) => errors.push(error),
                 },
             }
         }
-        let mut names: HashMap<&str, &LoadedFile> = HashMap::new();
-        let files: Vec<LoadedFile> = loaded.iter().map(New::file).collect();
-        for file in &files {
-            if let Some(other) = names.insert(&file.name, file) {
-                errors.push(LoadError::of_file(
-                    &file.file,
-                    format!("the policy of {} is named \"{}\" as well", other.file.display(), file.name),
-                ));
+        let mut names: HashMap<&str, &New> = HashMap::new();
+        for new in &loaded {
+            let info = new.info();
+            if let Some(other) = names.insert(&info.name, new) {
+                // whoever finds what the other added says so in the file that can be changed here
+                let (of, other) = match new.origin() {
+                    Origin::Folder => (info, other),
+                    Origin::Api => (other.info(), new),
+                };
+                let why = match other.origin() {
+                    Origin::Folder => {
+                        format!(
+                            "the policy of {} is named \"{}\" as well",
+                            other.info().file.display(),
+                            of.name
+                        )
+                    }
+                    Origin::Api => format!(
+                        "a policy named \"{}\" was added through the admin API; remove it there first, or name this one \
+                         otherwise",
+                        of.name
+                    ),
+                };
+                errors.push(LoadError::of_file(&of.file, why));
             }
         }
-        if !errors.is_empty() {
-            return Err(errors);
+        for name in sets.added.keys() {
+            if let Some(file) = sets.same_file(name) {
+                let why =
+                    format!("a policy \"{name}\" with a file of this name was added through the admin API");
+                errors.push(LoadError::of_file(file, why));
+            }
         }
-        Ok(self.install(loaded))
+        if errors.is_empty() { Ok(loaded) } else { Err(errors) }
     }
 
-    fn install(&self, loaded: Vec<New>) -> Arc<Generation> {
+    /// Puts what was read of `next` into force.
+    pub(super) fn install(&self, sets: &mut Sets, mut next: Sets, read: Vec<New>) -> Arc<Generation> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let now = self.shared.clock.now();
         let lives: HashMap<u64, Arc<Life>> = current
-            .policies
+            .loaded
             .iter()
             .flat_map(|policy| &policy.rules)
             .map(|rule| (rule.key, Arc::clone(&rule.life)))
             .collect();
         let number = current.number + 1;
-        let policies: Vec<Arc<LoadedPolicy>> = loaded
+        let loaded: Vec<Arc<LoadedPolicy>> = read
             .into_iter()
             .map(|new| match new {
                 New::Unchanged(policy) => policy,
-                New::Read(policy) => Arc::new(enliven(policy, (number, now), &lives, &self.shared)),
+                New::Read(policy, added) => {
+                    Arc::new(enliven(policy, added, (number, now), &lives, &self.shared))
+                }
             })
             .collect();
-        let next = Arc::new(Generation::new(number, policies, Arc::clone(&self.shared)));
+        next.off.forget_what_is_gone(&loaded);
+        let off = next.off.clone();
+        *sets = next;
+        let next = Arc::new(Generation::new(number, loaded, off, Arc::clone(&self.shared)));
         *current = Arc::clone(&next);
         self.number.store(number, Ordering::Release);
         drop(current);
@@ -312,48 +410,67 @@ impl Policies {
 
     /// Forgets what no rule in force can use any more.
     fn tidy(&self, generation: &Generation) {
-        let rules = || generation.policies.iter().flat_map(|policy| &policy.rules);
+        // what is switched off comes back with what it counted
+        let rules = || generation.loaded.iter().flat_map(|policy| &policy.rules);
         let keys: HashSet<u64> = rules().map(|rule| rule.key).collect();
         let births = rules().map(|rule| rule.life.born).collect();
         self.shared.subjects.retain_rules(|rule| keys.contains(&rule), &births);
         self.shared.state.retain(|policy, name, length| {
             generation
-                .policies
+                .loaded
                 .iter()
                 .any(|p| p.info.name == policy && p.windows.iter().any(|(n, l)| n == name && *l == length))
         });
     }
 }
 
-enum New {
+/// A policy of the next set.
+pub(super) enum New {
     Unchanged(Arc<LoadedPolicy>),
-    Read(script::Policy),
-}
-
-struct LoadedFile {
-    name: String,
-    file: std::path::PathBuf,
+    Read(script::Policy, Option<Added>),
 }
 
 impl New {
-    fn file(&self) -> LoadedFile {
-        let info = match self {
+    pub(super) fn info(&self) -> &PolicyInfo {
+        match self {
             Self::Unchanged(policy) => &policy.info,
-            Self::Read(policy) => &policy.info,
-        };
-        LoadedFile { name: info.name.clone(), file: info.file.clone() }
+            Self::Read(policy, _) => &policy.info,
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        match self {
+            Self::Unchanged(policy) => policy.origin,
+            Self::Read(_, added) => Origin::of(added.as_ref()),
+        }
+    }
+
+    /// Whether something of it protects.
+    pub(super) fn is_security(&self) -> bool {
+        match self {
+            Self::Unchanged(policy) => policy.is_security(),
+            Self::Read(policy, _) => {
+                let protects = |rule: &script::RuleSpec| rule.spec.kind == Kind::Security;
+                policy.default_deny.is_some() || policy.rules.iter().any(protects)
+            }
+        }
     }
 }
 
 /// Gives the rules of a policy their identities, and the lives of those that were there before.
 fn enliven(
     policy: script::Policy,
+    added: Option<Added>,
     (number, now): (u64, Duration),
     lives: &HashMap<u64, Arc<Life>>,
     shared: &Shared,
 ) -> LoadedPolicy {
     let info = policy.info;
-    let rules = policy.rules.into_iter().map(|named| {
+    let until = added.as_ref().and_then(|added| added.until);
+    let rules = policy.rules.into_iter().map(|mut named| {
+        if let Some(name) = added.as_ref().filter(|added| added.is_rule).map(|added| &added.name) {
+            named.name.clone_from(name);
+        }
         let key = rule_key(&info.name, &named.name);
         let spec = named.spec;
         let life = match lives.get(&key) {
@@ -362,6 +479,7 @@ fn enliven(
                 born: old.born,
                 activated: old.activated,
                 policy_activated: now,
+                until,
                 counters: Arc::clone(&old.counters),
                 fired: Arc::clone(&old.fired),
                 queue: Arc::clone(&old.queue),
@@ -370,6 +488,7 @@ fn enliven(
                 born: number,
                 activated: now,
                 policy_activated: now,
+                until,
                 counters: Arc::new(Counters::default()),
                 fired: Arc::new(Fired::default()),
                 queue: Arc::default(),
@@ -396,6 +515,8 @@ fn enliven(
         info: Arc::clone(&info),
         default_deny: policy.default_deny,
         tests: policy.tests,
+        origin: Origin::of(added.as_ref()),
         windows: policy.windows,
+        until,
     }
 }

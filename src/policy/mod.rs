@@ -21,6 +21,7 @@ pub mod access;
 pub mod acl;
 pub mod action;
 pub mod clock;
+pub mod control;
 mod cursor;
 pub mod error;
 pub mod evaluate;

@@ -198,6 +198,8 @@ pub struct Life {
     pub activated: Duration,
     /// When its policy's text was first seen as it is now: what `expires` of the policy counts from.
     pub policy_activated: Duration,
+    /// When its policy ends by what was said when it was added, on the policies' clock.
+    pub until: Option<Duration>,
     pub counters: Arc<Counters>,
     pub fired: Arc<Fired>,
     /// Of a rule that makes a broker slow.
@@ -240,11 +242,12 @@ impl Rule {
         self.expires_at().is_some_and(|end| now >= end)
     }
 
-    /// When it ends by itself, on the policies' clock: by its own time or its policy's.
+    /// When it ends by itself, on the policies' clock: by its own time or its policy's. What protects does not: scripts
+    /// that say so do not load, and whoever adds them cannot say so.
     pub fn expires_at(&self) -> Option<Duration> {
         let own = self.expires.map(|t| self.life.activated.saturating_add(t));
         let policys = self.policy.expires.map(|t| self.life.policy_activated.saturating_add(t));
-        own.into_iter().chain(policys).min()
+        own.into_iter().chain(policys).chain(self.life.until).min()
     }
 
     /// Whether it still does what `before` did, whose place it took in a reload.

@@ -35,6 +35,8 @@ pub struct Watcher {
     files: BTreeMap<PathBuf, Seen>,
     /// The scripts of the last attempt, taken or refused.
     tried: Vec<Script>,
+    /// The set that was in force before it: what was refused beside one set may go with another.
+    tried_beside: u64,
     /// Why they were refused.
     tried_error: Option<String>,
     /// The folder could not be read at the last look, and that was said.
@@ -59,7 +61,16 @@ impl Watcher {
             .iter()
             .map(|s| (s.file.clone(), Seen { settled: Some(Arc::clone(&s.text)), ..Seen::default() }))
             .collect();
-        Ok(Self { folder, policies, writers, files, tried: loaded, tried_error: None, unreadable: false })
+        Ok(Self {
+            folder,
+            tried_beside: policies.number(),
+            policies,
+            writers,
+            files,
+            tried: loaded,
+            tried_error: None,
+            unreadable: false,
+        })
     }
 
     /// Looks every [`POLL`] until `stop` is ready.
@@ -152,7 +163,8 @@ impl Watcher {
         }
         self.files.retain(|_, seen| seen.missing < GRACE && (seen.missing == 0 || seen.settled.is_some()));
         let scripts = self.scripts();
-        if scripts != self.tried {
+        let again = self.tried_error.is_some() && self.tried_beside != self.policies.number();
+        if scripts != self.tried || again {
             self.take(scripts);
         }
         let reasons: Vec<String> = self.tried_error.iter().cloned().chain(trouble).collect();
@@ -165,6 +177,7 @@ impl Watcher {
     }
 
     fn take(&mut self, scripts: Vec<Script>) {
+        self.tried_beside = self.policies.number();
         match self.policies.load(&scripts) {
             Ok(generation) => {
                 self.tried_error = None;
@@ -564,6 +577,22 @@ mod tests {
         fs::write(watched.file(), format!("{RULES}{MORE}")).unwrap();
         watched.look(SETTLED);
         assert_eq!((watched.rules(), watched.policies.refused_change()), (2, None));
+    }
+
+    #[test]
+    fn what_was_refused_beside_an_added_policy_is_taken_when_that_goes() {
+        let mut watched = Watched::new();
+        let change = |security| crate::policy::control::Change { policies: &watched.policies, security };
+        let new = crate::policy::control::New { name: "other", text: MORE, is_rule: false, ttl: None };
+        change(true).put(new).unwrap();
+        fs::write(watched.folder.path().join("x.rhai"), format!("policy(\"other\", \"x\");\n{MORE}{MORE}"))
+            .unwrap();
+        watched.look(SETTLED_UNTOLD);
+        assert!(watched.policies.refused_change().unwrap().contains("admin API"));
+        let change = crate::policy::control::Change { policies: &watched.policies, security: true };
+        change.remove("other", false).unwrap();
+        watched.look(1);
+        assert_eq!((watched.rules(), watched.policies.refused_change()), (3, None));
     }
 
     #[test]
