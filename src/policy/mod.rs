@@ -11,6 +11,8 @@
 //!                               identity, random, state (what outlives a generation), journal, audit
 //! ```
 //!
+//! What is added and switched off while the process runs is in `control`; what is off is not in the generation.
+//!
 //! Security rules come strictly before chaos, in both directions, and fail closed; chaos rules fail open. A draw
 //! is a hash of (seed, rule, event, attempt), never of a global generator: see `identity` and `random`.
 //!

@@ -139,7 +139,6 @@ fn refused(
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "reads what the user named, before anything is asked")]
 fn read(file: &Path) -> Result<String, Failure> {
     let cannot = |e: std::io::Error| Failure::usage(format!("cannot read {}: {e}", file.display()));
     let mut text = String::new();
