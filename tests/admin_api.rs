@@ -225,6 +225,7 @@ fn every_change_is_written_down_whether_it_was_made_or_not() {
         ("DELETE", "/v1/policies/mask", &shown, "", 409, "clash"),
         ("DELETE", "/v1/policies/none", &shown, "", 404, "missing"),
         ("PUT", "/v1/policies/p?ttl=soon", &shown, SLOW, 400, "invalid"),
+        ("PUT", "/v1/policies/p?ttl=1m&ttl=2m", &shown, SLOW, 400, "request"),
         ("POST", "/v1/policies/mask/disable", &shown, "", 403, "security"),
         ("POST", "/v1/policies/mask/rules/mask/disable", &shown, "", 403, "security"),
         ("POST", "/v1/policies/mask/rules/slow/disable", &shown, "", 200, "done"),
@@ -283,6 +284,7 @@ fn every_change_is_written_down_whether_it_was_made_or_not() {
             "ci remove_policy mask clash",
             "ci remove_policy none missing",
             "ci put_policy p invalid",
+            "ci put_policy p request",
             "ci disable_policy mask security",
             "ci disable_rule mask security",
             "ci disable_rule mask done",
@@ -297,7 +299,7 @@ fn every_change_is_written_down_whether_it_was_made_or_not() {
     assert_eq!((&lines[0]["ttl"], &lines[1]["sha256"]), (&json!("10m"), &Value::Null));
     assert!(lines[0]["address"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(lines[4]["reason"].as_str().unwrap().starts_with("api/p.rhai:2:15: "), "{}", lines[4]);
-    assert!(lines[16]["reason"].as_str().unwrap().contains("kept: q"), "{}", lines[16]);
+    assert!(lines[17]["reason"].as_str().unwrap().contains("kept: q"), "{}", lines[17]);
 }
 
 #[test]

@@ -84,21 +84,16 @@ async fn answer(shared: Arc<Shared>, route: &'static Route, request: Request) ->
     let tokens = shared.handles.tokens.as_deref();
     let admitted = guard::admit(route.guard, &parts.headers, shared.is_loopback, tokens);
     let name = admitted.as_ref().map_or_else(|_| "unknown".to_owned(), Clone::clone);
-    let asked = Asked::read(route, Caller { name, address: peer }, &mut parts).await;
-    let result = match (admitted, asked) {
-        (Err(problem), Ok(asked)) => Err((problem, Some(asked))),
-        (Err(problem), Err(_)) | (Ok(_), Err(problem)) => Err((problem, None)),
-        (Ok(_), Ok(asked)) => match read_body(route, &parts.headers, body, &shared.limits).await {
-            Ok(text) => Ok((asked, text)),
-            Err(problem) => Err((problem, Some(asked))),
-        },
+    let (asked, unreadable) = Asked::read(route, Caller { name, address: peer }, &mut parts).await;
+    let read = match admitted.err().or(unreadable) {
+        Some(problem) => Err(problem),
+        None => read_body(route, &parts.headers, body, &shared.limits).await,
     };
-    match result {
-        Ok((asked, text)) => shared.carry_out(asked, text).await,
-        Err((problem, asked)) => {
-            if let (Operation::Change(action), Some(asked)) = (route.operation, asked) {
-                let change = asked.change(action, None);
-                shared.handles.control.refused(&asked.caller, &change, &problem);
+    match read {
+        Ok(text) => shared.carry_out(asked, text).await,
+        Err(problem) => {
+            if let Operation::Change(action) = route.operation {
+                shared.handles.control.refused(&asked.caller, &asked.change(action, None), &problem);
             }
             refuse(&problem)
         }
@@ -106,33 +101,41 @@ async fn answer(shared: Arc<Shared>, route: &'static Route, request: Request) ->
 }
 
 impl Asked {
-    async fn read(route: &'static Route, caller: Caller, parts: &mut Parts) -> Result<Self, Problem> {
-        let cannot = |message: String| Problem::new(400, "request", message);
-        let in_path = match RawPathParams::from_request_parts(parts, &()).await {
-            Ok(params) => params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            Err(_) => return Err(cannot("the path is not UTF-8".to_owned())),
-        };
-        let query: Vec<(String, String)> = match Query::try_from_uri(&parts.uri) {
-            Ok(Query(query)) => query,
-            Err(_) => return Err(cannot("the query cannot be read".to_owned())),
-        };
-        for (place, (name, value)) in query.iter().enumerate() {
-            let Some(known) = route.query.iter().find(|parameter| parameter.name == name) else {
-                return Err(cannot(format!("there is no parameter {name:?} here")));
-            };
-            if query.iter().take(place).any(|(other, _)| other == name) {
-                return Err(cannot(format!("{name:?} is given twice")));
+    /// What can be read of it, and what is wrong with it: a change that cannot be read is written down as far as it can.
+    async fn read(route: &'static Route, caller: Caller, parts: &mut Parts) -> (Self, Option<Problem>) {
+        let mut asked = Self { route, caller, in_path: Vec::new(), query: Vec::new() };
+        let problem = asked.fill(parts).await.err();
+        (asked, problem.map(|message| Problem::new(400, "request", message)))
+    }
+
+    async fn fill(&mut self, parts: &mut Parts) -> Result<(), String> {
+        match RawPathParams::from_request_parts(parts, &()).await {
+            Ok(all) => {
+                self.in_path = all.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
             }
+            Err(_) => return Err("the path is not UTF-8".to_owned()),
+        }
+        let Ok(Query(query)) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) else {
+            return Err("the query cannot be read".to_owned());
+        };
+        for (name, value) in query {
+            let Some(known) = self.route.query.iter().find(|parameter| parameter.name == name) else {
+                return Err(format!("there is no parameter {name:?} here"));
+            };
             let is_valid = match known.kind {
                 "integer" => value.parse::<u64>().is_ok(),
                 "boolean" => value.parse::<bool>().is_ok(),
                 _ => true,
             };
             if !is_valid {
-                return Err(cannot(format!("{value:?} is no {} for {name:?}", known.kind)));
+                return Err(format!("{value:?} is no {} for {name:?}", known.kind));
             }
+            if self.query.iter().any(|(other, _)| *other == name) {
+                return Err(format!("{name:?} is given twice"));
+            }
+            self.query.push((name, value));
         }
-        Ok(Self { route, caller, in_path, query })
+        Ok(())
     }
 
     fn parameter(&self, name: &str) -> Option<&str> {

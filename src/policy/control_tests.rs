@@ -1,6 +1,8 @@
 use super::super::clock::Clock;
 use super::super::generation::{Settings, Shared};
 use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const SLOW: &str = r#"on_request("Heartbeat").delay("1h").named("slow");"#;
 const MASK: &str = r#"on_fetch("t").mask("$.email", "all");"#;
@@ -250,4 +252,81 @@ fn what_is_added_is_bounded() {
         matches!(world.put("p1", &format!("{long} ")), Err(Refused::Script(_))),
         "longer than a script may be"
     );
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(usize),
+    Remove(usize),
+    Switch(usize, bool),
+    /// The folder holds the policies whose bits are set.
+    Reload(u8),
+    Reset,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        (0..3usize).prop_map(Step::Put),
+        (0..3usize).prop_map(Step::Remove),
+        (0..3usize, any::<bool>()).prop_map(|(n, on)| Step::Switch(n, on)),
+        (0..8u8).prop_map(Step::Reload),
+        Just(Step::Reset),
+    ];
+    prop::collection::vec(step, 1..20)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever is done in whatever order, in force is what the folder has and what was added, less what is off; and what is
+    /// refused changes nothing.
+    #[test]
+    fn in_force_is_the_folder_and_what_was_added_less_what_is_off(steps in steps()) {
+        const NAMES: [&str; 3] = ["a", "b", "c"];
+        let world = World::new(&[]);
+        let (mut folder, mut added, mut off) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for step in steps {
+            match step {
+                Step::Put(n) => {
+                    let taken = world.put(NAMES[n], SLOW);
+                    prop_assert_eq!(taken.is_ok(), !folder.contains(&n));
+                    if taken.is_ok() {
+                        prop_assert_eq!(taken, Ok(added.insert(n)));
+                        off.remove(&n);
+                    }
+                }
+                Step::Remove(n) => {
+                    prop_assert_eq!(world.change().remove(NAMES[n], false).is_ok(), added.remove(&n));
+                }
+                Step::Switch(n, on) => {
+                    let is_there = folder.contains(&n) || added.contains(&n);
+                    let changed = world.change().switch(NAMES[n], None, on);
+                    prop_assert_eq!(changed.is_ok(), is_there);
+                    if is_there {
+                        prop_assert_eq!(changed, Ok(if on { off.remove(&n) } else { off.insert(n) }));
+                    }
+                }
+                Step::Reload(bits) => {
+                    let next: BTreeSet<usize> = (0..3).filter(|n| bits & (1 << n) != 0).collect();
+                    let files: Vec<String> = next.iter().map(|n| format!("{}.rhai", NAMES[*n])).collect();
+                    let files: Vec<(&str, &str)> = files.iter().map(|file| (file.as_str(), SLOW)).collect();
+                    let taken = world.reload(&files).is_ok();
+                    prop_assert_eq!(taken, next.is_disjoint(&added));
+                    if taken {
+                        folder = next;
+                    }
+                }
+                Step::Reset => {
+                    let done = world.change().reset().unwrap();
+                    prop_assert_eq!((done.removed.len(), done.enabled), (added.len(), off.len()));
+                    added.clear();
+                    off.clear();
+                }
+            }
+            off.retain(|n| folder.contains(n) || added.contains(n));
+            let in_force: Vec<&str> =
+                folder.union(&added).filter(|n| !off.contains(*n)).map(|n| NAMES[*n]).collect();
+            prop_assert_eq!(world.rules(), in_force);
+        }
+    }
 }
