@@ -30,6 +30,8 @@ def met(client, rule, doing):
         return None
 
 
+# What they log of an error that is worth a retry.
+REFUSED = re.compile(r"NOT_LEADER_OR_FOLLOWER|NotLeaderForPartition|NotLeaderOrFollower")
 # What each client logs of a connection that another ended.
 CUT = re.compile(r"Node -?\d+ disconnected|Disconnected:|Connection at \S+ closed|KafkaConnectionError")
 
@@ -40,6 +42,9 @@ def noticed(client, rule, took):
     assert not [line for line in lines if client.WRONG.search(line)]
     if "delay" in rule:
         assert took > 1, "nothing was delayed"
+    if "fail" in rule and client.name in ("java", "aiokafka"):
+        # librdkafka keeps to itself what it tries again.
+        assert any(REFUSED.search(line) for line in lines), lines
     if "lose_" in rule:
         assert took > TIMEOUT_MS / 1000, "the client cannot have timed out"
     if "disconnect" in rule or "reset" in rule:

@@ -16,7 +16,7 @@ pub enum ReplyFault {
     EmptyFetch,
     /// The end of the partition is said to be so many records before where it is.
     StaleHighWatermark(i64),
-    /// Another broker leads, in a new epoch.
+    /// Another broker leads.
     LeaderMoves,
     NoLeader,
     /// A broker is not in the list: this one, or the last.
@@ -102,9 +102,8 @@ impl ReplyFault {
                 let next = brokers.iter().copied().filter(|id| *id > partition.leader_id).min();
                 let first = brokers.iter().copied().filter(|id| *id != partition.leader_id).min();
                 let leader = next.or(first).unwrap_or_else(|| partition.leader_id.saturating_add(1));
+                // its epoch stays: with a later one, clients would take what is true for stale when the fault is over
                 partition.leader_id = leader;
-                // an epoch that does not grow is stale metadata, which clients leave aside
-                partition.leader_epoch = partition.leader_epoch.max(0).saturating_add(1);
                 Some(leader.to_string())
             }
             _ => None,

@@ -82,7 +82,7 @@ words! {
     "truncate_fetch" ".truncate_fetch(\"1KB\")" "cuts what is fetched, in the middle of a batch";
     "empty_fetch" ".empty_fetch()" "fetches nothing, though something is there";
     "stale_high_watermark" ".stale_high_watermark(n)" "says that the partition ends n records before its end";
-    "leader_moves" ".leader_moves()" "metadata names another leader, in a new epoch";
+    "leader_moves" ".leader_moves()" "metadata names another leader";
     "no_leader" ".no_leader()" "metadata names no leader";
     "broker_missing" ".broker_missing(id?)" "metadata leaves a broker out";
     "wrong_address" ".wrong_address(\"10.255.255.1\", 9092)" "metadata and FindCoordinator name an address where nobody is";

@@ -86,7 +86,7 @@ const AS_IT_WAS: (i32, i32, i16) = (1, 4, 0);
 #[test]
 fn leaders_move_or_are_gone() {
     let moved = one("on_request(\"Metadata\").topic(\"t\").partition(1).leader_moves();").metadata();
-    assert_eq!(moved.leaders(), [AS_IT_WAS, (0, 5, 0), AS_IT_WAS, AS_IT_WAS]);
+    assert_eq!(moved.leaders(), [AS_IT_WAS, (0, 4, 0), AS_IT_WAS, AS_IT_WAS]);
     assert!(moved.edited);
     let world = one("on_request(\"Metadata\").topic(\"u\").no_leader();");
     let code = ErrorCode::LEADER_NOT_AVAILABLE.0;
