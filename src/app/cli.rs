@@ -23,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the gateway, the broker inside and the admin address
     Serve(Box<Serve>),
+    /// Serve, and let exactly those faults happen that a journal has
+    Replay(Box<ReplayJournal>),
     /// Check, test and explain policies, without a server
     #[command(subcommand)]
     Policy(Policy),
@@ -48,6 +50,20 @@ pub struct Serve {
     pub check: bool,
     #[command(flatten)]
     pub settings: Settings,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The policies must be those of the run that wrote the journal. Which faults happened now stands in the \
+                        new journal (`--journal`): sorted and without times and sessions, it is equal to the old one when \
+                        the client did the same again. Everything else is as with `tollgate serve`."
+)]
+pub struct ReplayJournal {
+    /// The journal, as a server has written it
+    #[arg(value_name = "JOURNAL")]
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub serve: Serve,
 }
 
 #[derive(Debug, Args)]

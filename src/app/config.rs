@@ -53,6 +53,8 @@ pub struct Policies {
     pub secrets: Option<PathBuf>,
     pub audit: Option<PathBuf>,
     pub journal: Option<PathBuf>,
+    /// A journal to be replayed.
+    pub replay: Option<PathBuf>,
     pub seed: Option<u64>,
 }
 
@@ -175,6 +177,7 @@ impl Config {
             policies: Policies {
                 audit: lines(settings.audit, "audit.jsonl"),
                 journal: lines(settings.journal, "journal.jsonl"),
+                replay: settings.replay,
                 secrets: settings.secrets,
                 named: settings.policies.is_some(),
                 folder: settings.policies.unwrap_or_else(|| "./policies".into()),

@@ -46,6 +46,11 @@ pub fn run(cli: Cli) -> ExitCode {
     let mut format = LogFormat::Text;
     let result = Environment::read().and_then(|environment| match cli.command {
         Command::Serve(serve) => self::serve(*serve, environment, started, &mut format),
+        Command::Replay(replay) => {
+            let cli::ReplayJournal { path, serve: mut asked } = *replay;
+            asked.settings.replay = Some(path);
+            serve(asked, environment, started, &mut format)
+        }
         Command::Policy(command) => policy(&command, environment),
         Command::Ctl(ctl) => self::ctl(&ctl, environment),
         Command::User(command) => user(&command, environment),

@@ -1,6 +1,8 @@
 //! The policies of a running server: loaded before the first client, watched, shown, counted. Joins the broker's topics to the
 //! policies' names.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +21,7 @@ use crate::policy::generation::{Generation, LoadedPolicy, Policies, Settings, Sh
 use crate::policy::journal::Lines;
 use crate::policy::load::{self, Script};
 use crate::policy::names::{Names, TopicIds};
+use crate::policy::replay::Replay;
 use crate::policy::rule::{Kind, Rule};
 use crate::policy::secrets::Secrets;
 use crate::policy::watch::Watcher;
@@ -38,6 +41,7 @@ pub fn open(config: &Config, broker: &Arc<Broker>) -> Result<Opened, Failure> {
         Some(seed) => seed,
         None => drawn()?,
     };
+    let replay = config.policies.replay.as_deref().map(|path| replayed(path, config)).transpose()?;
     let mut ends = Vec::new();
     let mut lines = |file: &Option<PathBuf>| {
         let Some(path) = file else { return Ok(Lines::none()) };
@@ -55,16 +59,19 @@ pub fn open(config: &Config, broker: &Arc<Broker>) -> Result<Opened, Failure> {
         journal: lines(&config.policies.journal)?,
         audit: lines(&config.policies.audit)?,
         secrets: Secrets::new(config.policies.secrets.clone()),
+        replay,
         ..Settings::default()
     });
     let policies = Policies::new(shared);
     let folder = &config.policies.folder;
     if !folder.exists() && !config.policies.named {
+        every_rule_is_there(&policies)?;
         tracing::info!(folder = %folder.display(), "there is no such folder: no policies");
         return Ok(Opened { policies, watcher: None, ends });
     }
     let scripts = read(folder)?;
     policies.load(&scripts).map_err(|errors| Failure::usage(load::join(&errors)))?;
+    every_rule_is_there(&policies)?;
     tracing::info!(folder = %folder.display(), seed, "policies");
     for policy in &policies.current().policies {
         let info = &policy.info;
@@ -235,4 +242,40 @@ mod tests {
         assert_eq!((counts.generation, counts.refused_changes, counts.closure_failures), (1, 3, 2));
         assert!(counts.evicted_subjects >= 1);
     }
+}
+
+/// The journal to be replayed.
+fn replayed(path: &Path, config: &Config) -> Result<Replay, Failure> {
+    let same = |other: &PathBuf| match (path.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    };
+    if config.policies.journal.as_ref().is_some_and(same) {
+        return Err(Failure::usage(format!(
+            "{} is the journal that this server writes: name another with --journal",
+            path.display()
+        )));
+    }
+    let file =
+        File::open(path).map_err(|e| Failure::usage(format!("{} cannot be read: {e}", path.display())))?;
+    let replay = Replay::read(BufReader::new(file))
+        .map_err(|e| Failure::usage(format!("{} cannot be replayed: {e}", path.display())))?;
+    tracing::info!(journal = %path.display(), injections = replay.injections, "replayed");
+    if replay.dropped > 0 {
+        tracing::warn!(dropped = replay.dropped, "the journal misses injections: so will the replay");
+    }
+    Ok(replay)
+}
+
+/// A rule that a journal names and nobody has cannot do again what it did.
+fn every_rule_is_there(policies: &Policies) -> Result<(), Failure> {
+    let Some(replay) = &policies.shared().replay else { return Ok(()) };
+    let current = policies.current();
+    let rules = current.policies.iter().flat_map(|policy| &policy.rules);
+    let missing = replay.missing(rules.map(|rule| (rule.policy.name.as_str(), rule.name.as_str())));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = missing.into_iter().collect();
+    Err(Failure::usage(format!("the journal has rules that no policy has now: {}", names.join("; "))))
 }

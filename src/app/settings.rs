@@ -88,6 +88,8 @@ settings! {
         journal: Text<OptionalPath>, "FILE";
         /// Seed of every draw that names none [default: drawn at start, and logged]
         seed: u64, "N";
+        /// A journal: of every fault exactly the injections it has happen again, as with `tollgate replay`
+        replay: PathBuf, "FILE";
     }
     "Broker" {
         /// The cluster's id [default: drawn once and kept with the data]

@@ -202,7 +202,7 @@ mod tests {
                 | "max_sessions"
                 | "max_sessions_per_ip" => "7",
                 time if time == "retention" || time.ends_with("_timeout") => "9s",
-                "users" | "data" | "policies" | "secrets" | "audit" | "journal" | "cluster_id"
+                "users" | "data" | "policies" | "secrets" | "audit" | "journal" | "replay" | "cluster_id"
                 | "log_level" => "abc",
                 _ => "5MiB",
             };

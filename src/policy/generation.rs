@@ -11,6 +11,7 @@ use super::journal::Lines;
 use super::load::Script;
 use super::names::{Names, NoTopics};
 use super::plan::{Plan, PlanCache};
+use super::replay::Replay;
 use super::rule::{Counters, Head, Kind, Life, PolicyInfo, Rule, rule_key};
 use super::script::{self, Surroundings, TestSpec};
 use super::secrets::Secrets;
@@ -43,6 +44,8 @@ pub struct Shared {
     pub journal: Arc<Lines>,
     pub audit: Arc<Lines>,
     pub secrets: Secrets,
+    /// Faults happen as this says, and not otherwise.
+    pub replay: Option<Replay>,
     pub closures_wall: Duration,
     /// Closures that failed.
     pub closure_failures: AtomicU64,
@@ -66,6 +69,7 @@ impl Shared {
             journal,
             audit: Arc::new(settings.audit),
             secrets: settings.secrets,
+            replay: settings.replay,
             closures_wall: settings.closures_wall,
             closure_failures: AtomicU64::new(0),
             cursors: CursorKey::random(),
@@ -90,6 +94,8 @@ pub struct Settings {
     pub journal: Lines,
     pub audit: Lines,
     pub secrets: Secrets,
+    /// A journal that is made to happen again.
+    pub replay: Option<Replay>,
     /// How long the closures on the records of one request or response may take together; then they failed.
     pub closures_wall: Duration,
 }
@@ -105,6 +111,7 @@ impl Default for Settings {
             journal: Lines::none(),
             audit: Lines::none(),
             secrets: Secrets::default(),
+            replay: None,
             closures_wall: CLOSURES_WALL,
         }
     }
@@ -494,6 +501,11 @@ fn enliven(
                 queue: Arc::default(),
             },
         };
+        let forced = match (&shared.replay, spec.kind) {
+            (Some(replay), Kind::Chaos) => Some(replay.of(&info.name, &named.name)),
+            _ => None,
+        };
+        let seed = forced.as_ref().and_then(|forced| forced.seed).or(shared.forced_seed).or(info.seed);
         Arc::new(Rule {
             key,
             policy: Arc::clone(&info),
@@ -506,7 +518,8 @@ fn enliven(
             kind: spec.kind,
             observe: spec.observe || info.observe,
             expires: spec.expires,
-            seed: shared.forced_seed.or(info.seed).unwrap_or(shared.seed),
+            seed: seed.unwrap_or(shared.seed),
+            forced,
             life: Arc::new(life),
         })
     });

@@ -36,6 +36,8 @@ pub struct Injection<'a> {
     pub policy: &'a str,
     pub rule: &'a str,
     pub subject: &'a str,
+    /// The same as a number that tells all subjects apart, in hexadecimal digits.
+    pub subject_id: String,
     /// Which event of its subject, and how often it was met before.
     pub n: u64,
     pub attempt: u32,
@@ -242,6 +244,7 @@ mod tests {
             policy: "p",
             rule: "r",
             subject: "s",
+            subject_id: "2a".to_owned(),
             n,
             attempt: 0,
             fault: "fail",
@@ -263,7 +266,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(
             text,
-            "{\"time\":1,\"seed\":2,\"policy\":\"p\",\"rule\":\"r\",\"subject\":\"s\",\"n\":7,\"attempt\":0,\
+            "{\"time\":1,\"seed\":2,\"policy\":\"p\",\"rule\":\"r\",\"subject\":\"s\",\"subject_id\":\"2a\",\"n\":7,\"attempt\":0,\
              \"fault\":\"fail\",\"parameter\":\"NOT_COORDINATOR\",\"when\":\"before\",\"session\":3,\
              \"correlation_id\":4}\n"
         );

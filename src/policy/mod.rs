@@ -37,6 +37,7 @@ mod lru;
 pub mod names;
 pub mod plan;
 pub mod random;
+pub mod replay;
 pub mod rule;
 pub mod script;
 pub mod secrets;

@@ -9,6 +9,7 @@ use super::fault::reply::{ReplyFault, Scope};
 use super::fault::slow_broker::Queue;
 use super::glob::Glob;
 use super::random::identity;
+use super::replay::Forced;
 use super::selector::{Selectors, When};
 use super::trigger::{Fired, Firing, Triggers};
 use crate::wire::{ApiKey, Operation};
@@ -186,6 +187,8 @@ pub struct Rule {
     /// Of the rule itself; the policy may have one too.
     pub expires: Option<Duration>,
     pub seed: u64,
+    /// Of a replay: what it has to do.
+    pub forced: Option<Arc<Forced>>,
     pub life: Arc<Life>,
 }
 
@@ -267,6 +270,7 @@ impl Rule {
             seed: self.seed,
             age: now.saturating_sub(self.life.activated),
             fired: &self.life.fired,
+            forced: self.forced.as_deref(),
         }
     }
 

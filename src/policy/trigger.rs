@@ -7,6 +7,7 @@
 
 use super::identity::{Met, Repeat, Subjects};
 use super::random::{Draws, Event};
+use super::replay::Forced;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub struct Firing<'a> {
     /// Time since the rule's activation.
     pub age: Duration,
     pub fired: &'a Fired,
+    /// Of a replay: what it fires at, whatever its triggers say.
+    pub forced: Option<&'a Forced>,
 }
 
 impl Triggers {
@@ -73,10 +76,15 @@ impl Triggers {
             let mut draws = Draws::new(firing.seed, firing.rule, event);
             // drawn before the rest is looked at: what an action draws must not depend on the time of day
             let chosen = self.chance.is_none_or(|p| draws.chance(p));
-            let fires = counted
-                && chosen
-                && self.during.is_none_or(|(from, to)| from <= firing.age && firing.age < to)
-                && self.at_most.is_none_or(|limit| firing.fired.take(limit));
+            let fires = match firing.forced {
+                Some(forced) => forced.has(event.subject, event.ordinal, event.attempt),
+                None => {
+                    counted
+                        && chosen
+                        && self.during.is_none_or(|(from, to)| from <= firing.age && firing.age < to)
+                        && self.at_most.is_none_or(|limit| firing.fired.take(limit))
+                }
+            };
             if fires {
                 result = Some((draws, event));
             }
@@ -103,7 +111,11 @@ impl Triggers {
         let n = event.ordinal.saturating_add(1);
         let named = |holds: bool| event.attempt == 0 && holds;
         let mut draws = Draws::new(firing.seed, firing.rule, event);
-        let strikes = self.chance.is_none_or(|p| draws.chance(p))
+        let chosen = self.chance.is_none_or(|p| draws.chance(p));
+        if let Some(forced) = firing.forced {
+            return forced.has(event.subject, event.ordinal, event.attempt).then_some(draws);
+        }
+        let strikes = chosen
             && self.every.is_none_or(|every| named(n.is_multiple_of(every)))
             && self.nth.is_none_or(|nth| named(n == nth))
             && self.first.is_none_or(|first| named(n <= first))
@@ -158,7 +170,7 @@ mod tests {
     /// Which of `n` different events of one subject fire.
     fn fired(triggers: &Triggers, n: u64) -> Vec<u64> {
         let (subjects, fired) = (Subjects::default(), Fired::default());
-        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired, forced: None };
         (1..=n).filter(|_| triggers.fire(firing, &subjects.next(7, 0), &subjects).is_some()).collect()
     }
 
@@ -197,8 +209,14 @@ mod tests {
         let (subjects, fired) = (Subjects::default(), Fired::default());
         let triggers = with(|t| t.during = Some((Duration::from_secs(10), Duration::from_secs(25))));
         let fires = |seconds| {
-            let firing =
-                Firing { rule: 1, born: 0, seed: 2, age: Duration::from_secs(seconds), fired: &fired };
+            let firing = Firing {
+                rule: 1,
+                born: 0,
+                seed: 2,
+                age: Duration::from_secs(seconds),
+                fired: &fired,
+                forced: None,
+            };
             triggers.fire(firing, &subjects.next(7, 0), &subjects).is_some()
         };
         assert_eq!([9, 10, 24, 25].map(fires), [false, true, true, false]);
@@ -207,7 +225,7 @@ mod tests {
     #[test]
     fn at_most_is_per_rule_over_all_subjects() {
         let (subjects, fired) = (Subjects::default(), Fired::default());
-        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired, forced: None };
         let triggers = with(|t| t.at_most = Some(3));
         let hits =
             (0..10).filter(|s| triggers.fire(firing, &subjects.next(*s, 0), &subjects).is_some()).count();
@@ -217,7 +235,7 @@ mod tests {
     #[test]
     fn a_retried_batch_is_the_same_event() {
         let (subjects, fired) = (Subjects::default(), Fired::default());
-        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired, forced: None };
         let produce = |triggers: &Triggers, crc| {
             triggers.fire(firing, &subjects.produced(7, 0, crc, 10, 1), &subjects).is_some()
         };
@@ -236,7 +254,7 @@ mod tests {
     #[test]
     fn a_retry_draws_again() {
         let (subjects, fired) = (Subjects::default(), Fired::default());
-        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired, forced: None };
         let half = with(|t| t.chance = Some(0.5));
         let draws: Vec<bool> = (0..64)
             .map(|_| half.fire(firing, &subjects.produced(7, 0, 1, 10, 1), &subjects).is_some())
@@ -247,7 +265,7 @@ mod tests {
     #[test]
     fn a_fetch_from_the_same_offset_repeats_its_draw_until_the_rule_fires() {
         let (subjects, fired) = (Subjects::default(), Fired::default());
-        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired, forced: None };
         let half = with(|t| t.chance = Some(0.5));
         for offset in 0..50 {
             let fetch = || half.fire(firing, &Met::at_place(7, offset), &subjects).is_some();
@@ -261,7 +279,7 @@ mod tests {
         let half = with(|t| t.chance = Some(0.5));
         let run = |noise: bool| -> Vec<bool> {
             let (subjects, fired) = (Subjects::default(), Fired::default());
-            let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired };
+            let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired, forced: None };
             (0..200)
                 .map(|i| {
                     if noise {

@@ -164,6 +164,7 @@ impl Begin<'_> {
                 policy: &rule.policy.name,
                 rule: &rule.name,
                 subject: &self.subject(Side::Chaos, &address).to_string(),
+                subject_id: format!("{:032x}", event.subject),
                 n: event.ordinal,
                 attempt: event.attempt,
                 fault: fault.word(),

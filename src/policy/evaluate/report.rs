@@ -108,6 +108,7 @@ impl Round<'_> {
             policy: &rule.policy.name,
             rule: &rule.name,
             subject: &subject,
+            subject_id: format!("{:032x}", event.subject),
             n: event.ordinal,
             attempt: event.attempt,
             fault,

@@ -318,3 +318,58 @@ fn a_session_is_one_event_however_many_rules_look_at_its_beginning() {
     assert!((15..45).contains(&alone.len()), "{alone:?}");
     assert_eq!(run(&[("a", beside), ("p", rule), ("z", &beside.replace("0.5", "0.6"))]), alone);
 }
+
+/// What a journal says happened, without what differs from run to run.
+fn happened(journal: &[serde_json::Value]) -> Vec<String> {
+    let mut lines: Vec<String> = journal
+        .iter()
+        .map(|line| {
+            let mut line = line.clone();
+            line["time"] = 0.into();
+            line.to_string()
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_replay_forces_the_injections_of_a_journal() {
+    const RULES: &str = r#"on_produce("t").chance(0.3).named("late").delay(uniform("1s", "9s"));
+        on_produce("t").chance(0.2).named("bad").poison("truncated_json");
+        on_fetch("t").every(3).at_most(2).named("cut").fail("NOT_LEADER_OR_FOLLOWER");
+        on_request("Heartbeat").nth(2).named("again").rebalance();
+        on_produce("t").chance(0.5).named("watched").observe().lose_response();"#;
+    let run = |world: &World| {
+        let mut delays = Vec::new();
+        for n in 0..40 {
+            delays.push(world.ask(&who("User:x"), &mut producing(&[("t", "{\"a\":1}")], n)).delay);
+            world.fetch_from(&who("User:x"), &[("t", "v")], n);
+            let beat = crate::wire::api::heartbeat::Request { group_id: "g".into(), ..Default::default() };
+            world.ask(&who("User:x"), &mut request(4, beat));
+        }
+        (delays, world.journal())
+    };
+    let first = world_with(&[("p", RULES)], Settings { forced_seed: Some(11), ..Settings::default() });
+    let (delays, journal) = run(&first);
+    let text: String = journal.iter().map(|line| format!("{line}\n")).collect();
+    let replay = || Some(crate::policy::replay::Replay::read(text.as_bytes()).unwrap());
+    // other draws, other counts: the journal says what happens
+    let changed = RULES.replace("chance(0.3)", "chance(1.0)").replace("chance(0.2)", "chance(0.0)");
+    let changed = changed.replace("every(3).at_most(2)", "first(40)").replace("nth(2)", "every(7)");
+    for rules in [RULES, &changed] {
+        let again = world_with(
+            &[("p", rules)],
+            Settings { forced_seed: Some(99), replay: replay(), ..Settings::default() },
+        );
+        let (delayed, told) = run(&again);
+        assert_eq!(delayed, delays);
+        let real = |journal: &[serde_json::Value]| {
+            happened(&journal.iter().filter(|line| line["observed"] != true).cloned().collect::<Vec<_>>())
+        };
+        assert_eq!(real(&told), real(&journal));
+        assert!(real(&told).len() > 15);
+    }
+    let other = world_with(&[("p", RULES)], Settings { forced_seed: Some(99), ..Settings::default() });
+    assert_ne!(run(&other).0, delays, "without the journal another seed does something else");
+}
