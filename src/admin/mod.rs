@@ -17,6 +17,7 @@ mod process;
 mod routes;
 mod server;
 mod table;
+pub mod toxiproxy;
 
 pub use handles::{
     AdminHandles, LineCounts, PoliciesStatus, PoliciesView, PolicyCounts, PolicyScript, PolicyStatus,

@@ -56,6 +56,16 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let router = routes::router(handles, listener.local_addr()?, limits.clone());
+    serve_router(listener, router, limits, stop).await
+}
+
+/// As `serve`, whatever is served.
+pub(super) async fn serve_router(
+    listener: TcpListener,
+    router: axum::Router,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) -> std::io::Result<()> {
     let slots = Arc::new(Semaphore::new(limits.connections));
     // Its receivers tell open connections to end; its sender learns when the last has.
     let (ending, ended) = watch::channel(());

@@ -25,6 +25,8 @@ pub struct Config {
     /// Of the environment.
     pub admin_token: Option<SecretString>,
     pub admin_security_changes: bool,
+    /// Of Toxiproxy's API.
+    pub toxiproxy: Option<Address>,
     pub data: PathBuf,
     pub storage: StorageConfig,
     pub policies: Policies,
@@ -166,6 +168,15 @@ impl Config {
             )));
         }
 
+        let toxiproxy = settings.toxiproxy.and_then(|t| t.0.0);
+        if let Some(api) = toxiproxy.as_ref().filter(|api| api.port != 0) {
+            let listener = listeners.iter().find(|listener| listener.address == *api);
+            let other = listener.map(|listener| format!("listener `{}`", listener.name));
+            if let Some(other) = other.or((admin.as_ref() == Some(api)).then(|| "`admin`".to_owned())) {
+                return Err(Failure::usage(format!("{other} and `toxiproxy` have the same address, {api}")));
+            }
+        }
+
         Ok(Self {
             listeners,
             users,
@@ -173,6 +184,7 @@ impl Config {
             admin_token_file: settings.admin_token_file,
             admin_token: None,
             admin_security_changes: settings.admin_security_changes.unwrap_or(false),
+            toxiproxy,
             storage,
             policies: Policies {
                 audit: lines(settings.audit, "audit.jsonl"),
@@ -244,6 +256,12 @@ impl Config {
                      see `admin_token_file`"
                 ),
             });
+        }
+        if let Some(api) = self.toxiproxy.as_ref().filter(|api| !api.is_loopback()) {
+            warnings.push(format!(
+                "the address of Toxiproxy's API {api} can be reached from other machines: whoever asks can open ports of \
+                 this machine that lead to the listeners, and harm what passes"
+            ));
         }
         warnings
     }

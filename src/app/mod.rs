@@ -21,6 +21,7 @@ mod serve;
 pub mod settings;
 pub mod shutdown;
 pub mod sources;
+mod toxiproxy;
 mod users;
 pub mod values;
 mod views;

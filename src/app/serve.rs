@@ -21,6 +21,7 @@ use super::ready::Ready;
 use super::rotate::Closed;
 use super::scram::ScramUsers;
 use super::shutdown::Shutdown;
+use super::toxiproxy::Toxiproxy;
 use super::values::Address;
 use super::views::{Lag, Memory, Sessions};
 use super::{control, descriptors, policies, users};
@@ -30,6 +31,7 @@ use crate::admin::memory::MemoryCollector;
 use crate::admin::{self, AdminHandles, PolicyCollector, ProcessCollector};
 use crate::broker::loggers::SomeLoggers;
 use crate::broker::{Broker, BrokerConfig, BrokerError, Clock};
+use crate::gateway::link::proxies::Proxies;
 use crate::gateway::metrics::Metrics;
 use crate::gateway::{Gateway, Listener, ListenerConfig, SaslConfig};
 use crate::security::Authenticator;
@@ -86,6 +88,10 @@ async fn serve(
     };
 
     let tokens = AdminTokens::of(&config)?;
+    let toxiproxy_listener = match &config.toxiproxy {
+        Some(address) => Some(bind(address, "the address of Toxiproxy's API", TcpListener::bind).await?),
+        None => None,
+    };
 
     // So are policies that cannot be taken into force.
     policies::check(&config)?;
@@ -133,12 +139,26 @@ async fn serve(
     });
 
     let mut serving = JoinSet::new();
+    let toxiproxy = toxiproxy_listener.map(|listener| {
+        let all = listeners.iter().map(|(_, listener)| listener);
+        let proxies = Proxies::new(gateway.clone(), all, config.drain_timeout);
+        serving.spawn(proxies.clone().serve());
+        let address = listener.local_addr();
+        let mut stopped = admin_stopped.clone();
+        let serving = admin::toxiproxy::serve(listener, Arc::new(Toxiproxy(proxies)), async move {
+            stopped.requested().await;
+        });
+        (address, tokio::spawn(serving))
+    });
     for (setting, listener) in listeners {
         announce_listener(setting, listener.address());
         serving.spawn(listener.serve(gateway.clone(), config.drain_timeout));
     }
     if let Some((Ok(address), _)) = &admin {
         tracing::info!(%address, "admin: /metrics /healthz /readyz /v1/policies /v1/sessions /v1/openapi.json");
+    }
+    if let Some((Ok(address), _)) = &toxiproxy {
+        tracing::info!(%address, "toxiproxy: its API, for proxies to the listeners");
     }
     tracing::info!(folder = %config.data.display(), flush = %config.storage.flush, "data");
     let refresh = authenticator.map(refresh_users);
@@ -174,6 +194,9 @@ async fn serve(
     drop(admin_stop);
     if let Some((_, admin)) = admin {
         let _ = admin.await;
+    }
+    if let Some((_, toxiproxy)) = toxiproxy {
+        let _ = toxiproxy.await;
     }
     closed.map_err(|e| Failure::cannot(format!("the data was not closed cleanly: {e}")))?;
     match lost {

@@ -62,6 +62,8 @@ settings! {
         admin_token_file: PathBuf, "FILE";
         /// Whether security rules may be changed there, by who says that they are meant [default: false]
         admin_security_changes: bool, "BOOL";
+        /// Address for Toxiproxy's API, with which its clients make proxies to the listeners, or "off" [default: off]
+        toxiproxy: Text<OptionalAddress>, "ADDR";
     }
     "Data" {
         /// Folder of the broker's data [default: ./tollgate-data]

@@ -189,7 +189,7 @@ mod tests {
     fn every_key_is_read_from_file_and_environment() {
         for key in Settings::KEYS {
             let value = match *key {
-                "listen" | "advertised" | "admin" => "127.0.0.1:1",
+                "listen" | "advertised" | "admin" | "toxiproxy" => "127.0.0.1:1",
                 "sasl" => "PLAIN",
                 "flush" => "interval:200ms",
                 "log" => "json",

@@ -1,8 +1,8 @@
 //! Client-facing addresses: accepts connections within their limits, starts sessions, drains them at the end.
 
 use super::{
-    auth::SaslConfig, budget::Budget, end::EndCause, limits::Limits, metrics::Metrics, registry::Registry,
-    release::Releaser, session, upstream::Upstream,
+    auth::SaslConfig, budget::Budget, end::EndCause, limits::Limits, link::proxies::Through,
+    metrics::Metrics, registry::Registry, release::Releaser, session, upstream::Upstream,
 };
 use crate::policy::generation::Policies;
 use crate::wire::Str;
@@ -21,6 +21,9 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
+
+/// How long sessions through a proxy that is no more may take to notice.
+const GONE: Duration = Duration::from_millis(500);
 
 /// What all sessions share.
 pub struct Gateway {
@@ -99,7 +102,13 @@ pub struct Listener {
     kind: Arc<ListenerKind>,
     socket: TcpListener,
     address: SocketAddr,
+    /// The proxy it is of.
+    through: Option<Through>,
 }
+
+/// A listener as those know it who make other ways to it.
+#[derive(Clone)]
+pub struct Entrance(Arc<ListenerKind>);
 
 /// What sessions know of the listener they came by.
 pub(super) struct ListenerKind {
@@ -111,19 +120,29 @@ pub(super) struct ListenerKind {
 impl Listener {
     /// Binds the address; it accepts from here on, and `serve` takes what it accepted.
     pub fn bind(config: ListenerConfig) -> io::Result<Listener> {
-        let socket = Socket::new(Domain::for_address(config.address), Type::STREAM, Some(Protocol::TCP))?;
-        // A restart must not wait for the last sessions' TIME_WAIT.
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&config.address.into())?;
-        socket.listen(1024)?;
-        let socket = TcpListener::from_std(socket.into())?;
+        let socket = bound(config.address)?;
         let kind = ListenerKind {
             name: Str::from(config.name),
             advertised: config.advertised.map(|(host, port)| (Str::from(host), port)),
             sasl: config.sasl,
         };
-        Ok(Listener { kind: Arc::new(kind), address: socket.local_addr()?, socket })
+        Ok(Listener { kind: Arc::new(kind), address: socket.local_addr()?, socket, through: None })
+    }
+
+    /// Another address of a listener, through a proxy. Whoever comes by it is told to come by it again.
+    pub(super) fn bind_through(
+        entrance: &Entrance,
+        address: SocketAddr,
+        through: Through,
+    ) -> io::Result<Listener> {
+        let socket = bound(address)?;
+        let kind =
+            ListenerKind { name: entrance.0.name.clone(), advertised: None, sasl: entrance.0.sasl.clone() };
+        Ok(Listener { kind: Arc::new(kind), address: socket.local_addr()?, socket, through: Some(through) })
+    }
+
+    pub fn entrance(&self) -> Entrance {
+        Entrance(self.kind.clone())
     }
 
     /// The address it listens on (with the port the system chose for port 0).
@@ -132,17 +151,24 @@ impl Listener {
     }
 
     /// Accepts until the gateway stops; then waits for its sessions to end, at most `drain` long.
-    pub async fn serve(self, gateway: Arc<Gateway>, drain: Duration) {
+    pub async fn serve(self, gateway: Arc<Gateway>, mut drain: Duration) {
         let stopped = gateway.stopped();
         tokio::pin!(stopped);
         let mut sessions = JoinSet::new();
-        let Listener { kind: listener, socket, .. } = self;
+        let Listener { kind: listener, socket, through, .. } = self;
+        let gone = async {
+            match &through {
+                Some(through) => through.gone().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(gone);
         loop {
             tokio::select! {
                 accepted = socket.accept() => match accepted {
                     Ok((stream, remote)) => {
                         gateway.metrics.accepted();
-                        start(&gateway, &listener, stream, remote, &mut sessions);
+                        start(&gateway, &listener, stream, remote, through.as_ref(), &mut sessions);
                     }
                     Err(error) => {
                         // Out of descriptors, or a connection that died in the queue: others may fare better.
@@ -152,6 +178,11 @@ impl Listener {
                 },
                 Some(_) = sessions.join_next() => {}
                 () = &mut stopped => break,
+                () = &mut gone => {
+                    // Its connections are dropped, whatever they owe.
+                    drain = drain.min(GONE);
+                    break;
+                }
             }
         }
         // From here on new connections are refused, however long the sessions take.
@@ -164,11 +195,22 @@ impl Listener {
     }
 }
 
+fn bound(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the last sessions' TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
+}
+
 fn start(
     gateway: &Arc<Gateway>,
     listener: &Arc<ListenerKind>,
     stream: TcpStream,
     remote: SocketAddr,
+    through: Option<&Through>,
     sessions: &mut JoinSet<()>,
 ) {
     let Some(registered) = gateway.registry.enter(&listener.name, remote) else {
@@ -182,5 +224,6 @@ fn start(
     if let Err(error) = SockRef::from(&stream).set_keepalive(true) {
         tracing::debug!(%error, %remote, "keepalive could not be set");
     }
-    sessions.spawn(session::run(gateway.clone(), listener.clone(), stream, registered));
+    let toxics = through.map(Through::next);
+    sessions.spawn(session::run(gateway.clone(), listener.clone(), stream, registered, toxics));
 }

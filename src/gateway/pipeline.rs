@@ -16,7 +16,7 @@ use crate::policy::{
     evaluate::{self, ExchangeContext},
     generation::Who,
     plan::{Plan, PlanSlot},
-    verdict::{End, Interest, Lose, Outcome, Verdict},
+    verdict::{End, Interest, Link, Lose, Outcome, Verdict},
 };
 use crate::wire::{
     ApiKey, ErrorCode, Payload, Piece, Request, RequestBody, Response, ResponseBody, Str, WireError,
@@ -35,6 +35,18 @@ use tokio::{sync::Notify, time::Instant};
 /// Record bytes of one fetch that rules look into are asked for in portions of this size: a masked fetch is held whole, so
 /// it must be small; an unmasked one streams whatever its size.
 const INSPECTED_FETCH_BYTES: i32 = 4 * 1024 * 1024;
+
+/// What was decided about a session before its first byte.
+#[derive(Default)]
+pub(super) struct Begun {
+    /// It ends before it began.
+    pub refused: Option<Closing>,
+    /// What its first byte waits for.
+    pub release: Option<Release>,
+    /// What strikes its bytes, by the policies of this number.
+    pub links: Vec<Link>,
+    pub number: u64,
+}
 
 /// What is remembered of a request until its response has left.
 pub(super) struct Exchange {
@@ -160,11 +172,7 @@ impl Pipeline {
     }
 
     /// Asks the rules about a new connection. None: it is welcome. Otherwise how it ends, or what it waits first.
-    pub fn connect(
-        gateway: &Gateway,
-        listener: &ListenerKind,
-        info: &SessionInfo,
-    ) -> Option<(Option<Closing>, Option<Release>)> {
+    pub fn connect(gateway: &Gateway, listener: &ListenerKind, info: &SessionInfo) -> Option<Begun> {
         let current = gateway.policies.current();
         let verdict = evaluate::on_connect(&current, &listener.name, info.remote.ip(), info.id)?;
         let end = match verdict.end {
@@ -173,7 +181,8 @@ impl Pipeline {
             Some(End::Reset) => Some(Closing::Reset(EndCause::PolicyReset)),
             None => None,
         };
-        Some((end, Release::new(Instant::now(), verdict.holds, current.number)))
+        let release = Release::new(Instant::now(), verdict.holds, current.number);
+        Some(Begun { refused: end, release, links: verdict.links, number: current.number })
     }
 
     /// The plan of this principal and client id under the rules in force now.

@@ -6,8 +6,9 @@ use super::{
     budget::Share,
     end::EndCause,
     in_flight::{Answered, Closing, Due, InFlight, Waiting},
+    link::{Links, proxies::Toxics, relay},
     listener::{Gateway, ListenerKind},
-    pipeline::{Exchange, Pipeline, Taken},
+    pipeline::{Begun, Exchange, Pipeline, Taken},
     read::{Frame, FrameReader, SMALL},
     registry::{Registered, SessionInfo},
     upstream::Caller,
@@ -20,12 +21,14 @@ use bytes::Bytes;
 use socket2::SockRef;
 use std::{
     io,
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpStream, tcp::WriteHalf},
+    sync::watch,
     time::Instant,
 };
 
@@ -44,18 +47,69 @@ pub(super) async fn run(
     listener: Arc<ListenerKind>,
     mut stream: TcpStream,
     registered: Registered,
+    toxics: Option<Toxics>,
 ) {
-    let info = registered.info.clone();
+    let local = stream.local_addr().ok();
+    let mut begun = Pipeline::connect(&gateway, &listener, &registered.info).unwrap_or_default();
+    if let Some(links) = Links::new(std::mem::take(&mut begun.links), begun.number, toxics) {
+        return Box::pin(linked(gateway, listener, stream, registered, begun, links)).await;
+    }
+    let closing = talk(&gateway, &listener, &mut stream, local, &registered.info, begun).await;
+    // What is left concerns the socket only: the session's place is free.
+    drop(registered);
+    leave(closing, &mut stream).await;
+}
+
+/// As `run`, through what strikes the connection. The client keeps its place until it has gone.
+async fn linked(
+    gateway: Arc<Gateway>,
+    listener: Arc<ListenerKind>,
+    client: TcpStream,
+    registered: Registered,
+    begun: Begun,
+    links: Links,
+) {
+    let (local, info) = (client.local_addr().ok(), registered.info.clone());
+    let (relay, mut stream) = match relay(client).await {
+        Ok(made) => made,
+        Err((mut client, error)) => {
+            // As every fault that cannot be done, it lets pass.
+            links.could_not_apply();
+            tracing::warn!(%error, session = info.id, "a session goes without the faults of its connection");
+            let closing = talk(&gateway, &listener, &mut client, local, &info, begun).await;
+            drop(registered);
+            return leave(closing, &mut client).await;
+        }
+    };
+    let (end, ended) = watch::channel(false);
+    let talking = async {
+        let closing = talk(&gateway, &listener, &mut stream, local, &info, begun).await;
+        leave(closing, &mut stream).await;
+        drop(stream);
+        end.send_replace(true);
+    };
+    tokio::join!(talking, relay.run(gateway.clone(), links, ended));
+}
+
+/// All of a session, until its socket may be closed.
+async fn talk(
+    gateway: &Arc<Gateway>,
+    listener: &Arc<ListenerKind>,
+    stream: &mut TcpStream,
+    local: Option<SocketAddr>,
+    info: &Arc<SessionInfo>,
+    begun: Begun,
+) -> Closing {
     let states = &gateway.metrics.sessions;
     let counted = StateGauge::enter(states, if listener.sasl.is_some() { "authenticating" } else { "open" });
-    let (refused, mut release) = Pipeline::connect(&gateway, &listener, &info).unwrap_or_default();
+    let Begun { refused, mut release, .. } = begun;
     let releaser = gateway.releaser();
     releaser.released(|| releaser.next_look(&mut release)).await;
     drop(releaser);
     let closing = match refused {
         Some(closing) => closing,
-        None if overdrawn(&gateway, &info).await => Closing::Close(EndCause::ConnectionRate),
-        None => serve(&gateway, &listener, &mut stream, &info, counted).await,
+        None if overdrawn(gateway, info).await => Closing::Close(EndCause::ConnectionRate),
+        None => serve(gateway, listener, stream, local, info, counted).await,
     };
     let (Closing::Close(cause) | Closing::Reset(cause)) = closing;
     gateway.metrics.ended(cause);
@@ -66,15 +120,17 @@ pub(super) async fn run(
     } else {
         tracing::debug!(session = info.id, remote = %info.remote, %principal, client_id, %cause, "session ended");
     }
-    drop(who);
-    // What is left concerns the socket only: the session's place is free.
-    drop(registered);
+    closing
+}
+
+/// Closes the socket as the session ended.
+async fn leave(closing: Closing, stream: &mut TcpStream) {
     match closing {
-        Closing::Close(cause) if cause.leaves_a_peer() => linger(&mut stream).await,
+        Closing::Close(cause) if cause.leaves_a_peer() => linger(stream).await,
         Closing::Close(_) => {}
         Closing::Reset(_) => {
             // Closing a socket with unsent-data lingering of zero sends a RST.
-            if let Err(error) = SockRef::from(&stream).set_linger(Some(Duration::ZERO)) {
+            if let Err(error) = SockRef::from(&*stream).set_linger(Some(Duration::ZERO)) {
                 tracing::debug!(%error, "the connection is closed instead of reset");
             }
         }
@@ -119,10 +175,10 @@ async fn serve(
     gateway: &Arc<Gateway>,
     listener: &Arc<ListenerKind>,
     stream: &mut TcpStream,
+    local: Option<SocketAddr>,
     info: &Arc<SessionInfo>,
     counted: StateGauge,
 ) -> Closing {
-    let local = stream.local_addr().ok();
     let (read, write) = stream.split();
     let limits = &gateway.limits;
     let in_flight = InFlight::new(limits.max_in_flight, limits.held_bytes_per_session, gateway.releaser());

@@ -11,6 +11,7 @@ use super::evaluate;
 use super::fault::reply::ReplyFault;
 use super::generation::{Generation, Shared, Who};
 use super::lru::Lru;
+use super::random::identity;
 use super::rule::{Action, Head, Kind, Rule};
 use super::verdict::Interest;
 use crate::wire::ApiKey;
@@ -342,6 +343,7 @@ impl PlanCache {
             let selectors = &rule.selectors.who;
             if rule.head != Head::Connect
                 && selectors.matches(&who.principal, &who.client_id, &who.listener, who.remote_ip)
+                && rule.chooses(identity([who.principal.as_bytes(), who.client_id.as_bytes()]), 0)
             {
                 places.push(place);
                 rules.push(Arc::clone(rule));

@@ -32,6 +32,12 @@ impl Draws {
         Self { seed, rule, event, index: 0 }
     }
 
+    /// Others of the same event, which go on by themselves: for what draws as bytes come.
+    pub fn apart(&self, number: u64) -> Self {
+        let rule = identity([self.rule.to_le_bytes().as_slice(), &number.to_le_bytes()]) as u64;
+        Self { rule, index: 0, ..*self }
+    }
+
     pub fn next_u64(&mut self) -> u64 {
         let mut hasher = SipHasher24::new_with_keys(self.seed, self.rule);
         hasher.write(&self.event.subject.to_le_bytes());

@@ -8,7 +8,7 @@ use super::fault::record::RecordFault;
 use super::fault::reply::{ReplyFault, Scope};
 use super::fault::slow_broker::Queue;
 use super::glob::Glob;
-use super::random::identity;
+use super::random::{Draws, Event, identity};
 use super::replay::Forced;
 use super::selector::{Selectors, When};
 use super::trigger::{Fired, Firing, Triggers};
@@ -319,6 +319,15 @@ impl Rule {
     /// Whether it changes records.
     pub fn edits_records(&self) -> bool {
         self.has(|action| matches!(action, Action::Edit(_)))
+    }
+
+    /// Whether `.sessions(share)` chooses whoever `subject` is: once and for all, by nothing but the seed, the rule and the subject.
+    pub fn chooses(&self, subject: u128, ordinal: u64) -> bool {
+        self.selectors.who.sessions.is_none_or(|share| {
+            // apart from what the triggers draw about the same event
+            let subject = identity([b"sessions".as_slice(), &subject.to_le_bytes()]);
+            Draws::new(self.seed, self.key, Event { subject, ordinal, attempt: 0 }).chance(share)
+        })
     }
 
     pub fn has(&self, test: impl Fn(&Action) -> bool) -> bool {

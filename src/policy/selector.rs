@@ -29,6 +29,8 @@ pub struct WhoSelectors {
     pub client_id: Option<Patterns>,
     pub listener: Option<Patterns>,
     pub from_ip: Vec<CidrList>,
+    /// The share of the sessions that is chosen.
+    pub sessions: Option<f64>,
 }
 
 /// A condition in Rhai: its index among the closures of its policy, and its text.
@@ -379,6 +381,9 @@ impl fmt::Display for Selectors {
         for list in &self.who.from_ip {
             write!(f, ".from_ip({list})")?;
         }
+        if let Some(share) = self.who.sessions {
+            write!(f, ".sessions({share})")?;
+        }
         for record in &self.records {
             match record {
                 RecordSelector::Header { name, value: Some(value) } => write!(f, ".header({name}, {value})")?,
@@ -460,6 +465,7 @@ mod tests {
     #[test]
     fn who_needs_all_to_hold() {
         let who = WhoSelectors {
+            sessions: None,
             principal: Some(Patterns::new(["User:a*"])),
             client_id: Some(Patterns::new(["!admin"])),
             listener: Some(Patterns::new(["public"])),

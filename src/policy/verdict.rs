@@ -1,6 +1,8 @@
 //! What the rules decided for one exchange: a closed set of outcomes, per part and for the whole.
 //! Written by the policies, carried out by the gateway.
 
+use super::fault::link::LinkFault;
+use super::random::Draws;
 use super::rule::Rule;
 use crate::wire::ErrorCode;
 use std::sync::Arc;
@@ -80,6 +82,21 @@ impl PartialEq for Hold {
     }
 }
 
+/// A fault of a session's bytes and the rule it is there for: it ends when the rule does.
+#[derive(Debug, Clone)]
+pub struct Link {
+    pub rule: Arc<Rule>,
+    pub fault: LinkFault,
+    /// Of this session, for this fault.
+    pub draws: Draws,
+}
+
+impl PartialEq for Link {
+    fn eq(&self, other: &Self) -> bool {
+        self.rule.key == other.rule.key && self.fault == other.fault
+    }
+}
+
 /// What was decided about a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
@@ -153,6 +170,8 @@ pub struct ConnectVerdict {
     pub delay: Duration,
     pub holds: Vec<Hold>,
     pub end: Option<End>,
+    /// What is done to its bytes.
+    pub links: Vec<Link>,
 }
 
 impl ConnectVerdict {

@@ -233,5 +233,7 @@ fn can(fault: &Fault, part: &PartState, possible: &Possible) -> bool {
         // at the reply it is too late
         Fault::DuplicateRequest => possible.request,
         Fault::LoseRequest | Fault::Disconnect | Fault::Reset | Fault::Reply(_) | Fault::Record(_) => true,
+        // of sessions that begin, where no exchange is
+        Fault::Refuse | Fault::Link(_) => false,
     }
 }

@@ -1,13 +1,13 @@
 //! A session that begins: only its listener and its address are known.
 
-use crate::policy::fault::{Executed, Harm, Target};
+use crate::policy::fault::{Executed, Fault, Harm, Target};
 use crate::policy::generation::Generation;
 use crate::policy::identity::{Met, Side, Subject};
 use crate::policy::journal::{Decision, Injection, now};
 use crate::policy::rule::{Action, Kind, Rule};
 use crate::policy::script::closure::{self, Closure};
 use crate::policy::script::objects::CxData;
-use crate::policy::verdict::{ConnectVerdict, Hold};
+use crate::policy::verdict::{ConnectVerdict, Hold, Link};
 use crate::wire::ApiKey;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -35,10 +35,10 @@ pub fn on_connect(
             return Some(verdict);
         }
     }
-    let (mut harm, mut holds) = (Harm::default(), Vec::new());
+    let (mut harm, mut holds, mut links) = (Harm::default(), Vec::new(), Vec::new());
     for rule in generation.connect_rules(Kind::Chaos) {
         let before = harm.delay;
-        let ended = begin.inject(rule, &mut harm);
+        let ended = begin.inject(rule, &mut harm, &mut links);
         let delay = harm.delay - before;
         if !delay.is_zero() {
             holds.push(Hold { rule: Arc::clone(rule), delay });
@@ -47,7 +47,7 @@ pub fn on_connect(
             break;
         }
     }
-    let verdict = ConnectVerdict { deny: false, delay: harm.delay, holds, end: harm.end };
+    let verdict = ConnectVerdict { deny: false, delay: harm.delay, holds, end: harm.end, links };
     (!verdict.is_pass()).then_some(verdict)
 }
 
@@ -110,6 +110,13 @@ impl Begin<'_> {
         })
     }
 
+    /// Whether this session is of the share that the rule is about.
+    fn chooses(&self, rule: &Rule, met: &Met) -> bool {
+        let start = || self.generation.shared.subjects.start(met.subject, rule.life.born);
+        rule.selectors.who.sessions.is_none()
+            || rule.chooses(met.subject, met.ordinal.saturating_sub(start()))
+    }
+
     fn protect(&mut self, rule: &Arc<Rule>) -> Option<ConnectVerdict> {
         let denied = ConnectVerdict { deny: true, ..ConnectVerdict::default() };
         match self.holds(rule) {
@@ -120,8 +127,11 @@ impl Begin<'_> {
                 return (!rule.observe).then_some(denied);
             }
         }
+        let met = self.met[Side::Security as usize]?;
+        if !self.chooses(rule, &met) {
+            return None;
+        }
         if !rule.triggers.is_always() {
-            let met = self.met[Side::Security as usize]?;
             rule.triggers.fire(rule.firing(self.now), &met, &self.generation.shared.subjects)?;
         }
         rule.life.counters.matched();
@@ -135,14 +145,17 @@ impl Begin<'_> {
     }
 
     /// True when a terminal fault was injected.
-    fn inject(&mut self, rule: &Arc<Rule>, harm: &mut Harm) -> bool {
+    fn inject(&mut self, rule: &Arc<Rule>, harm: &mut Harm, links: &mut Vec<Link>) -> bool {
         // a chaos rule that fails lets pass
         if !self.holds(rule).unwrap_or(false) {
             return false;
         }
-        rule.life.counters.matched();
         let shared = &self.generation.shared;
         let Some(met) = self.met[Side::Chaos as usize] else { return false };
+        if !self.chooses(rule, &met) {
+            return false;
+        }
+        rule.life.counters.matched();
         let Some((mut draws, event)) = rule.triggers.fire(rule.firing(self.now), &met, &shared.subjects)
         else {
             return false;
@@ -156,6 +169,12 @@ impl Begin<'_> {
             let Action::Fault(fault) = action else { continue };
             let injected =
                 fault.inject(target, &mut draws, if rule.observe { &mut watched } else { &mut *harm });
+            if let Fault::Link(fault) = fault
+                && !rule.observe
+            {
+                let draws = draws.apart(links.len() as u64);
+                links.push(Link { rule: Arc::clone(rule), fault: fault.clone(), draws });
+            }
             ended |= injected.terminal && !rule.observe;
             let address = self.remote.to_string();
             shared.journal.put(&Injection {

@@ -7,6 +7,7 @@ pub mod delay;
 pub mod duplicate;
 pub mod end;
 pub mod fail;
+pub mod link;
 pub mod lose;
 pub mod named;
 pub mod record;
@@ -16,6 +17,7 @@ pub mod throttle;
 
 use super::random::{Distribution, Draws};
 use crate::wire::{ApiKey, ErrorCode};
+use link::LinkFault;
 use named::Named;
 use record::RecordFault;
 use reply::ReplyFault;
@@ -55,6 +57,8 @@ pub enum Fault {
     LoseResponse,
     Disconnect,
     Reset,
+    /// Closed with a RST as soon as it is there.
+    Refuse,
     SlowBroker(Distribution),
     Throttle(Duration),
     DuplicateRequest,
@@ -66,6 +70,8 @@ pub enum Fault {
     Reply(ReplyFault),
     /// Strikes single records of a part: see `record`.
     Record(RecordFault),
+    /// Strikes the bytes of a session: see `link`.
+    Link(LinkFault),
 }
 
 /// The exchange that a fault is injected into.
@@ -112,13 +118,17 @@ impl Fault {
             Self::LoseRequest => lose::request(harm),
             Self::LoseResponse => lose::response(harm),
             Self::Disconnect => end::disconnect(harm),
-            Self::Reset => end::reset(harm),
+            Self::Reset | Self::Refuse => end::reset(harm),
             Self::SlowBroker(time) => slow_broker::inject(time, target.queue, target.now, draws, harm),
             Self::Throttle(time) => throttle::inject(*time, harm),
             Self::DuplicateRequest => duplicate::inject(harm),
             Self::LoseCommit => commit::lose(harm),
             Self::DelayCommit(time) => commit::delay(time, draws, harm),
             Self::Named(named) => named.inject(target.api, target.version, harm),
+            Self::Link(fault) => {
+                let parameter = Some(fault.parameter()).filter(|text| !text.is_empty());
+                Injected { executed: Executed::Untouched, parameter, terminal: false }
+            }
             // they need the reply, or the records, which only who has them can give
             Self::Reply(_) | Self::Record(_) => {
                 Injected { executed: Executed::Untouched, parameter: None, terminal: false }
@@ -136,6 +146,7 @@ impl Fault {
             Self::LoseResponse => "lose_response",
             Self::Disconnect => "disconnect",
             Self::Reset => "reset",
+            Self::Refuse => "refuse",
             Self::SlowBroker(_) => "slow_broker",
             Self::Throttle(_) => "throttle",
             Self::DuplicateRequest => "duplicate_request",
@@ -144,6 +155,7 @@ impl Fault {
             Self::Named(named) => named.word,
             Self::Reply(fault) => fault.word(),
             Self::Record(fault) => fault.word(),
+            Self::Link(fault) => fault.word(),
         }
     }
 
@@ -151,6 +163,7 @@ impl Fault {
     pub fn draws(&self) -> bool {
         match self {
             Self::Delay(time) | Self::SlowBroker(time) | Self::DelayCommit(time) => !time.is_fixed(),
+            Self::Link(fault) => fault.draws(),
             _ => false,
         }
     }
@@ -171,6 +184,7 @@ impl fmt::Display for Fault {
             Self::Reply(fault) => write!(f, "{fault}"),
             Self::Fail(code) | Self::FailAfter(code) => write!(f, "{}({code})", self.word()),
             Self::Record(fault) => write!(f, "{fault}"),
+            Self::Link(fault) => write!(f, "{fault}"),
             _ => write!(f, "{}()", self.word()),
         }
     }

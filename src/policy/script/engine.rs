@@ -119,6 +119,7 @@ pub fn engine(host: &Rc<Host>) -> Engine {
     super::faults::register(&mut engine);
     super::record_faults::register(&mut engine);
     super::reply_faults::register(&mut engine);
+    super::link_faults::register(&mut engine);
     super::values::register(&mut engine);
     super::objects::register(&mut engine, host);
     super::testing::register(&mut engine, host);

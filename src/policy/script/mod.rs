@@ -13,6 +13,7 @@ pub mod engine;
 mod faults;
 mod heads;
 pub mod host;
+mod link_faults;
 mod lint;
 pub mod objects;
 mod record_faults;

@@ -13,6 +13,8 @@ const WHAT: &[&str] = &["on_access", "on_produce", "on_fetch", "on_request"];
 const PARTITIONED: &[&str] = &["on_produce", "on_fetch", "on_request"];
 const NAMED: &[&str] = &["on_access", "on_request"];
 const TRANSACTIONAL: &[&str] = &["on_access", "on_produce", "on_request"];
+/// A share of the sessions is something that chaos concerns: access does not depend on chance.
+const SOME: &[&str] = &["on_connect", "on_produce", "on_fetch", "on_request"];
 const ALL: &[&str] = &["on_access", "on_connect", "on_produce", "on_fetch", "on_request"];
 
 pub fn register(engine: &mut Engine) {
@@ -60,6 +62,13 @@ pub fn register(engine: &mut Engine) {
             rule.selectors.who.from_ip.push(blocks);
             Ok(())
         })
+    });
+    rule_word(engine, "sessions", 1..=1, |rule, call| {
+        let share = call.number(0)?;
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(format!("`sessions` wants a share above 0 and at most 1, not {share}"));
+        }
+        rule.select(&call, SOME, |rule| once(&mut rule.selectors.who.sessions, share, &call))
     });
     records(engine);
     rule_word(engine, "when", 1..=1, |rule, call| {

@@ -62,6 +62,8 @@ pub struct Seen {
     pub lost: bool,
     pub closed: bool,
     pub delay: Duration,
+    /// The words of what strikes the bytes of a session.
+    pub struck: Vec<&'static str>,
     /// The record as it is stored (produced) or read (fetched); none when it does not come through.
     pub record: Option<SeenRecord>,
     pub tally: Tally,
@@ -87,7 +89,12 @@ pub struct Tally {
 
 impl Seen {
     pub fn passed(&self) -> bool {
-        self.code.is_none() && !self.denied && !self.lost && !self.closed && self.delay.is_zero()
+        self.code.is_none()
+            && !self.denied
+            && !self.lost
+            && !self.closed
+            && self.delay.is_zero()
+            && self.struck.is_empty()
     }
 
     /// In words, for messages.
@@ -100,6 +107,7 @@ impl Seen {
             s if s.closed => "closed".to_owned(),
             s if s.code.is_some() => format!("failed{code}{message}"),
             s if !s.delay.is_zero() => format!("delayed by {:?}", s.delay),
+            s if !s.struck.is_empty() => format!("struck by {}", s.struck.join(", ")),
             _ => "passed".to_owned(),
         }
     }
@@ -313,6 +321,13 @@ fn expectations(engine: &mut Engine) {
             }
         });
     }
+    method(engine, "to_be_struck_by", 1..=1, |expectation: &mut Expectation, call| {
+        let (seen, word) = (expectation.seen(&call)?, call.text(0)?);
+        match seen.struck.contains(&word.as_str()) {
+            true => Ok(()),
+            false => Err(format!("expected {word}, but it {}", seen.told_with_verb())),
+        }
+    });
     method(engine, "to_fail_with", 1..=1, |expectation: &mut Expectation, call| {
         let (seen, code) = (expectation.seen(&call)?, code(&call)?);
         match seen.code == Some(code) {

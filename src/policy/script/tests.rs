@@ -169,6 +169,34 @@ fn faults_are_read() {
     assert_eq!(fault("on_produce().lose_request();"), Fault::LoseRequest);
     assert_eq!(fault("on_produce().lose_response();"), Fault::LoseResponse);
     assert_eq!(fault("on_produce().disconnect();"), Fault::Disconnect);
+    use crate::policy::fault::link::{LinkFault, Way};
+    let link = |action: &str| match one(&format!("on_connect().{action};")).actions.remove(0) {
+        Action::Fault(Fault::Link(fault)) => fault,
+        other => panic!("{other}"),
+    };
+    let ms = Duration::from_millis;
+    for (action, wanted) in [
+        ("close_after(\"bytes\", \"1KB\")", LinkFault::CloseAfterBytes(1024)),
+        ("close_after(\"requests\", 3)", LinkFault::CloseAfterRequests(3)),
+        ("half_open()", LinkFault::HalfOpen),
+        ("blackhole()", LinkFault::Blackhole(Way::Both)),
+        ("blackhole(\"up\")", LinkFault::Blackhole(Way::Up)),
+        ("slow_close(\"5ms\")", LinkFault::SlowClose(ms(5))),
+        ("stall(10)", LinkFault::Stall { after: 10, time: None, way: Way::Both }),
+        ("stall(10, \"down\")", LinkFault::Stall { after: 10, time: None, way: Way::Down }),
+        ("stall(10, \"5ms\", \"up\")", LinkFault::Stall { after: 10, time: Some(ms(5)), way: Way::Up }),
+        ("latency(\"5ms\")", LinkFault::Latency(Distribution::Fixed(ms(5)), Way::Both)),
+        ("bandwidth(\"1KB\")", LinkFault::Bandwidth { rate: 1024, burst: 0, way: Way::Both }),
+        ("bandwidth(9, \"down\")", LinkFault::Bandwidth { rate: 9, burst: 0, way: Way::Down }),
+        ("bandwidth(9, 5, \"up\")", LinkFault::Bandwidth { rate: 9, burst: 5, way: Way::Up }),
+        ("fragment(5)", LinkFault::Fragment { size: 5, gap: ms(0), way: Way::Both }),
+        ("fragment(5, \"9ms\", \"up\")", LinkFault::Fragment { size: 5, gap: ms(9), way: Way::Up }),
+        ("corrupt_bytes(0.5, \"up\")", LinkFault::CorruptBytes(0.5, Way::Up)),
+    ] {
+        assert_eq!(link(action), wanted, "{action}");
+    }
+    assert_eq!(fault("on_connect().refuse();"), Fault::Refuse);
+    assert_eq!(one("on_fetch().sessions(0.25).delay(\"1s\");").selectors.who.sessions, Some(0.25));
     assert_eq!(fault("on_connect().reset();"), Fault::Reset);
 }
 
@@ -251,6 +279,27 @@ fn what_makes_no_sense_is_refused() {
         ("on_access(\"Write\").delay(\"1s\");", "1:20", "no action of on_access"),
         ("on_produce().allow();", "1:14", "no action of on_produce"),
         ("on_fetch().require_header(\"x\");", "1:12", "no action of on_fetch"),
+        (
+            "on_produce().latency(\"1s\");",
+            "1:14",
+            "`latency` is no action of on_produce; it is one of on_connect",
+        ),
+        ("on_connect().latency(\"2h\");", "1:14", "longer than"),
+        (
+            "on_connect().latency(\"1s\", \"sideways\");",
+            "1:14",
+            "goes \"up\" (from the client), \"down\" or \"both\"",
+        ),
+        ("on_connect().bandwidth(0);", "1:14", "nothing at all is `blackhole`"),
+        ("on_connect().close_after(\"seconds\", 5);", "1:14", "counts \"bytes\" or \"requests\""),
+        ("on_connect().close_after(\"requests\", 0);", "1:14", "at least 1"),
+        ("on_connect().fragment(0);", "1:14", "at least 1"),
+        ("on_connect().corrupt_bytes(1.5);", "1:14", "a probability above 0 and at most 1"),
+        ("on_connect().slow_close(\"2h\");", "1:14", "at most"),
+        ("on_fetch().half_open();", "1:12", "no action of on_fetch"),
+        ("on_connect().sessions(0).refuse();", "1:14", "a share above 0"),
+        ("on_access(\"Read\").sessions(0.5).deny();", "1:19", "nothing that on_access has"),
+        ("on_connect().refuse().deny();", "1:23", "does not go with"),
         ("on_connect().fail(\"NOT_COORDINATOR\");", "1:14", "no action of on_connect"),
         ("expires(\"1h\"); on_produce().deny();", "1:1", "security rule"),
         ("expires(\"1h\"); default_deny();", "1:1", "default_deny"),

@@ -38,6 +38,7 @@ words! {
     "header" ".header(name, patterns…)" "records with such a header";
     "key" ".key(patterns…)" "records with such a key";
     "value" ".value(path, pattern or \"> 5\")" "records with such a value at a JSON path";
+    "sessions" ".sessions(share)" "this share of the sessions, each for its life";
     "when" ".when(|cx| …)" "a condition in Rhai";
     "chance" ".chance(p)" "fires with this probability, drawn per event";
     "every" ".every(n)" "fires at every n-th event of a subject";
@@ -87,6 +88,16 @@ words! {
     "broker_missing" ".broker_missing(id?)" "metadata leaves a broker out";
     "wrong_address" ".wrong_address(\"10.255.255.1\", 9092)" "metadata and FindCoordinator name an address where nobody is";
     "api_versions" ".api_versions(\"Fetch\", 11)" "offers an api up to a version only; without one, not at all";
+    "refuse" ".refuse()" "closes a session with a RST as soon as it is there";
+    "close_after" ".close_after(\"bytes\" or \"requests\", n)" "ends a session after so many bytes or answers";
+    "half_open" ".half_open()" "accepts a session and never answers";
+    "blackhole" ".blackhole(\"up\" or \"down\"?)" "what is sent does not arrive";
+    "slow_close" ".slow_close(\"5s\")" "the end of a connection arrives later";
+    "stall" ".stall(bytes, time?, way?)" "nothing more arrives after so many bytes, for a time or for good";
+    "latency" ".latency(\"100ms\" or uniform, normal, pareto, way?)" "every frame arrives later";
+    "bandwidth" ".bandwidth(\"64KB\", burst?, way?)" "lets so many bytes a second through";
+    "fragment" ".fragment(size, gap?, way?)" "cuts the stream into pieces, each so long after the last";
+    "corrupt_bytes" ".corrupt_bytes(p, way?)" "turns a bit in each byte with this probability";
     "uniform" "uniform(\"100ms\", \"300ms\")" "a time, every one between alike";
     "normal" "normal(\"200ms\", \"50ms\")" "a time by mean and deviation";
     "pareto" "pareto(\"10ms\", 1.5)" "a time with a heavy tail";
@@ -108,6 +119,7 @@ words! {
     "to_be_delayed_by" ".to_be_delayed_by(\"100ms\", \"300ms\")" "expects a delay between two times";
     "to_be_lost" ".to_be_lost()" "expects that no answer comes";
     "to_be_closed" ".to_be_closed()" "expects that the session ends";
+    "to_be_struck_by" ".to_be_struck_by(\"latency\")" "expects this fault of a session's connection";
     "to_pass" ".to_pass()" "expects that nothing happened to it";
     "count" "window.count(key)" "events under a key in the window";
     "add" "window.add(key)" "counts an event under a key, once its record is let through";
@@ -123,22 +135,11 @@ const LATER: &[&str] = &[
     "limit",
     "broker",
     "api_version",
-    "sessions",
     "schema",
-    "refuse",
-    "close_after",
-    "half_open",
-    "blackhole",
-    "slow_close",
-    "stall",
     "storm",
     "tls_fail",
     "sasl_fail",
     "sasl_expire",
-    "latency",
-    "bandwidth",
-    "fragment",
-    "corrupt_bytes",
     "hold_until",
     "stale_metadata",
     "broker_down",

@@ -108,6 +108,7 @@ fn one(world: &Policies, who: &Who, doing: &Doing, count: i64) -> Result<Seen, S
             denied: verdict.deny,
             closed: verdict.deny || verdict.end.is_some(),
             delay: verdict.delay,
+            struck: verdict.links.iter().map(|link| link.fault.word()).collect(),
             ..Seen::default()
         });
     }

@@ -143,6 +143,14 @@ mod tests {
             passes_and_matters(rule, "test(\"a\", || { expect(connected()).to_be_closed(); });");
         }
         passes_and_matters(
+            "on_connect().from_ip(\"10.0.0.0/8\").latency(\"1s\").half_open();",
+            r#"test("a", || {
+                expect(connected(#{ ip: "10.1.2.3" })).to_be_struck_by("latency");
+                expect(connected(#{ ip: "10.1.2.3" })).to_be_struck_by("half_open");
+                expect(connected(#{ ip: "11.1.2.3" })).to_pass();
+            });"#,
+        );
+        passes_and_matters(
             "on_connect().from_ip(\"10.0.0.0/8\").delay(\"1s\");",
             r#"test("a", || {
                 expect(connected(#{ ip: "10.1.2.3" })).to_be_delayed_by("1s", "1s");

@@ -4,6 +4,7 @@ mod access;
 mod acls;
 mod chaos;
 mod determinism;
+mod link;
 mod regressions;
 mod replies;
 mod security;
@@ -21,7 +22,7 @@ use crate::wire::api::{fetch, produce};
 use crate::wire::record::{BatchBuilder, BatchHeader, HeadersBuf, Records, batches, with_codecs};
 use crate::wire::{ErrorCode, Payload, Request, RequestBody, Response, ResponseBody, Str, Uuid};
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 /// The policies of a process, its clock and what it wrote down.
