@@ -349,3 +349,57 @@ async fn the_end_of_the_process_lets_go() {
     answered(&mut client).await;
     assert_eq!(client.closed().await.unwrap(), b"");
 }
+
+/// At the third heartbeat of a group every session that sent one is dropped, and no other.
+#[tokio::test]
+async fn a_storm_drops_all_sessions_of_a_group_at_once() {
+    let upstream: Arc<_> = Scripted::new(agreeable);
+    let script = r#"policy("storm", "x"); expires("1h");
+        on_request("Heartbeat").group("billing").after(2).at_most(1).storm();"#;
+    let running = start_with(upstream.clone(), Limits::default(), &[("storm.rhai", script)]).await;
+    let mut members = Vec::new();
+    for _ in 0..3 {
+        members.push(running.client().await);
+    }
+    let mut other = running.client().await;
+    other.ask(4, heartbeat("shipping")).await;
+    for member in &mut members[..2] {
+        member.ask(4, heartbeat("billing")).await;
+    }
+    // one of the group that the rule has not seen is none of them
+    let mut unseen = running.client().await;
+    unseen.ask(4, heartbeat("shipping")).await;
+    send_to(&mut members[2], "billing").await;
+    for mut member in members {
+        // a reset, or the end: what was in its buffers decides
+        assert!(member.closed().await.is_ok_and(|rest| rest.is_empty()) || member.frame().await.is_err());
+    }
+    running.until("tollgate_sessions_ended_total", &[("cause", "policy_reset")], 3.0).await;
+    for bystander in [&mut other, &mut unseen] {
+        bystander.ask(4, heartbeat("shipping")).await;
+    }
+    assert_eq!(upstream.apis().len(), 6, "what broke the storm was not executed");
+    // and the group comes back
+    running.client().await.ask(4, heartbeat("billing")).await;
+}
+
+#[tokio::test]
+async fn a_storm_of_connections() {
+    let running = with(".nth(3).storm()").await;
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = running.client().await;
+        client.ask(4, heartbeat("g")).await;
+        clients.push(client);
+    }
+    let mut third = running.client().await;
+    assert!(third.closed().await.is_err(), "reset");
+    for mut client in clients {
+        assert!(client.closed().await.is_ok_and(|rest| rest.is_empty()));
+    }
+    running.client().await.ask(4, heartbeat("g")).await;
+}
+
+async fn send_to(client: &mut Client, group: &str) {
+    client.send(4, "test", heartbeat(group)).await;
+}

@@ -4,7 +4,7 @@ use super::{
     auth::SaslConfig, budget::Budget, end::EndCause, limits::Limits, link::proxies::Through,
     metrics::Metrics, registry::Registry, release::Releaser, session, upstream::Upstream,
 };
-use crate::policy::generation::Policies;
+use crate::policy::{generation::Policies, verdict::Storm};
 use crate::wire::Str;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
@@ -69,6 +69,15 @@ impl Gateway {
 
     pub(super) fn releaser(&self) -> Releaser {
         Releaser::new(self.policies.clone(), self.stop.subscribe())
+    }
+
+    /// What the rules said about storms at an exchange of a session.
+    pub(super) fn storm(&self, session: u64, storms: &[Storm]) {
+        if !storms.is_empty() {
+            for _ in 0..self.registry.storm(session, storms) {
+                self.metrics.ended(EndCause::PolicyReset);
+            }
+        }
     }
 
     /// Whether `stop` was called.
@@ -225,5 +234,6 @@ fn start(
         tracing::debug!(%error, %remote, "keepalive could not be set");
     }
     let toxics = through.map(Through::next);
-    sessions.spawn(session::run(gateway.clone(), listener.clone(), stream, registered, toxics));
+    let info = registered.info.clone();
+    info.runs_as(sessions.spawn(session::run(gateway.clone(), listener.clone(), stream, registered, toxics)));
 }

@@ -175,6 +175,7 @@ impl Pipeline {
     pub fn connect(gateway: &Gateway, listener: &ListenerKind, info: &SessionInfo) -> Option<Begun> {
         let current = gateway.policies.current();
         let verdict = evaluate::on_connect(&current, &listener.name, info.remote.ip(), info.id)?;
+        gateway.storm(info.id, &verdict.storms);
         let end = match verdict.end {
             _ if verdict.deny => Some(Closing::Close(EndCause::PolicyDisconnect)),
             Some(End::Disconnect) => Some(Closing::Close(EndCause::PolicyDisconnect)),
@@ -228,6 +229,7 @@ impl Pipeline {
         let heavy = plan.is_heavy_request(&request);
         let mut verdict = off_worker(heavy, || plan.on_request(&cx, &mut request));
         exchange.release = Release::new(exchange.started, std::mem::take(&mut verdict.holds), plan.number);
+        self.gateway.storm(caller.session, &std::mem::take(&mut verdict.storms));
         match verdict.end {
             Some(End::Disconnect) => return Taken::End(Closing::Close(EndCause::PolicyDisconnect)),
             Some(End::Reset) => return Taken::End(Closing::Reset(EndCause::PolicyReset)),
@@ -487,6 +489,7 @@ impl Pipeline {
                         Some(release) => release.add(verdict.holds),
                         none => *none = Release::new(Instant::now(), verdict.holds, decided.plan.number),
                     }
+                    self.gateway.storm(decided.session, &verdict.storms);
                     match verdict.end {
                         Some(End::Disconnect) => return Err(Closing::Close(EndCause::PolicyDisconnect)),
                         Some(End::Reset) => return Err(Closing::Reset(EndCause::PolicyReset)),

@@ -1,16 +1,20 @@
 //! The sessions there are: counted against their limits, listed for people.
 
 use super::limits::Limits;
+use crate::policy::verdict::Storm;
 use crate::wire::Str;
 use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::time::Instant;
+use tokio::{task::AbortHandle, time::Instant};
+
+/// Storms that one session is in.
+const STORMS: usize = 64;
 
 /// What is known of a session while it lives.
 #[derive(Debug)]
@@ -24,6 +28,10 @@ pub struct SessionInfo {
     pub bytes_in: AtomicU64,
     pub bytes_out: AtomicU64,
     who: Mutex<Who>,
+    /// The storms it is in, by their rules.
+    storms: Mutex<Vec<u64>>,
+    /// Its task, with which it is dropped.
+    task: OnceLock<AbortHandle>,
 }
 
 /// The part that changes: as of the last request.
@@ -42,6 +50,27 @@ impl SessionInfo {
 
     pub fn update(&self, change: impl FnOnce(&mut Who)) {
         change(&mut self.lock());
+    }
+
+    /// Says which task is its.
+    pub(super) fn runs_as(&self, task: AbortHandle) {
+        // it is said once
+        let _ = self.task.set(task);
+    }
+
+    fn join(&self, storm: u64) {
+        let mut storms = self.storms.lock().unwrap_or_else(PoisonError::into_inner);
+        if !storms.contains(&storm) {
+            // of rules that are no more there may be many
+            if storms.len() == STORMS {
+                storms.remove(0);
+            }
+            storms.push(storm);
+        }
+    }
+
+    fn is_in(&self, storm: u64) -> bool {
+        self.storms.lock().unwrap_or_else(PoisonError::into_inner).contains(&storm)
     }
 
     fn lock(&self) -> MutexGuard<'_, Who> {
@@ -101,10 +130,23 @@ impl Registry {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             who: Mutex::default(),
+            storms: Mutex::default(),
+            task: OnceLock::new(),
         });
         *state.by_address.entry(remote.ip()).or_default() += 1;
         state.sessions.insert(info.id, info.clone());
         Some(Registered { registry: self.clone(), info })
+    }
+
+    /// A session is in these storms from here on. Those that break drop all other sessions in them: so many.
+    pub fn storm(&self, session: u64, storms: &[Storm]) -> usize {
+        let state = self.state();
+        if let Some(info) = state.sessions.get(&session) {
+            storms.iter().for_each(|storm| info.join(storm.rule));
+        }
+        let breaks = |info: &SessionInfo| storms.iter().any(|storm| storm.breaks && info.is_in(storm.rule));
+        let struck = state.sessions.values().filter(|info| info.id != session && breaks(info));
+        struck.filter_map(|info| info.task.get()).inspect(|task| task.abort()).count()
     }
 
     pub fn len(&self) -> usize {

@@ -311,6 +311,11 @@ impl Rule {
         self.reply_faults().next().map(ReplyFault::scope)
     }
 
+    /// Whether the sessions it matches are in a storm.
+    pub fn storms(&self) -> bool {
+        !self.observe && self.has(|action| matches!(action, Action::Fault(Fault::Storm)))
+    }
+
     /// Whether it is about commits of transactions, not about aborts.
     pub fn wants_commit(&self) -> bool {
         self.has(|action| matches!(action, Action::Fault(Fault::LoseCommit | Fault::DelayCommit(_))))

@@ -97,6 +97,25 @@ impl PartialEq for Link {
     }
 }
 
+/// A session that a rule with a `storm` matched is in that storm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storm {
+    /// The rule's identity.
+    pub rule: u64,
+    /// All sessions in it are dropped now.
+    pub breaks: bool,
+}
+
+impl Storm {
+    /// Says it once for each rule.
+    pub fn add(storms: &mut Vec<Storm>, rule: u64, breaks: bool) {
+        match storms.iter_mut().find(|storm| storm.rule == rule) {
+            Some(storm) => storm.breaks |= breaks,
+            None => storms.push(Storm { rule, breaks }),
+        }
+    }
+}
+
 /// What was decided about a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
@@ -123,6 +142,8 @@ pub struct Verdict {
     pub response: ResponseInterest,
     /// What the answer says that the client must wait for.
     pub throttle: Duration,
+    /// What the session is in from here on.
+    pub storms: Vec<Storm>,
     /// The upstream gets it twice; the first answer counts.
     pub duplicate: bool,
     /// For Fetch: the request must be made sessionless (epoch -1, and the response's session id zero), so
@@ -159,6 +180,7 @@ pub struct ResponseVerdict {
     pub holds: Vec<Hold>,
     pub lose: Option<Lose>,
     pub end: Option<End>,
+    pub storms: Vec<Storm>,
 }
 
 /// What was decided about a new session, before its first byte.
@@ -172,6 +194,7 @@ pub struct ConnectVerdict {
     pub end: Option<End>,
     /// What is done to its bytes.
     pub links: Vec<Link>,
+    pub storms: Vec<Storm>,
 }
 
 impl ConnectVerdict {

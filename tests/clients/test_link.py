@@ -3,7 +3,9 @@
 import time
 
 import pytest
+from confluent_kafka import Consumer
 from support.clients import Aiokafka, Confluent, Kcat
+from support.wait import until
 
 pytestmark = pytest.mark.gateway
 POLICIES = "none"
@@ -68,3 +70,42 @@ def test_blackhole(server, bootstrap):
         assert seconds(lambda: delivered(Confluent(), bootstrap, "blackhole")) >= 1
         struck(server)
     assert Confluent().consume(bootstrap, "blackhole", len(VALUES)) == VALUES
+
+
+def test_storm(server, bootstrap):
+    """Every member of a group loses its connections at once, and the group goes on."""
+    settings = {"bootstrap.servers": bootstrap, "group.id": "stormy", "auto.offset.reset": "earliest", "heartbeat.interval.ms": 300, "session.timeout.ms": 6000}
+    delivered(Confluent(), bootstrap, "stormy", VALUES[:10])
+    members, got = [Consumer(settings) for _ in range(2)], []
+
+    def poll():
+        for member in members:
+            message = member.poll(0.05)
+            if message and not message.error():
+                got.append(message.value().decode())
+
+    def polled(holds):
+        def done():
+            poll()
+            return holds()
+
+        return done
+
+    def dropped():
+        ended = [line for line in server.get("/metrics").splitlines() if line.startswith("tollgate_sessions_ended_total") and "policy_reset" in line]
+        return sum(float(line.split()[-1]) for line in ended)
+
+    try:
+        for member in members:
+            member.subscribe(["stormy"])
+        until("the group reads", polled(lambda: len(got) == 10), 30)
+        before = dropped()
+        with server.policy("link", 'expires("1h"); on_request("Heartbeat").group("stormy").nth(6).storm();'):
+            until("the storm", polled(lambda: server.rule("link")["applied"] == 1), 30)
+            # at the least the two connections to the coordinator
+            until("both are dropped", polled(lambda: dropped() >= before + 2), 10)
+            delivered(Confluent(), bootstrap, "stormy", VALUES[10:])
+            until("the group reads on", polled(lambda: set(got) == set(VALUES)), 30)
+    finally:
+        for member in members:
+            member.close()

@@ -9,7 +9,7 @@ use crate::policy::identity::Side;
 use crate::policy::plan::decided_on_reply;
 use crate::policy::random::{Draws, Event};
 use crate::policy::rule::{Action, Kind, Rule};
-use crate::policy::verdict::{Hold, Outcome};
+use crate::policy::verdict::{Hold, Outcome, Storm};
 use crate::wire::ErrorCode;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -30,6 +30,8 @@ pub(super) struct Injections {
     pub harm: Harm,
     /// What delays the whole, and by how much.
     pub holds: Vec<Hold>,
+    /// Of those whose rules matched.
+    pub storms: Vec<Storm>,
     /// To parts, after they were executed.
     pub after: Vec<(usize, ErrorCode)>,
     /// To the records of parts: what goes on in their place.
@@ -123,6 +125,9 @@ impl Round<'_> {
                     continue;
                 }
                 rule.life.counters.matched();
+                if rule.storms() {
+                    Storm::add(&mut injections.storms, rule.key, false);
+                }
                 let met = self.met(part, Side::Chaos);
                 let fires = rule.triggers.fire(rule.firing(self.now), &met, &self.shared.subjects);
                 let Some((mut draws, event)) = fires else { continue };
@@ -160,6 +165,9 @@ impl Round<'_> {
                 continue;
             }
             applied = true;
+            if *fault == Fault::Storm && !rule.observe {
+                Storm::add(&mut injections.storms, rule.key, true);
+            }
             let injected = if fault.answers() {
                 let mut harm = Harm::default();
                 let injected = fault.inject(target, draws, &mut harm);
@@ -232,7 +240,12 @@ fn can(fault: &Fault, part: &PartState, possible: &Possible) -> bool {
         }
         // at the reply it is too late
         Fault::DuplicateRequest => possible.request,
-        Fault::LoseRequest | Fault::Disconnect | Fault::Reset | Fault::Reply(_) | Fault::Record(_) => true,
+        Fault::LoseRequest
+        | Fault::Disconnect
+        | Fault::Reset
+        | Fault::Storm
+        | Fault::Reply(_)
+        | Fault::Record(_) => true,
         // of sessions that begin, where no exchange is
         Fault::Refuse | Fault::Link(_) => false,
     }

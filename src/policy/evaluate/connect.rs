@@ -7,7 +7,7 @@ use crate::policy::journal::{Decision, Injection, now};
 use crate::policy::rule::{Action, Kind, Rule};
 use crate::policy::script::closure::{self, Closure};
 use crate::policy::script::objects::CxData;
-use crate::policy::verdict::{ConnectVerdict, Hold, Link};
+use crate::policy::verdict::{ConnectVerdict, Hold, Link, Storm};
 use crate::wire::ApiKey;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -35,10 +35,11 @@ pub fn on_connect(
             return Some(verdict);
         }
     }
-    let (mut harm, mut holds, mut links) = (Harm::default(), Vec::new(), Vec::new());
+    let (mut harm, mut holds) = (Harm::default(), Vec::new());
+    let mut strikes = Strikes::default();
     for rule in generation.connect_rules(Kind::Chaos) {
         let before = harm.delay;
-        let ended = begin.inject(rule, &mut harm, &mut links);
+        let ended = begin.inject(rule, &mut harm, &mut strikes);
         let delay = harm.delay - before;
         if !delay.is_zero() {
             holds.push(Hold { rule: Arc::clone(rule), delay });
@@ -47,8 +48,22 @@ pub fn on_connect(
             break;
         }
     }
-    let verdict = ConnectVerdict { deny: false, delay: harm.delay, holds, end: harm.end, links };
+    let verdict = ConnectVerdict {
+        deny: false,
+        delay: harm.delay,
+        holds,
+        end: harm.end,
+        links: strikes.links,
+        storms: strikes.storms,
+    };
     (!verdict.is_pass()).then_some(verdict)
+}
+
+/// What becomes of a session besides.
+#[derive(Default)]
+struct Strikes {
+    links: Vec<Link>,
+    storms: Vec<Storm>,
 }
 
 struct Begin<'a> {
@@ -145,7 +160,7 @@ impl Begin<'_> {
     }
 
     /// True when a terminal fault was injected.
-    fn inject(&mut self, rule: &Arc<Rule>, harm: &mut Harm, links: &mut Vec<Link>) -> bool {
+    fn inject(&mut self, rule: &Arc<Rule>, harm: &mut Harm, strikes: &mut Strikes) -> bool {
         // a chaos rule that fails lets pass
         if !self.holds(rule).unwrap_or(false) {
             return false;
@@ -156,6 +171,9 @@ impl Begin<'_> {
             return false;
         }
         rule.life.counters.matched();
+        if rule.storms() {
+            Storm::add(&mut strikes.storms, rule.key, false);
+        }
         let Some((mut draws, event)) = rule.triggers.fire(rule.firing(self.now), &met, &shared.subjects)
         else {
             return false;
@@ -172,8 +190,11 @@ impl Begin<'_> {
             if let Fault::Link(fault) = fault
                 && !rule.observe
             {
-                let draws = draws.apart(links.len() as u64);
-                links.push(Link { rule: Arc::clone(rule), fault: fault.clone(), draws });
+                let draws = draws.apart(strikes.links.len() as u64);
+                strikes.links.push(Link { rule: Arc::clone(rule), fault: fault.clone(), draws });
+            }
+            if *fault == Fault::Storm && !rule.observe {
+                Storm::add(&mut strikes.storms, rule.key, true);
             }
             ended |= injected.terminal && !rule.observe;
             let address = self.remote.to_string();

@@ -216,6 +216,7 @@ impl Round<'_> {
         (verdict.delay, verdict.lose, verdict.end) = (harm.delay, harm.lose, harm.end);
         (verdict.throttle, verdict.duplicate) = (harm.throttle, harm.duplicate);
         verdict.holds = injections.holds;
+        verdict.storms = injections.storms;
         if has_parts {
             if parts.iter().any(|part| !part.is_open()) {
                 verdict.parts = parts.iter().map(|part| part.outcome.clone()).collect();

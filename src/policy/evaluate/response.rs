@@ -94,6 +94,7 @@ impl Round<'_> {
         let harm = injections.harm;
         (decided.delay, decided.lose, decided.end) = (harm.delay, harm.lose, harm.end);
         decided.holds = injections.holds;
+        decided.storms = injections.storms;
         if !harm.throttle.is_zero() {
             let named = i32::try_from(harm.throttle.as_millis()).unwrap_or(i32::MAX);
             response.throttle_time_ms = response.throttle_time_ms.max(named);

@@ -59,6 +59,8 @@ pub enum Fault {
     Reset,
     /// Closed with a RST as soon as it is there.
     Refuse,
+    /// Every session that the rule matched is dropped.
+    Storm,
     SlowBroker(Distribution),
     Throttle(Duration),
     DuplicateRequest,
@@ -118,7 +120,8 @@ impl Fault {
             Self::LoseRequest => lose::request(harm),
             Self::LoseResponse => lose::response(harm),
             Self::Disconnect => end::disconnect(harm),
-            Self::Reset | Self::Refuse => end::reset(harm),
+            // the others are dropped by who knows them
+            Self::Reset | Self::Refuse | Self::Storm => end::reset(harm),
             Self::SlowBroker(time) => slow_broker::inject(time, target.queue, target.now, draws, harm),
             Self::Throttle(time) => throttle::inject(*time, harm),
             Self::DuplicateRequest => duplicate::inject(harm),
@@ -147,6 +150,7 @@ impl Fault {
             Self::Disconnect => "disconnect",
             Self::Reset => "reset",
             Self::Refuse => "refuse",
+            Self::Storm => "storm",
             Self::SlowBroker(_) => "slow_broker",
             Self::Throttle(_) => "throttle",
             Self::DuplicateRequest => "duplicate_request",

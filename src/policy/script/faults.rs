@@ -62,6 +62,7 @@ pub fn register(engine: &mut Engine) {
         });
     }
     rule_word(engine, "disconnect", 0..=0, |rule, call| inject(rule, &call, ALL, Fault::Disconnect));
+    rule_word(engine, "storm", 0..=0, |rule, call| inject(rule, &call, ALL, Fault::Storm));
     rule_word(engine, "reset", 0..=0, |rule, call| inject(rule, &call, ALL, Fault::Reset));
 }
 

@@ -89,6 +89,7 @@ words! {
     "wrong_address" ".wrong_address(\"10.255.255.1\", 9092)" "metadata and FindCoordinator name an address where nobody is";
     "api_versions" ".api_versions(\"Fetch\", 11)" "offers an api up to a version only; without one, not at all";
     "refuse" ".refuse()" "closes a session with a RST as soon as it is there";
+    "storm" ".storm()" "drops every session that the rule has matched, at once";
     "close_after" ".close_after(\"bytes\" or \"requests\", n)" "ends a session after so many bytes or answers";
     "half_open" ".half_open()" "accepts a session and never answers";
     "blackhole" ".blackhole(\"up\" or \"down\"?)" "what is sent does not arrive";
@@ -136,7 +137,6 @@ const LATER: &[&str] = &[
     "broker",
     "api_version",
     "schema",
-    "storm",
     "tls_fail",
     "sasl_fail",
     "sasl_expire",
