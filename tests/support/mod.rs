@@ -13,7 +13,8 @@ use tokio::{
     net::TcpStream,
 };
 use tollgate::gateway::{
-    Caller, Gateway, Limits, Listener, ListenerConfig, Submitted, Upstream, metrics::Metrics,
+    Caller, Gateway, Limits, Listener, ListenerConfig, Submitted, Upstream, link::proxies::Proxies,
+    metrics::Metrics,
 };
 use tollgate::policy::{
     generation::{Policies, Settings, Shared},
@@ -105,6 +106,8 @@ pub struct Running {
     pub address: SocketAddr,
     pub gateway: Arc<Gateway>,
     pub registry: prometheus::Registry,
+    /// Proxies to it, of which there are none at first.
+    pub proxies: Arc<Proxies>,
 }
 
 pub async fn start(upstream: Arc<dyn Upstream>, limits: Limits) -> Running {
@@ -128,13 +131,15 @@ pub async fn start_with(upstream: Arc<dyn Upstream>, limits: Limits, scripts: &[
     };
     let listener = Listener::bind(config).unwrap();
     let address = listener.address();
+    let proxies = Proxies::new(gateway.clone(), [&listener], Duration::from_secs(5));
+    tokio::spawn(proxies.clone().serve());
     tokio::spawn(listener.serve(gateway.clone(), Duration::from_secs(5)));
-    Running { address, gateway, registry }
+    Running { address, gateway, registry, proxies }
 }
 
 impl Running {
     pub async fn client(&self) -> Client {
-        Client { stream: TcpStream::connect(self.address).await.unwrap(), correlation_id: 0 }
+        Client::of(TcpStream::connect(self.address).await.unwrap())
     }
 
     /// The value of a counter or gauge with these labels; 0 when it is not there.
@@ -170,6 +175,10 @@ pub struct Client {
 }
 
 impl Client {
+    pub fn of(stream: TcpStream) -> Client {
+        Client { stream, correlation_id: 0 }
+    }
+
     pub async fn send(&mut self, version: i16, client_id: &str, body: impl Into<RequestBody>) -> i32 {
         self.correlation_id += 1;
         let client_id = Some(Str::from(client_id));
