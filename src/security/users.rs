@@ -76,8 +76,45 @@ impl User {
 pub struct Users {
     by_name: BTreeMap<UserName, User>,
     decoy_key: SecretBytes,
-    /// The iteration count most users have, which is what a made-up user gets.
-    usual_iterations: u32,
+    iterations: Iterations,
+}
+
+/// How many users have which iteration count.
+#[derive(Debug, Clone, Default)]
+struct Iterations(BTreeMap<u32, usize>);
+
+impl Iterations {
+    fn of<'a>(users: impl Iterator<Item = &'a User>) -> Self {
+        let mut counted = Self::default();
+        users.for_each(|user| counted.add(user));
+        counted
+    }
+
+    fn add(&mut self, user: &User) {
+        if let Some(record) = user.records().next() {
+            *self.0.entry(record.iterations).or_default() += 1;
+        }
+    }
+
+    fn take(&mut self, user: &User) {
+        if let Some(record) = user.records().next()
+            && let Some(count) = self.0.get_mut(&record.iterations)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(&record.iterations);
+            }
+        }
+    }
+
+    /// What most users have, which is what a made-up user gets; of several the least.
+    fn usual(&self) -> u32 {
+        let most = self.0.values().copied().max();
+        self.0
+            .iter()
+            .find(|(_, n)| Some(**n) == most)
+            .map_or(DEFAULT_ITERATIONS, |(iterations, _)| *iterations)
+    }
 }
 
 impl Users {
@@ -86,7 +123,7 @@ impl Users {
         Ok(Self {
             by_name: BTreeMap::new(),
             decoy_key: SecretBytes::random(KEY_BYTES)?,
-            usual_iterations: DEFAULT_ITERATIONS,
+            iterations: Iterations::default(),
         })
     }
 
@@ -108,15 +145,20 @@ impl Users {
 
     /// Adds a user or replaces one; says whether there was one.
     pub fn insert(&mut self, name: UserName, user: User) -> bool {
-        let replaced = self.by_name.insert(name, user).is_some();
-        self.usual_iterations = usual_iterations(&self.by_name);
-        replaced
+        self.iterations.add(&user);
+        let replaced = self.by_name.insert(name, user);
+        if let Some(user) = &replaced {
+            self.iterations.take(user);
+        }
+        replaced.is_some()
     }
 
     pub fn remove(&mut self, name: &str) -> bool {
-        let removed = self.by_name.remove(name).is_some();
-        self.usual_iterations = usual_iterations(&self.by_name);
-        removed
+        let removed = self.by_name.remove(name);
+        if let Some(user) = &removed {
+            self.iterations.take(user);
+        }
+        removed.is_some()
     }
 
     /// A record for a name that has none. It is the same each time the name is asked for, as a real one would
@@ -131,7 +173,7 @@ impl Users {
         };
         let drawn = hash.hmac(self.decoy_key.expose(), format!("{tag}{name}").as_bytes());
         ScramRecord {
-            iterations: self.usual_iterations,
+            iterations: self.iterations.usual(),
             salt: drawn.expose().iter().copied().take(SALT_BYTES).collect(),
             stored_key: hash.hmac(self.decoy_key.expose(), format!("stored {tag}{name}").as_bytes()),
             server_key: hash.hmac(self.decoy_key.expose(), format!("server {tag}{name}").as_bytes()),
@@ -186,18 +228,6 @@ pub enum UsersError {
 }
 
 /// The most frequent count; of several, the smallest, so that the answer is one.
-fn usual_iterations(users: &BTreeMap<UserName, User>) -> u32 {
-    let mut counts = BTreeMap::new();
-    for record in users.values().filter_map(|user| user.records().next()) {
-        *counts.entry(record.iterations).or_insert(0_usize) += 1;
-    }
-    let most = counts.values().copied().max();
-    counts
-        .into_iter()
-        .find(|&(_, n)| Some(n) == most)
-        .map_or(DEFAULT_ITERATIONS, |(iterations, _)| iterations)
-}
-
 /// Walks the parsed document by hand, since what serde says about a wrong value repeats the value.
 struct Reader<'a> {
     path: &'a Path,
@@ -219,7 +249,7 @@ impl Reader<'_> {
         let mut users = Users {
             by_name: BTreeMap::new(),
             decoy_key: SecretBytes::new(self.base64(&root, "decoy_key", KEY_BYTES..=KEY_BYTES)?),
-            usual_iterations: DEFAULT_ITERATIONS,
+            iterations: Iterations::default(),
         };
         let Some(list) = root.get_ref().get("user") else { return Ok(users) };
         let entries = list
@@ -235,7 +265,7 @@ impl Reader<'_> {
                 );
             }
         }
-        users.usual_iterations = usual_iterations(&users.by_name);
+        users.iterations = Iterations::of(users.by_name.values());
         Ok(users)
     }
 
