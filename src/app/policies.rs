@@ -20,7 +20,7 @@ use crate::policy::acl::{self, Acls, Asked};
 use crate::policy::generation::{Generation, LoadedPolicy, Policies, Settings, Shared};
 use crate::policy::journal::Lines;
 use crate::policy::load::{self, Script};
-use crate::policy::names::{Names, TopicIds};
+use crate::policy::names::{Names, TopicDefaults, TopicIds};
 use crate::policy::replay::Replay;
 use crate::policy::rule::{Kind, Rule};
 use crate::policy::secrets::Secrets;
@@ -114,6 +114,11 @@ impl TopicIds for Topics {
 
     fn exists(&self, name: &str) -> Option<bool> {
         Some(self.0.catalogue().topic(name).is_some())
+    }
+
+    /// There is one node, so one replica.
+    fn defaults(&self) -> Option<TopicDefaults> {
+        Some(TopicDefaults { partitions: self.0.settings().num_partitions, replication: 1 })
     }
 
     fn knows_all(&self) -> bool {

@@ -15,10 +15,23 @@ pub trait TopicIds: Send + Sync {
     fn name(&self, id: Uuid) -> Option<Str>;
     /// Whether there is a topic so named; None when that is not known.
     fn exists(&self, name: &str) -> Option<bool>;
+    /// What a topic gets that is made without numbers; None when that is not known.
+    fn defaults(&self) -> Option<TopicDefaults> {
+        None
+    }
     /// Whether it knows every topic there is, so that nothing needs to be learned from what passes.
     fn knows_all(&self) -> bool {
         false
     }
+}
+
+/// What a topic has for which nobody said how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicDefaults {
+    /// Kafka's `num.partitions`.
+    pub partitions: i32,
+    /// Kafka's `default.replication.factor`.
+    pub replication: i16,
 }
 
 /// An upstream that knows no topic: what policies are tested on.
@@ -32,6 +45,11 @@ impl TopicIds for NoTopics {
 
     fn exists(&self, _: &str) -> Option<bool> {
         None
+    }
+
+    /// Kafka's own.
+    fn defaults(&self) -> Option<TopicDefaults> {
+        Some(TopicDefaults { partitions: 1, replication: 1 })
     }
 }
 
@@ -82,6 +100,10 @@ impl Names {
 
     pub fn exists(&self, name: &str) -> Option<bool> {
         self.upstream.exists(name)
+    }
+
+    pub fn defaults(&self) -> Option<TopicDefaults> {
+        self.upstream.defaults()
     }
 
     /// Whether the upstream can be asked for every topic.

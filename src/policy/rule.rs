@@ -1,7 +1,7 @@
 //! A rule: head, selectors, triggers, actions. Plain data, made once when its policy is loaded, shared by all
 //! threads. Closures are named by their index in the policy; no Rhai value is here.
 
-use super::action::{Edit, OnUnparsable};
+use super::action::{Edit, Limit, OnUnparsable};
 use super::error::Place;
 use super::fault::Fault;
 use super::fault::record::RecordFault;
@@ -44,6 +44,8 @@ pub enum Head {
     Produce,
     Fetch,
     Request(ApiSet),
+    /// Topics that are made, grown or configured, by whichever api.
+    Create,
 }
 
 impl Head {
@@ -54,6 +56,7 @@ impl Head {
             Self::Produce => "on_produce",
             Self::Fetch => "on_fetch",
             Self::Request(_) => "on_request",
+            Self::Create => "on_create",
         }
     }
 
@@ -63,6 +66,15 @@ impl Head {
             Self::Produce => api == ApiKey::Produce,
             Self::Fetch => api == ApiKey::Fetch,
             Self::Request(apis) => apis.contains(api),
+            Self::Create => [
+                ApiKey::CreateTopics,
+                ApiKey::Metadata,
+                ApiKey::CreatePartitions,
+                ApiKey::AlterConfigs,
+                ApiKey::IncrementalAlterConfigs,
+                ApiKey::AlterPartitionReassignments,
+            ]
+            .contains(&api),
         }
     }
 }
@@ -124,6 +136,7 @@ pub enum Action {
     /// Masks and headers.
     Edit(Edit),
     RequireHeader(Glob),
+    Limit(Limit),
     Audit,
     /// A closure over each record: its index among those of the policy, and its text.
     Each(When),
@@ -162,6 +175,7 @@ impl fmt::Display for Action {
             Self::Edit(Edit::SetHeader { name, value }) => write!(f, "set_header({name}, {value})"),
             Self::Edit(Edit::RemoveHeader(names)) => write!(f, "remove_header({names})"),
             Self::RequireHeader(name) => write!(f, "require_header({name})"),
+            Self::Limit(limit) => write!(f, "limit({limit})"),
             Self::Audit => f.write_str("audit()"),
             Self::Each(closure) => write!(f, "each({})", closure.text),
             Self::Fault(fault) => write!(f, "{fault}"),

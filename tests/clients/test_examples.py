@@ -91,6 +91,15 @@ def check_slow_consumer(shell, commands):
     assert time.monotonic() - start > 0.1
 
 
+def check_topic_limits(shell, commands):
+    topic = lambda lines, name: [line for line in lines if f'topic "{name}"' in line]
+    for _ in range(2):
+        shell(commands[0])
+        refused = topic(shell(commands[1]), "demo-Scratch_2")
+        assert len(refused) == 1 and "Unknown topic or partition" in refused[0]
+    assert topic(shell(commands[0]), "demo-scratch")[0].strip() == 'topic "demo-scratch" with 1 partitions:'
+
+
 @pytest.mark.parametrize("policy", sorted(path.stem for path in (CHECKOUT / "policies").glob("*.rhai")))
 def test_policy(shell, server, policy):
     globals()["check_" + policy.replace("-", "_")](shell, examples(policy))

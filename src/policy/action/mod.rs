@@ -3,6 +3,7 @@
 pub mod edit;
 mod header;
 pub mod json;
+pub mod limit;
 pub mod mask;
 pub mod path;
 
@@ -11,6 +12,7 @@ pub use edit::{
     RuleCounts, Seen, Unreadable, stand_in,
 };
 pub use json::{JsonValue, PathSet, Unparsable};
+pub use limit::Limit;
 pub use mask::{HashKey, How};
 pub use path::{Path, PathError, Target};
 

@@ -9,6 +9,7 @@ mod access;
 mod chaos;
 mod connect;
 mod inspect;
+mod limit;
 mod number;
 mod operations;
 mod records;

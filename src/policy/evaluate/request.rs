@@ -6,7 +6,7 @@ use super::report::Told;
 use super::{ExchangeContext, Holds, PartState, Round, Shape};
 use crate::policy::identity::{Sequenced, Side};
 use crate::policy::plan::Plan;
-use crate::policy::rule::{Action, Kind};
+use crate::policy::rule::{Action, Head, Kind};
 use crate::policy::verdict::{End, Interest, Lose, Outcome, Verdict};
 use crate::wire::record::BatchHeader;
 use crate::wire::{ApiKey, ErrorCode, Payload, Request, RequestBody, Str};
@@ -121,12 +121,16 @@ impl Round<'_> {
         self.count_events(parts, Side::Security);
         let mut on_records: Vec<Vec<usize>> = vec![Vec::new(); parts.len()];
         for place in self.places(parts, Kind::Security) {
+            if self.plan.security[place].head == Head::Create {
+                continue;
+            }
             for (part, fired) in parts.iter_mut().zip(&mut on_records) {
                 if part.is_open() && part.meets(place, Kind::Security) {
                     self.protect_part(place, part, fired);
                 }
             }
         }
+        edits.no_creation |= self.limit_topics(body, parts);
         if self.api != ApiKey::Produce {
             return;
         }

@@ -12,6 +12,7 @@ use rhai::Engine;
 use std::rc::Rc;
 
 const ALL: &[&str] = &["on_access", "on_connect", "on_produce", "on_fetch", "on_request"];
+const AUDITED: &[&str] = &["on_access", "on_connect", "on_produce", "on_fetch", "on_request", "on_create"];
 const RECORDS: &[&str] = &["on_produce", "on_fetch"];
 
 pub fn register(engine: &mut Engine, host: &Rc<Host>) {
@@ -20,7 +21,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
         rule.act(&call, ALL, Action::Deny(reason))
     });
     rule_word(engine, "allow", 0..=0, |rule, call| rule.act(&call, &["on_access"], Action::Allow));
-    rule_word(engine, "audit", 0..=0, |rule, call| rule.act(&call, ALL, Action::Audit));
+    rule_word(engine, "audit", 0..=0, |rule, call| rule.act(&call, AUDITED, Action::Audit));
     rule_word(engine, "mask", 2..=2, |rule, call| {
         let target = Target::parse(&call.text(0)?).map_err(|error| error.to_string())?;
         let mask = Mask { target, how: how(&call, 1)?, on_unparsable: OnUnparsable::default() };

@@ -277,6 +277,7 @@ fn cannot_select(word: &str, head: &str, heads: &[&str]) -> String {
         ("principal" | "client_id", "on_connect") => ": no principal or client id exists yet there",
         ("header" | "key" | "value", _) => ": no records are there",
         ("group", "on_produce" | "on_fetch") => ": the request names no group",
+        (_, "on_create") => ": a limit does not depend on chance, time or records",
         (_, "on_access") => ": access does not depend on chance or time",
         _ => "",
     };

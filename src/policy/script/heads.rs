@@ -33,6 +33,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     };
     word(engine, "on_produce", 0..=MOST, with(host, Head::Produce));
     word(engine, "on_fetch", 0..=MOST, with(host, Head::Fetch));
+    word(engine, "on_create", 0..=MOST, with(host, Head::Create));
 
     let own = Rc::clone(host);
     word(engine, "on_connect", 0..=0, move |call| RuleHandle::begin(&own, &call, Head::Connect));

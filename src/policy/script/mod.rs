@@ -14,6 +14,7 @@ mod faults;
 mod heads;
 pub mod host;
 mod link_faults;
+mod limit;
 mod lint;
 pub mod objects;
 mod record_faults;

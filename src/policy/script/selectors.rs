@@ -9,13 +9,13 @@ use crate::wire::ApiKey;
 use rhai::{Array, Dynamic, Engine};
 
 const RECORDS: &[&str] = &["on_produce", "on_fetch"];
-const WHAT: &[&str] = &["on_access", "on_produce", "on_fetch", "on_request"];
+const WHAT: &[&str] = &["on_access", "on_produce", "on_fetch", "on_request", "on_create"];
 const PARTITIONED: &[&str] = &["on_produce", "on_fetch", "on_request"];
 const NAMED: &[&str] = &["on_access", "on_request"];
 const TRANSACTIONAL: &[&str] = &["on_access", "on_produce", "on_request"];
 /// A share of the sessions is something that chaos concerns: access does not depend on chance.
 const SOME: &[&str] = &["on_connect", "on_produce", "on_fetch", "on_request"];
-const ALL: &[&str] = &["on_access", "on_connect", "on_produce", "on_fetch", "on_request"];
+const ALL: &[&str] = &["on_access", "on_connect", "on_produce", "on_fetch", "on_request", "on_create"];
 
 pub fn register(engine: &mut Engine) {
     rule_word(engine, "topic", 1..=MOST, |rule, call| {

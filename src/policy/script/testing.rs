@@ -46,6 +46,10 @@ pub struct Options {
     pub partition: i32,
     pub group: Option<String>,
     pub transactional_id: Option<String>,
+    /// Of a topic that is made or grown; -1 are the broker's defaults.
+    pub partitions: i32,
+    pub replication: i16,
+    pub configs: Vec<(String, String)>,
     /// Time since the policies became active.
     pub at: Option<Duration>,
     pub seed: Option<u64>,
@@ -203,6 +207,9 @@ fn options(call: &Call<'_, '_>, at: usize) -> Result<Options, String> {
         partition: 0,
         group: None,
         transactional_id: None,
+        partitions: -1,
+        replication: -1,
+        configs: Vec::new(),
         at: None,
         seed: None,
         times: 1,
@@ -241,6 +248,13 @@ fn options(call: &Call<'_, '_>, at: usize) -> Result<Options, String> {
             "partition" => options.partition = whole(0, i64::from(i32::MAX))? as i32,
             "group" => options.group = Some(text()?),
             "transactional_id" => options.transactional_id = Some(text()?),
+            "partitions" => options.partitions = whole(-1, i64::from(i32::MAX))? as i32,
+            "replication" => options.replication = whole(-1, i64::from(i16::MAX))? as i16,
+            "configs" => {
+                let configs = value.clone().try_cast::<Map>().ok_or_else(|| wrong("a map"))?;
+                let texts = configs.into_iter().map(|(name, value)| (name.to_string(), value.to_string()));
+                options.configs = texts.collect();
+            }
             "at" => options.at = Some(super::values::duration(&text()?)?),
             "seed" => options.seed = Some(whole(i64::MIN, i64::MAX)? as u64),
             "times" => options.times = whole(1, 100_000)? as usize,
@@ -256,6 +270,9 @@ fn options(call: &Call<'_, '_>, at: usize) -> Result<Options, String> {
                     "partition",
                     "group",
                     "transactional_id",
+                    "partitions",
+                    "replication",
+                    "configs",
                     "at",
                     "seed",
                     "times",

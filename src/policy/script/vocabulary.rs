@@ -26,6 +26,7 @@ words! {
     "on_produce" "on_produce(topics…)" "produce requests, per partition";
     "on_fetch" "on_fetch(topics…)" "fetches, per partition";
     "on_request" "on_request(apis…)" "any api by name or class";
+    "on_create" "on_create(topics…)" "topics that are made, grown or configured, by whichever api";
     "topic" ".topic(patterns…)" "topics so named";
     "partition" ".partition(0, 4..8)" "these partitions";
     "principal" ".principal(patterns…)" "who, as \"User:ada\"";
@@ -54,6 +55,7 @@ words! {
     "set_header" ".set_header(name, template)" "sets a header on every record";
     "remove_header" ".remove_header(patterns…)" "takes headers off every record";
     "require_header" ".require_header(name)" "refuses produced records without it";
+    "limit" ".limit(#{ partitions: 12, … })" "what topics may be: partitions, replication, names, configs";
     "audit" ".audit()" "writes a line to the audit file";
     "each" ".each(|cx, record| …)" "runs Rhai on every record; cx.deny(reason) refuses it";
     "named" ".named(name)" "gives a rule a lasting name";
@@ -133,7 +135,6 @@ const LATER: &[&str] = &[
     "validate",
     "encrypt",
     "decrypt",
-    "limit",
     "broker",
     "api_version",
     "schema",

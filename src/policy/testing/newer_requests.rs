@@ -56,8 +56,18 @@ pub(super) fn named(api: ApiKey, newest: i16, options: &Options) -> Result<(i16,
         }
         ApiKey::AlterConfigs => {
             let (resource_type, resource_name) = if has_topic { (2, topic) } else { (4, "1".into()) };
-            let resource =
-                alter_configs::AlterConfigsResource { resource_type, resource_name, ..Default::default() };
+            let configs = options.configs.iter().map(|(name, value)| alter_configs::AlterableConfig {
+                name: name.as_str().into(),
+                value: Some(value.as_str().into()),
+                ..Default::default()
+            });
+            let configs = configs.collect();
+            let resource = alter_configs::AlterConfigsResource {
+                resource_type,
+                resource_name,
+                configs,
+                ..Default::default()
+            };
             alter_configs::Request { resources: vec![resource], ..Default::default() }.into()
         }
         ApiKey::AlterPartitionReassignments => {

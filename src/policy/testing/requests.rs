@@ -147,7 +147,18 @@ fn named(api: ApiKey, newest: i16, options: &Options) -> Result<(i16, RequestBod
         ApiKey::SaslHandshake => sasl_handshake::Request::default().into(),
         ApiKey::ApiVersions => api_versions::Request::default().into(),
         ApiKey::CreateTopics => {
-            let topic = create_topics::CreatableTopic { name: topic, ..Default::default() };
+            let configs = options.configs.iter().map(|(name, value)| create_topics::CreatableTopicConfig {
+                name: name.as_str().into(),
+                value: Some(value.as_str().into()),
+                ..Default::default()
+            });
+            let topic = create_topics::CreatableTopic {
+                name: topic,
+                num_partitions: options.partitions,
+                replication_factor: options.replication,
+                configs: configs.collect(),
+                ..Default::default()
+            };
             create_topics::Request { topics: vec![topic], ..Default::default() }.into()
         }
         ApiKey::DeleteTopics => {
@@ -194,8 +205,8 @@ fn named(api: ApiKey, newest: i16, options: &Options) -> Result<(i16, RequestBod
         }
         ApiKey::SaslAuthenticate => sasl_authenticate::Request::default().into(),
         ApiKey::CreatePartitions => {
-            let topic =
-                create_partitions::CreatePartitionsTopic { name: topic, count: 2, ..Default::default() };
+            let count = if options.partitions < 0 { 2 } else { options.partitions };
+            let topic = create_partitions::CreatePartitionsTopic { name: topic, count, ..Default::default() };
             create_partitions::Request { topics: vec![topic], ..Default::default() }.into()
         }
         ApiKey::DeleteGroups => {
@@ -203,9 +214,16 @@ fn named(api: ApiKey, newest: i16, options: &Options) -> Result<(i16, RequestBod
         }
         ApiKey::IncrementalAlterConfigs => {
             let (resource_type, resource_name) = if has_topic { (2, topic) } else { (4, "1".into()) };
+            let configs =
+                options.configs.iter().map(|(name, value)| incremental_alter_configs::AlterableConfig {
+                    name: name.as_str().into(),
+                    value: Some(value.as_str().into()),
+                    ..Default::default()
+                });
             let resource = incremental_alter_configs::AlterConfigsResource {
                 resource_type,
                 resource_name,
+                configs: configs.collect(),
                 ..Default::default()
             };
             incremental_alter_configs::Request { resources: vec![resource], ..Default::default() }.into()

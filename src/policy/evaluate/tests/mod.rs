@@ -5,6 +5,7 @@ mod acls;
 mod chaos;
 mod determinism;
 mod link;
+mod limit;
 mod regressions;
 mod replies;
 mod security;
