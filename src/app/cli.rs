@@ -88,6 +88,10 @@ pub enum Policy {
     /// Whether the broker keeps ACLs, which are asked besides the rules, stands in the settings; what they say, in its data
     /// folder: `kafka-acls --list` shows them.
     Explain(Explain),
+    /// Print the JSON Schema of the audit trail's lines
+    AuditSchema,
+    /// Print the JSON Schema of the journal's lines
+    JournalSchema,
 }
 
 #[derive(Debug, Args)]

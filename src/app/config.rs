@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::failure::Failure;
+use super::rotate::Bounds;
 use super::settings::Settings;
 use super::values::{Address, Limit, LogFormat, OptionalPath, Size, Span, Text};
 use crate::broker::config::ServerConfigs;
@@ -57,6 +58,8 @@ pub struct Policies {
     pub journal: Option<PathBuf>,
     /// A journal to be replayed.
     pub replay: Option<PathBuf>,
+    /// Of both files.
+    pub lines: Bounds,
     pub seed: Option<u64>,
 }
 
@@ -158,6 +161,8 @@ impl Config {
             None => Some(data.join(name)),
         };
 
+        let bounds = bounds(settings.audit_max_bytes.map(|size| size.0), settings.audit_files)?;
+
         let admin = settings.admin.map_or_else(|| Some(Address::new("127.0.0.1", 9644)), |t| t.0.0);
         if let Some(admin) = admin.as_ref().filter(|admin| admin.port != 0)
             && let Some(listener) = listeners.iter().find(|listener| listener.address == *admin)
@@ -190,6 +195,7 @@ impl Config {
                 audit: lines(settings.audit, "audit.jsonl"),
                 journal: lines(settings.journal, "journal.jsonl"),
                 replay: settings.replay,
+                lines: bounds,
                 secrets: settings.secrets,
                 named: settings.policies.is_some(),
                 folder: settings.policies.unwrap_or_else(|| "./policies".into()),
@@ -383,6 +389,20 @@ fn count(key: &str, value: Option<u32>, default: usize) -> Result<usize, Failure
     }
 }
 
+/// Of the audit trail and of the journal.
+fn bounds(size: Option<Size>, files: Option<u32>) -> Result<Bounds, Failure> {
+    let default = Bounds::default();
+    let bytes = size.map_or(default.bytes, |size| size.0);
+    if !(4_096..=1 << 40).contains(&bytes) {
+        return Err(Failure::usage("`audit_max_bytes` must be from 4KiB to 1TiB".to_owned()));
+    }
+    let files = files.map_or(default.files, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    match files {
+        2..=10_000 => Ok(Bounds { bytes, files }),
+        _ => Err(Failure::usage("`audit_files` must be from 2 to 10000".to_owned())),
+    }
+}
+
 fn memory(key: &str, value: Option<Size>, default: usize) -> Result<usize, Failure> {
     bytes(key, value, default, MIB..=MAX_MEMORY)
 }
@@ -467,6 +487,8 @@ mod tests {
     fn values_that_cannot_be_meant_are_refused_by_name() {
         for (file, expected) in [
             ("max_sessions = 0", "`max_sessions` must be at least 1"),
+            ("audit_files = 1", "`audit_files` must be from 2 to 10000"),
+            ("audit_max_bytes = 5", "`audit_max_bytes` must be from 4KiB"),
             ("num_partitions = 0", "`num_partitions` must be at least 1"),
             ("node_id = 4294967295", "`node_id` must be at most 2147483647"),
             ("idle_timeout = \"0s\"", "`idle_timeout` must be longer than 0"),

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -20,6 +19,7 @@ use crate::policy::LoadError;
 use crate::policy::control::{self, New, Refused};
 use crate::policy::generation::Policies;
 use crate::policy::journal;
+use crate::policy::journal::line::line;
 use crate::security::SecretBytes;
 use crate::security::users_file;
 
@@ -30,33 +30,27 @@ pub struct Control {
     pub security_changes: bool,
 }
 
+line! {
 /// One change in the audit trail.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
+pub struct Line<'a> {
     /// Milliseconds since 1970.
     time: u64,
     change: &'a str,
     /// The name of the token, `loopback` where none is needed, `unknown` when none was shown, `tollgate` itself.
     by: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
     /// SHA-256 of the script, in hex.
-    #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     security: bool,
     /// `done`, or the word for why it was not.
     result: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// The set in force after it.
     generation: u64,
+}
 }
 
 impl PolicyControl for Control {

@@ -45,7 +45,7 @@ pub fn open(config: &Config, broker: &Arc<Broker>) -> Result<Opened, Failure> {
     let mut ends = Vec::new();
     let mut lines = |file: &Option<PathBuf>| {
         let Some(path) = file else { return Ok(Lines::none()) };
-        RotatingFile::open(path)
+        RotatingFile::open(path, config.policies.lines)
             .and_then(|(file, end)| {
                 ends.push(end);
                 Lines::to(file)

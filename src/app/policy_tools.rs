@@ -3,11 +3,13 @@
 use super::cli::{Explain, Policy};
 use super::failure::Failure;
 use super::settings::Settings as ServerSettings;
-use crate::policy::generation::{Generation, Policies, Settings, Shared, Who};
+use crate::policy::generation::{Evicted, Generation, Policies, Settings, Shared, Who};
+use crate::policy::journal::{self, line};
 use crate::policy::load::{self, Script};
 use crate::policy::secrets::Secrets;
 use crate::policy::{testing, tools};
 use crate::wire::ApiKey;
+use serde_json::Value;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +21,29 @@ pub fn run(command: &Policy, settings: &ServerSettings, out: &mut impl Write) ->
         Policy::Check(folder) => check(&folder.folder, out),
         Policy::Test(folder) => test(&folder.folder, out),
         Policy::Explain(question) => explain(question, settings, out),
+        Policy::AuditSchema => schema(&audit_schema(), out),
+        Policy::JournalSchema => schema(&journal_schema(), out),
     }
+}
+
+fn schema(schema: &Value, out: &mut impl Write) -> Result<(), Failure> {
+    said(writeln!(out, "{schema:#}"))
+}
+
+/// What each line of the audit trail is.
+fn audit_schema() -> Value {
+    line::of_file(
+        "A line of Tollgate's audit trail",
+        vec![journal::Decision::schema(), super::control::Line::schema(), journal::Missing::schema()],
+    )
+}
+
+/// What each line of the journal is.
+fn journal_schema() -> Value {
+    line::of_file(
+        "A line of Tollgate's journal of injected faults",
+        vec![journal::Injection::schema(), Evicted::schema(), journal::Missing::schema()],
+    )
 }
 
 fn scripts(folder: &Path) -> Result<Vec<Script>, Failure> {
@@ -117,6 +141,103 @@ mod tests {
     use super::*;
     use crate::app::cli::{ConfigFile, PolicyFolder};
     use crate::app::sources;
+
+    #[test]
+    fn the_schemas_are_those_of_the_lines() {
+        let decision = |all: bool| journal::Decision {
+            time: 1,
+            policy: "p",
+            rule: "r",
+            principal: "User:ada",
+            client_id: "c",
+            address: "::1",
+            listener: "l",
+            api: "Fetch",
+            resource: all.then_some("topic"),
+            name: all.then_some("t"),
+            partition: all.then_some(0),
+            decision: "deny",
+            reason: all.then_some("no"),
+            records: all.then_some(3),
+            observed: all,
+            session: 1,
+            correlation_id: -1,
+        };
+        let injection = |all: bool| journal::Injection {
+            time: 1,
+            seed: 2,
+            policy: "p",
+            rule: "r",
+            subject: "s",
+            subject_id: "2a".to_owned(),
+            n: 3,
+            attempt: 0,
+            fault: "fail",
+            parameter: all.then_some("x"),
+            when: "before",
+            observed: all,
+            session: 3,
+            correlation_id: 4,
+        };
+        let change = |all: bool| super::super::control::Line {
+            time: 1,
+            change: "put policy",
+            by: "loopback",
+            address: all.then(|| "::1".to_owned()),
+            policy: all.then_some("p"),
+            rule: all.then_some("r"),
+            sha256: all.then(|| "00".to_owned()),
+            ttl: all.then_some("5m"),
+            security: all,
+            result: "done",
+            reason: all.then(|| "because".to_owned()),
+            generation: 7,
+        };
+        let (audit, journal) = (audit_schema(), journal_schema());
+        let missing = journal::Missing { time: 1, dropped_lines: 2 };
+        for all in [true, false] {
+            let (decision, injection, change) =
+                (json(&decision(all)), json(&injection(all)), json(&change(all)));
+            for line in [&decision, &change, &json(&missing)] {
+                assert_eq!(line::breach(&audit, line), None);
+                let journals = line::breach(&journal, line).is_none();
+                assert_eq!(journals, line.get("dropped_lines").is_some(), "{line}");
+            }
+            assert_eq!(line::breach(&journal, &injection), None);
+            assert!(line::breach(&audit, &injection).is_some());
+            // each field is required or known, and of its kind
+            for (name, value) in decision.as_object().unwrap() {
+                let (mut without, mut other) = (decision.clone(), decision.clone());
+                without.as_object_mut().unwrap().remove(name);
+                let optional = ["resource", "name", "partition", "reason", "records", "observed"];
+                assert_eq!(
+                    line::breach(&audit, &without).is_none(),
+                    optional.contains(&name.as_str()),
+                    "{name}"
+                );
+                other[name] = if value.is_string() { 5.into() } else { "x".into() };
+                assert!(line::breach(&audit, &other).is_some(), "{name}");
+            }
+            let mut more = decision.clone();
+            more["more"] = true.into();
+            assert!(line::breach(&audit, &more).is_some());
+        }
+        let printed = |command: &Policy| {
+            let mut out = Vec::new();
+            run(command, &ServerSettings::default(), &mut out).unwrap();
+            serde_json::from_slice::<Value>(&out).unwrap()
+        };
+        assert_eq!(
+            (printed(&Policy::AuditSchema), printed(&Policy::JournalSchema)),
+            (audit.clone(), journal)
+        );
+        assert_eq!(audit["oneOf"][0]["properties"]["time"]["description"], "Milliseconds since 1970.");
+        assert_eq!(audit["oneOf"][0]["properties"]["records"]["minimum"], 0);
+    }
+
+    fn json(line: &impl serde::Serialize) -> Value {
+        serde_json::to_value(line).unwrap()
+    }
 
     #[test]
     fn explain_says_whether_acls_are_asked_as_well() {

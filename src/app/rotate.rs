@@ -3,16 +3,29 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// Size at which a file is set aside.
-pub const FILE_BYTES: u64 = 64 << 20;
-/// Files set aside before the oldest goes.
-pub const KEPT: usize = 9;
+/// How far a file may grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Size at which it is set aside.
+    pub bytes: u64,
+    /// Files there may be, with the one that is written: at least 2.
+    pub files: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { bytes: 64 << 20, files: 10 }
+    }
+}
+
+/// More files are not looked for.
+const MOST_FILES: usize = 10_000;
 
 /// Whole writes stay in one file: what is written at once is not torn apart.
 #[derive(Debug)]
@@ -20,7 +33,7 @@ pub struct RotatingFile {
     path: PathBuf,
     file: File,
     bytes: u64,
-    limit: u64,
+    bounds: Bounds,
     /// Tells its [`Closed`] by being dropped.
     _open: SyncSender<()>,
 }
@@ -37,16 +50,30 @@ impl Closed {
 }
 
 impl RotatingFile {
-    /// Opens the file, or makes it, readable for its owner only.
-    pub fn open(path: &Path) -> io::Result<(Self, Closed)> {
-        Self::with_limit(path, FILE_BYTES)
+    /// Opens the file, or makes it, readable for its owner only. What there is beyond the bounds, from a time when they were
+    /// wider, goes.
+    pub fn open(path: &Path, bounds: Bounds) -> io::Result<(Self, Closed)> {
+        let mut file = append_to(path)?;
+        let mut bytes = file.metadata()?.len();
+        if bytes > 0 && !ends_with_a_line(path)? {
+            // a process that was killed, or a machine: what comes next is a line of its own
+            file.write_all(b"\n")?;
+            bytes += 1;
+        }
+        let (open, closed) = sync_channel(0);
+        let made = Self { path: path.to_owned(), file, bytes, bounds, _open: open };
+        for number in made.kept() + 1..=MOST_FILES {
+            match fs::remove_file(made.aside(number)) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => break,
+                result => result?,
+            }
+        }
+        Ok((made, Closed(closed)))
     }
 
-    fn with_limit(path: &Path, limit: u64) -> io::Result<(Self, Closed)> {
-        let file = append_to(path)?;
-        let bytes = file.metadata()?.len();
-        let (open, closed) = sync_channel(0);
-        Ok((Self { path: path.to_owned(), file, bytes, limit, _open: open }, Closed(closed)))
+    /// Files set aside before the oldest goes.
+    fn kept(&self) -> usize {
+        self.bounds.files.saturating_sub(1).clamp(1, MOST_FILES)
     }
 
     fn aside(&self, number: usize) -> PathBuf {
@@ -56,27 +83,40 @@ impl RotatingFile {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        for number in (1..KEPT).rev() {
-            match fs::rename(self.aside(number), self.aside(number + 1)) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
+        // The new file first: where none can be made, the lines go on into the full one.
+        let mut next = OsString::from(self.path.as_os_str());
+        next.push(".next");
+        let next = PathBuf::from(next);
+        let file = append_to(&next)?;
+        file.set_len(0)?;
+        // Up to the first number that is free: a rotation that ended half way has left one, and another must not push out more.
+        let free = (1..self.kept()).find(|number| !self.aside(*number).exists()).unwrap_or(self.kept());
+        for number in (1..free).rev() {
+            fs::rename(self.aside(number), self.aside(number + 1))?;
         }
-        fs::rename(&self.path, self.aside(1))?;
-        self.file = append_to(&self.path)?;
-        self.bytes = 0;
+        match fs::rename(&self.path, self.aside(1)) {
+            // somebody took it away
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            result => result?,
+        }
+        fs::rename(&next, &self.path)?;
+        (self.file, self.bytes) = (file, 0);
         Ok(())
     }
 }
 
 impl Write for RotatingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let full = self.bytes > 0 && self.bytes.saturating_add(bytes.len() as u64) > self.limit;
+        let full = self.bytes > 0 && self.bytes.saturating_add(bytes.len() as u64) > self.bounds.bytes;
         if full && let Err(error) = self.rotate() {
             // A file too long is better than lines lost.
             tracing::warn!(%error, file = %self.path.display(), "a full file cannot be set aside");
         }
-        self.file.write_all(bytes)?;
+        if let Err(error) = self.file.write_all(bytes) {
+            // No half of a line stays, to which the next would be joined.
+            self.file.set_len(self.bytes)?;
+            return Err(error);
+        }
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         Ok(bytes.len())
     }
@@ -84,6 +124,15 @@ impl Write for RotatingFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// Whether the file's last byte ends a line.
+fn ends_with_a_line(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
@@ -94,11 +143,15 @@ fn append_to(path: &Path) -> io::Result<File> {
 mod tests {
     use super::*;
 
+    fn of_ten_bytes(files: usize) -> Bounds {
+        Bounds { bytes: 10, files }
+    }
+
     #[test]
     fn the_newest_lines_are_kept_in_a_bounded_number_of_files() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lines");
-        let (mut file, _closed) = RotatingFile::with_limit(&path, 10).unwrap();
+        let (mut file, _closed) = RotatingFile::open(&path, of_ten_bytes(10)).unwrap();
         for n in 0..100 {
             // Two lines fill a file; no line is split.
             writeln!(file, "{n:04}").unwrap();
@@ -106,8 +159,8 @@ mod tests {
         let read = |name: String| fs::read_to_string(dir.path().join(name)).unwrap();
         assert_eq!(read("lines".into()), "0098\n0099\n");
         assert_eq!(read("lines.1".into()), "0096\n0097\n");
-        assert_eq!(read(format!("lines.{KEPT}")), "0080\n0081\n");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), KEPT + 1);
+        assert_eq!(read("lines.9".into()), "0080\n0081\n");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 10);
     }
 
     #[test]
@@ -115,7 +168,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lines");
         fs::write(&path, "before\n").unwrap();
-        let (mut file, _closed) = RotatingFile::with_limit(&path, 10).unwrap();
+        let (mut file, _closed) = RotatingFile::open(&path, of_ten_bytes(10)).unwrap();
         file.write_all(b"after\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "after\n");
         assert_eq!(fs::read_to_string(dir.path().join("lines.1")).unwrap(), "before\n");
@@ -125,16 +178,64 @@ mod tests {
     fn a_write_larger_than_a_file_goes_into_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lines");
-        let (mut file, _closed) = RotatingFile::with_limit(&path, 10).unwrap();
+        let (mut file, _closed) = RotatingFile::open(&path, of_ten_bytes(10)).unwrap();
         file.write_all(&[b'x'; 50]).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), 50);
         assert!(!dir.path().join("lines.1").exists());
     }
 
     #[test]
+    fn fewer_files_are_kept_when_fewer_are_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lines");
+        for files in [10, 3, 2] {
+            let (mut file, _closed) = RotatingFile::open(&path, of_ten_bytes(files)).unwrap();
+            (0..100).for_each(|n| writeln!(file, "{n:04}").unwrap());
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), files);
+        }
+    }
+
+    #[test]
+    fn a_rotation_that_fails_half_way_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lines");
+        let (mut file, _closed) = RotatingFile::open(&path, of_ten_bytes(4)).unwrap();
+        (0..8).for_each(|n| writeln!(file, "{n:04}").unwrap());
+        // a folder in the way: nothing can be renamed over it, and no new file made in its place
+        let next = dir.path().join("lines.next");
+        fs::create_dir(&next).unwrap();
+        (8..20).for_each(|n| writeln!(file, "{n:04}").unwrap());
+        let lines = |names: &[&str]| -> Vec<String> {
+            let texts = names.iter().map(|name| fs::read_to_string(dir.path().join(name)).unwrap());
+            texts.collect::<String>().lines().map(str::to_owned).collect()
+        };
+        let all = |n: usize| (0..n).map(|n| format!("{n:04}")).collect::<Vec<_>>();
+        assert_eq!(lines(&["lines.3", "lines.2", "lines.1", "lines"]), all(20));
+        // and when a file is missing in the row, only those before it move up
+        fs::remove_dir(&next).unwrap();
+        fs::rename(dir.path().join("lines.2"), dir.path().join("kept")).unwrap();
+        writeln!(file, "0020").unwrap();
+        assert_eq!(lines(&["lines.3", "kept", "lines.2", "lines.1", "lines"]), all(21));
+        // somebody takes the file away: a new one is made
+        fs::rename(&path, dir.path().join("taken")).unwrap();
+        (21..24).for_each(|n| writeln!(file, "{n:04}").unwrap());
+        assert_eq!(lines(&["taken", "lines"]), ["0020", "0021", "0022", "0023"]);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_is_not_joined_to_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lines");
+        fs::write(&path, "whole\ncut").unwrap();
+        let (mut file, _closed) = RotatingFile::open(&path, Bounds::default()).unwrap();
+        file.write_all(b"next\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole\ncut\nnext\n");
+    }
+
+    #[test]
     fn its_end_is_learnt() {
         let dir = tempfile::tempdir().unwrap();
-        let (file, closed) = RotatingFile::open(&dir.path().join("lines")).unwrap();
+        let (file, closed) = RotatingFile::open(&dir.path().join("lines"), Bounds::default()).unwrap();
         assert!(!closed.wait(Duration::ZERO));
         drop(file);
         assert!(closed.wait(Duration::from_secs(60)));

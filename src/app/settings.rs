@@ -88,6 +88,10 @@ settings! {
         audit: Text<OptionalPath>, "FILE";
         /// File of injected faults, as JSON lines, or "off" [default: journal.jsonl in the data folder]
         journal: Text<OptionalPath>, "FILE";
+        /// Size at which the file of either is set aside as <file>.1, and so on [default: 64MiB]
+        audit_max_bytes: Text<Size>, "SIZE";
+        /// Files of either that there may be, with the one that is written; then the oldest goes [default: 10]
+        audit_files: u32, "N";
         /// Seed of every draw that names none [default: drawn at start, and logged]
         seed: u64, "N";
         /// A journal: of every fault exactly the injections it has happen again, as with `tollgate replay`

@@ -199,6 +199,7 @@ mod tests {
                 | "max_open_files"
                 | "node_id"
                 | "num_partitions"
+                | "audit_files"
                 | "max_sessions"
                 | "max_sessions_per_ip" => "7",
                 time if time == "retention" || time.ends_with("_timeout") => "9s",

@@ -8,6 +8,7 @@ use super::cursor::CursorKey;
 use super::error::{LoadError, Place};
 use super::identity::Subjects;
 use super::journal::Lines;
+use super::journal::line::line;
 use super::load::Script;
 use super::names::{Names, NoTopics};
 use super::plan::{Plan, PlanCache};
@@ -117,11 +118,14 @@ impl Default for Settings {
     }
 }
 
+line! {
 /// A subject that had to be forgotten: its next event counts from zero.
-#[derive(serde::Serialize)]
-struct Evicted {
+pub struct Evicted {
+    /// Milliseconds since 1970.
     time: u64,
+    /// Its number, in hexadecimal.
     evicted_subject: String,
+}
 }
 
 impl Evicted {

@@ -3,9 +3,13 @@
 //! Lines go through a bounded queue to a thread that writes: no exchange waits for a disk. A line that finds the
 //! queue full is dropped and counted, never silently: the next line that fits says how many are missing.
 
+pub mod line;
+
+use self::line::line;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -19,76 +23,88 @@ const QUEUE: usize = 8_192;
 pub struct Lines {
     queue: Option<SyncSender<String>>,
     writer: Option<JoinHandle<()>>,
-    written: AtomicU64,
-    dropped: AtomicU64,
-    /// Dropped and not yet told in the file.
-    untold: AtomicU64,
+    counts: Arc<Counts>,
     #[cfg(test)]
     memory: Option<std::sync::Mutex<Vec<serde_json::Value>>>,
 }
 
-/// One injection, as FAULTS says.
-#[derive(Debug, Serialize)]
+/// What became of lines.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Taken, and not dropped later.
+    written: AtomicU64,
+    dropped: AtomicU64,
+    /// Dropped and not yet told in the file.
+    untold: AtomicU64,
+}
+
+impl Counts {
+    fn dropped(&self, lines: u64) {
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
+        self.untold.fetch_add(lines, Ordering::Relaxed);
+    }
+}
+
+line! {
+/// One injection, in the journal.
 pub struct Injection<'a> {
     /// Milliseconds since 1970.
-    pub time: u64,
-    pub seed: u64,
-    pub policy: &'a str,
-    pub rule: &'a str,
-    pub subject: &'a str,
-    /// The same as a number that tells all subjects apart, in hexadecimal digits.
-    pub subject_id: String,
-    /// Which event of its subject, and how often it was met before.
-    pub n: u64,
-    pub attempt: u32,
-    pub fault: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parameter: Option<&'a str>,
-    /// `before` the upstream executes the request, `after`, or `around` where that is not touched.
-    pub when: &'a str,
-    /// Watched only: it would have been injected.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub observed: bool,
-    pub session: u64,
-    pub correlation_id: i32,
-}
-
-/// One decision of a security rule.
-#[derive(Debug, Serialize)]
-pub struct Decision<'a> {
-    pub time: u64,
-    pub policy: &'a str,
-    pub rule: &'a str,
-    pub principal: &'a str,
-    pub client_id: &'a str,
-    pub address: &'a str,
-    pub listener: &'a str,
-    pub api: &'a str,
-    /// `topic`, `group`, …; absent for an exchange about nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub partition: Option<i32>,
-    /// What was decided: `deny`, `mask`, `unparsable`, `audit`, `error`, …
-    pub decision: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'a str>,
-    /// Records it is about, where it is about records.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub records: Option<u64>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub observed: bool,
-    pub session: u64,
-    pub correlation_id: i32,
-}
-
-/// What is written when lines were dropped.
-#[derive(Serialize)]
-struct Missing {
     time: u64,
+    seed: u64,
+    policy: &'a str,
+    rule: &'a str,
+    subject: &'a str,
+    /// The same as a number that tells all subjects apart, in hexadecimal digits.
+    subject_id: String,
+    /// Which event of its subject, and how often it was met before.
+    n: u64,
+    attempt: u32,
+    fault: &'a str,
+    parameter: Option<&'a str>,
+    /// `before` the upstream executes the request, `after`, or `around` where that is not touched.
+    when: &'a str,
+    /// Watched only: it would have been injected.
+    observed: bool,
+    session: u64,
+    correlation_id: i32,
+}
+}
+
+line! {
+/// One decision of a security rule.
+pub struct Decision<'a> {
+    /// Milliseconds since 1970.
+    time: u64,
+    policy: &'a str,
+    rule: &'a str,
+    principal: &'a str,
+    client_id: &'a str,
+    address: &'a str,
+    listener: &'a str,
+    api: &'a str,
+    /// `topic`, `group`, …; absent for an exchange about nothing.
+    resource: Option<&'a str>,
+    name: Option<&'a str>,
+    partition: Option<i32>,
+    /// What was decided: `deny`, `mask`, `unparsable`, `audit`, `error`, …
+    decision: &'a str,
+    reason: Option<&'a str>,
+    /// Records it is about, where it is about records.
+    records: Option<u64>,
+    observed: bool,
+    session: u64,
+    correlation_id: i32,
+}
+}
+
+line! {
+/// What is written when lines were dropped.
+pub struct Missing {
+    /// Milliseconds since 1970.
+    time: u64,
+    /// Since the line before.
     dropped_lines: u64,
+}
 }
 
 impl Lines {
@@ -97,9 +113,7 @@ impl Lines {
         Self {
             queue: None,
             writer: None,
-            written: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            untold: AtomicU64::new(0),
+            counts: Arc::default(),
             #[cfg(test)]
             memory: None,
         }
@@ -128,9 +142,10 @@ impl Lines {
     /// Lines written elsewhere.
     pub fn to(sink: impl Write + Send + 'static) -> io::Result<Self> {
         let (queue, lines) = sync_channel(QUEUE);
-        let writer =
-            std::thread::Builder::new().name("policy-lines".to_owned()).spawn(move || write(lines, sink))?;
         let mut made = Self::none();
+        let counts = Arc::clone(&made.counts);
+        let thread = std::thread::Builder::new().name("policy-lines".to_owned());
+        let writer = thread.spawn(move || write(lines, sink, &counts))?;
         (made.queue, made.writer) = (Some(queue), Some(writer));
         Ok(made)
     }
@@ -150,15 +165,15 @@ impl Lines {
             memory.lock().unwrap().push(serde_json::to_value(line).unwrap());
         }
         let Some(queue) = &self.queue else { return };
-        let untold = self.untold.swap(0, Ordering::Relaxed);
+        let counts = &self.counts;
+        let untold = counts.untold.swap(0, Ordering::Relaxed);
         if untold > 0 && !Self::send(queue, &Missing { time: now(), dropped_lines: untold }) {
-            self.untold.fetch_add(untold, Ordering::Relaxed);
+            counts.untold.fetch_add(untold, Ordering::Relaxed);
         }
         if Self::send(queue, line) {
-            self.written.fetch_add(1, Ordering::Relaxed);
+            counts.written.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            self.untold.fetch_add(1, Ordering::Relaxed);
+            counts.dropped(1);
         }
     }
 
@@ -171,7 +186,7 @@ impl Lines {
 
     /// Lines taken and lines dropped since the start.
     pub fn counts(&self) -> (u64, u64) {
-        (self.written.load(Ordering::Relaxed), self.dropped.load(Ordering::Relaxed))
+        (self.counts.written.load(Ordering::Relaxed), self.counts.dropped.load(Ordering::Relaxed))
     }
 }
 
@@ -192,7 +207,7 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis() as u64)
 }
 
-fn write(lines: Receiver<String>, mut sink: impl Write) {
+fn write(lines: Receiver<String>, mut sink: impl Write, counts: &Counts) {
     let mut failing = false;
     while let Ok(first) = lines.recv() {
         let mut batch = first;
@@ -203,13 +218,20 @@ fn write(lines: Receiver<String>, mut sink: impl Write) {
             }
         }
         let result = sink.write_all(batch.as_bytes()).and_then(|()| sink.flush());
-        match result {
-            Ok(()) => failing = false,
-            Err(error) if !failing => {
-                failing = true;
-                tracing::error!(%error, "journal or audit lines cannot be written");
-            }
-            Err(_) => {}
+        let Err(error) = result else {
+            failing = false;
+            continue;
+        };
+        let lost = batch.lines().count() as u64;
+        // those that told of others that were lost are not written either, and count as lines
+        counts
+            .written
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(lost)))
+            .ok();
+        counts.dropped(lost);
+        if !failing {
+            failing = true;
+            tracing::error!(%error, "journal or audit lines cannot be written");
         }
     }
 }
@@ -293,6 +315,47 @@ mod tests {
             text.push_str(&seen.recv_timeout(std::time::Duration::from_secs(20)).unwrap());
         }
         assert!(text.contains(&format!("\"dropped_lines\":{dropped}")));
+    }
+
+    /// A disk that is full at first.
+    struct Full {
+        writes: usize,
+        written: mpsc::SyncSender<String>,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.writes += 1;
+            if self.writes == 1 {
+                self.written.send("refused".to_owned()).unwrap();
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.written.send(String::from_utf8_lossy(bytes).into_owned()).unwrap();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_could_not_be_written_are_counted_and_told_of() {
+        let (written, seen) = mpsc::sync_channel(100);
+        let lines = Lines::to(Full { writes: 0, written }).unwrap();
+        let next = || seen.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+        lines.put(&injection(1));
+        assert_eq!(next(), "refused");
+        while lines.counts() != (0, 1) {
+            std::thread::yield_now();
+        }
+        lines.put(&injection(2));
+        let mut text = next();
+        while text.lines().count() < 2 {
+            text.push_str(&next());
+        }
+        assert!(text.contains("\"dropped_lines\":1") && text.contains("\"n\":2"), "{text}");
+        assert_eq!(lines.counts(), (1, 1));
     }
 
     #[test]
