@@ -1,14 +1,17 @@
-//! What masks cost. `cargo bench --bench policy`; throughput counts uncompressed bytes of values.
+//! What masks and encryption cost. `cargo bench --bench policy`; throughput counts uncompressed bytes of values.
 //!
 //! The batches are of about 1,000 records of about 1 KB of JSON each, as `benches/record.rs` has them.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tollgate::policy::action::{
-    Edit, EditContext, EditRule, How, Mask, OnUnparsable, Path, PathSet, RecordEdits, Seen, Target,
+    Edit, EditContext, EditRule, How, Keyring, Mask, OnUnparsable, Path, PathSet, RecordEdits, Seal,
+    SealTarget, SealWay, Seen, Target,
 };
+use tollgate::policy::secrets::Secrets;
 use tollgate::policy::template::Field;
 use tollgate::wire::record::{BatchBuilder, BatchHeader, Compression, Compressor, Headers};
 
@@ -47,6 +50,18 @@ fn edits(masks: &[(&str, How)]) -> RecordEdits {
             Edit::Mask(Mask { target, how: how.clone(), on_unparsable: OnUnparsable::Error })
         })
         .collect();
+    RecordEdits::new(vec![EditRule { name: "bench".to_owned(), edits, observe: false }])
+}
+
+/// One encryption or decryption, of `$` or what a path finds.
+fn sealing(way: SealWay, path: &str) -> RecordEdits {
+    let key = Secrets::made_up().seal_key("bench").unwrap();
+    let target = match path {
+        "$" => SealTarget::Whole,
+        path => SealTarget::Field(path.parse().unwrap()),
+    };
+    let keys = Arc::new(Keyring::new([("bench".to_owned(), key)]));
+    let edits = vec![Edit::Seal(Seal { way, target, keys, on_unparsable: OnUnparsable::Error })];
     RecordEdits::new(vec![EditRule { name: "bench".to_owned(), edits, observe: false }])
 }
 
@@ -94,6 +109,24 @@ fn mask(c: &mut Criterion) {
     group.bench_function("select none, lz4", |b| {
         b.iter(|| email.apply(black_box(&lz4), LIMIT, &mut OneOf(0)).unwrap().records_changed);
     });
+    for codec in [Compression::None, Compression::Lz4] {
+        let plain = batch(codec);
+        for path in ["$.email", "$"] {
+            let encrypt = sealing(SealWay::Encrypt, path);
+            group.bench_function(format!("encrypt {path}, {}", codec.name()), |b| {
+                b.iter(|| {
+                    encrypt.apply(black_box(&plain), LIMIT, &mut OneOf(1)).unwrap().payload.unwrap().len()
+                });
+            });
+            let stored = encrypt.apply(&plain, LIMIT, &mut OneOf(1)).unwrap().payload.unwrap();
+            let decrypt = sealing(SealWay::Decrypt, path);
+            group.bench_function(format!("decrypt {path}, {}", codec.name()), |b| {
+                b.iter(|| {
+                    decrypt.apply(black_box(&stored), LIMIT, &mut OneOf(1)).unwrap().payload.unwrap().len()
+                });
+            });
+        }
+    }
     group.finish();
 }
 

@@ -172,6 +172,7 @@ impl fmt::Display for Action {
                     other => write!(f, ".on_unparsable({other:?})"),
                 }
             }
+            Self::Edit(Edit::Seal(seal)) => write!(f, "{seal}"),
             Self::Edit(Edit::SetHeader { name, value }) => write!(f, "set_header({name}, {value})"),
             Self::Edit(Edit::RemoveHeader(names)) => write!(f, "remove_header({names})"),
             Self::RequireHeader(name) => write!(f, "require_header({name})"),

@@ -9,13 +9,16 @@
 //! payload; the piece of a batch that ends a fetch is dropped, as clients ignore it and nobody can look into it.
 
 mod run;
+mod value;
 
 use bytes::{Bytes, BytesMut};
 
 use self::run::Run;
+use self::value::Phase;
 use super::json::{PathSet, Unparsable};
 use super::mask::How;
 use super::path::Target;
+use super::seal::{Seal, SealError, SealTarget, Way};
 use crate::policy::glob::Patterns;
 use crate::policy::template::{Field, Template};
 use crate::wire::record::{
@@ -38,6 +41,7 @@ pub struct EditRule {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edit {
     Mask(Mask),
+    Seal(Seal),
     /// Instead of all headers of this name, at the end of the list.
     SetHeader {
         name: String,
@@ -143,6 +147,8 @@ pub struct RuleCounts {
     /// It found something to work on.
     pub applied: u64,
     pub unparsable: u64,
+    /// It found something that it could not decrypt.
+    pub unopened: u64,
 }
 
 /// Why a payload must not go on.
@@ -151,6 +157,8 @@ pub enum EditError {
     /// It cannot be looked into. Kafka's CORRUPT_MESSAGE.
     #[error(transparent)]
     Records(#[from] RecordError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A mask with `on_unparsable("error")`.
     #[error("the value at offset {offset} cannot be masked: {source}")]
     Unparsable { rule: usize, offset: i64, source: Unparsable },
@@ -163,24 +171,40 @@ pub struct RecordEdits {
     paths: PathSet,
     /// By the number of the path: the rule, and the edit of the rule, it belongs to.
     masks: Vec<(usize, usize)>,
+    /// By the number of the path.
+    phases: Vec<Phase>,
+    /// What works on whole values: the rule, and the edit of the rule.
+    wholes: Vec<(usize, usize)>,
 }
 
 impl RecordEdits {
     /// Rules work in this order. Of masks that meet in the same value each works on what the one before left; of those
-    /// that meet in nested values only the outermost counts, as nothing of the inner is left.
+    /// that meet in nested values only the outermost counts, as nothing of the inner is left. What is decrypted comes before the
+    /// masks, what is encrypted after them, whatever the order of the rules.
     pub fn new(rules: Vec<EditRule>) -> Self {
-        let mut masks = Vec::new();
+        let (mut masks, mut phases, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
         let mut paths = Vec::new();
         for (rule, EditRule { edits, .. }) in rules.iter().enumerate() {
             for (number, edit) in edits.iter().enumerate() {
-                if let Edit::Mask(Mask { target: Target::Value(path), .. }) = edit {
-                    masks.push((rule, number));
-                    paths.push(path);
-                }
+                let (path, phase) = match edit {
+                    Edit::Mask(Mask { target: Target::Value(path), .. }) => (path, Phase::Mask),
+                    Edit::Seal(Seal { target: SealTarget::Field(path), way, .. }) => match way {
+                        Way::Encrypt => (path, Phase::Encrypt),
+                        Way::Decrypt => (path, Phase::Decrypt),
+                    },
+                    Edit::Seal(Seal { target: SealTarget::Whole, .. }) => {
+                        wholes.push((rule, number));
+                        continue;
+                    }
+                    _ => continue,
+                };
+                masks.push((rule, number));
+                paths.push(path);
+                phases.push(phase);
             }
         }
         let paths = PathSet::new(paths);
-        Self { rules, paths, masks }
+        Self { rules, paths, masks, phases, wholes }
     }
 
     pub fn is_empty(&self) -> bool {

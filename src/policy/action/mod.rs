@@ -6,6 +6,7 @@ pub mod json;
 pub mod limit;
 pub mod mask;
 pub mod path;
+pub mod seal;
 
 pub use edit::{
     Edit, EditContext, EditError, EditRule, Edited, MASKED_HEADER, Mask, OnUnparsable, RecordEdits,
@@ -15,6 +16,7 @@ pub use json::{JsonValue, PathSet, Unparsable};
 pub use limit::Limit;
 pub use mask::{HashKey, How};
 pub use path::{Path, PathError, Target};
+pub use seal::{Keyring, Seal, SealError, SealTarget, Way as SealWay};
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,8 @@ use crate::wire::record::{
     Records, batches, verify_crc,
 };
 
+mod sealed;
+
 const LIMIT: usize = 1 << 20;
 
 /// Selects by a function of rule and offset.
@@ -364,7 +366,7 @@ fn nothing_found_means_nothing_changed() {
     let payload = values(&[r#"{"b":1}"#, r#"{"a":null}"#, "[]"]);
     let result = apply(&one_rule(vec![mask("$.a", How::All)]), &payload);
     assert_eq!((result.payload, result.records_changed, result.unparsable), (None, 0, 0));
-    assert_eq!(result.rules, [RuleCounts { selected: 3, applied: 1, unparsable: 0 }]);
+    assert_eq!(result.rules, [RuleCounts { selected: 3, applied: 1, unparsable: 0, unopened: 0 }]);
     let null = batch(of_codec(Compression::None), &[Owned::default()]);
     assert_eq!(apply(&one_rule(vec![mask("$", How::All), mask("key", How::All)]), &null).payload, None);
     let nobody = &mut Context(|_: usize, _: &Seen<'_>| false);
@@ -503,7 +505,7 @@ fn observing_counts_and_does_nothing() {
     let payload = batch(of_codec(Compression::Zstd), &[record, bad]);
     let result = apply(&observing, &payload);
     assert_eq!((result.payload, result.records_changed), (None, 0));
-    assert_eq!(result.rules, [RuleCounts { selected: 2, applied: 2, unparsable: 1 }]);
+    assert_eq!(result.rules, [RuleCounts { selected: 2, applied: 2, unparsable: 1, unopened: 0 }]);
 
     // It does not stand in the way of one that does.
     let both = RecordEdits::new(vec![

@@ -122,6 +122,10 @@ impl Round<'_> {
                 ruled
             }
             Err(EditError::Records(error)) => ruled.refuse(code_of(&error), error.to_string()),
+            Err(EditError::Seal(error)) => {
+                tracing::error!(%error, "records cannot be encrypted, and are refused");
+                ruled.refuse(ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string())
+            }
             Err(EditError::Unparsable { rule, offset, source }) => {
                 let rule = candidates.editing.get(rule).map(|place| &self.plan.security[*place]);
                 if let Some(rule) = rule {
@@ -150,6 +154,11 @@ impl Round<'_> {
         if counts.unparsable > 0 {
             counters.could_not_apply.fetch_add(counts.unparsable, Relaxed);
             self.audit(&part.about, Told::new(rule, "unparsable").records(counts.unparsable));
+        }
+        if counts.unopened > 0 {
+            counters.could_not_apply.fetch_add(counts.unopened, Relaxed);
+            let told = Told::new(rule, "unparsable").because("cannot be decrypted").records(counts.unopened);
+            self.audit(&part.about, told);
         }
         if counts.applied > 0 && (rule.observe || audits(rule)) {
             self.audit(&part.about, Told::new(rule, "edit").records(counts.applied));

@@ -3,7 +3,7 @@
 use super::call::{rule_word, word};
 use super::host::Host;
 use super::values::{SecretName, how};
-use crate::policy::action::{Edit, HashKey, How, Mask, OnUnparsable, Target};
+use crate::policy::action::{Edit, HashKey, How, Mask, OnUnparsable, SealWay, Target};
 use crate::policy::glob::{Glob, Patterns};
 use crate::policy::rule::Action;
 use crate::policy::selector::When;
@@ -41,14 +41,18 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
             let mut found = false;
             // those before have said what they want
             for (action, _) in rule.actions.iter_mut().skip(rule.unparsable_chosen) {
-                if let Action::Edit(Edit::Mask(mask)) = action {
-                    (mask.on_unparsable, found) = (choice, true);
+                match action {
+                    Action::Edit(Edit::Mask(mask)) => (mask.on_unparsable, found) = (choice, true),
+                    Action::Edit(Edit::Seal(seal)) if seal.way == SealWay::Encrypt => {
+                        (seal.on_unparsable, found) = (choice, true);
+                    }
+                    _ => {}
                 }
             }
             rule.unparsable_chosen = rule.actions.len();
             match found {
                 true => Ok(()),
-                false => Err("`on_unparsable` follows the masks it is about".to_owned()),
+                false => Err("`on_unparsable` follows the masks and encryptions it is about".to_owned()),
             }
         })
     });

@@ -117,6 +117,7 @@ pub fn engine(host: &Rc<Host>) -> Engine {
     super::triggers::register(&mut engine);
     super::actions::register(&mut engine, host);
     super::limit::register(&mut engine);
+    super::seal::register(&mut engine, host);
     super::faults::register(&mut engine);
     super::record_faults::register(&mut engine);
     super::reply_faults::register(&mut engine);

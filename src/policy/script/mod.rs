@@ -19,6 +19,7 @@ mod lint;
 pub mod objects;
 mod record_faults;
 mod reply_faults;
+mod seal;
 mod selectors;
 pub mod testing;
 mod triggers;

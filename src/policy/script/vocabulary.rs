@@ -51,7 +51,9 @@ words! {
     "deny" ".deny(reason?)" "refuses with the api's own error";
     "allow" ".allow()" "allows, for on_access";
     "mask" ".mask(path, how)" "makes a field unreadable";
-    "on_unparsable" ".on_unparsable(\"empty\")" "what becomes of a value a mask cannot parse: empty, null, error, pass";
+    "encrypt" ".encrypt(path, secret(name))" "encrypts a field, or with \"$\" the value, of what is produced";
+    "decrypt" ".decrypt(path, secret(name))" "decrypts what was encrypted so, of what is fetched";
+    "on_unparsable" ".on_unparsable(\"empty\")" "what becomes of a value that cannot be parsed to be masked or encrypted: empty, null, error, pass";
     "set_header" ".set_header(name, template)" "sets a header on every record";
     "remove_header" ".remove_header(patterns…)" "takes headers off every record";
     "require_header" ".require_header(name)" "refuses produced records without it";
@@ -133,8 +135,6 @@ const LATER: &[&str] = &[
     "route",
     "quota",
     "validate",
-    "encrypt",
-    "decrypt",
     "broker",
     "api_version",
     "schema",

@@ -228,6 +228,18 @@ mod tests {
     }
 
     #[test]
+    fn shipped_tests_fail_when_their_policy_does_nothing() {
+        for text in [
+            include_str!("../../../policies/topic-limits.rhai"),
+            include_str!("../../../policies/with-keys/field-encryption.rhai"),
+        ] {
+            passes(text);
+            let watching = text.replacen("\npolicy(", "\nmode(\"observe\");\npolicy(", 1);
+            assert!(failures(&watching).len() >= 2, "{text}");
+        }
+    }
+
+    #[test]
     fn every_api_can_be_requested() {
         for api in crate::wire::table::APIS {
             let name = api.name;

@@ -1,8 +1,10 @@
 //! One application: batch by batch, record by record.
 
 use super::super::header::HeaderList;
-use super::super::json::{Span, Unparsable};
+use super::super::json::Unparsable;
 use super::super::path::Target;
+use super::super::seal::Way;
+use super::value::{Fields, Marks, Values};
 use super::{
     Edit, EditContext, EditError, EditRule, Edited, MASKED_HEADER, Mask, OnUnparsable, RecordEdits, Seen,
     Unreadable,
@@ -18,6 +20,8 @@ pub(super) struct Run<'r> {
     context: &'r mut dyn EditContext,
     limit: usize,
     counts: &'r mut Edited,
+    /// Where the records are, if something is encrypted or decrypted.
+    topic: String,
     scratch: Scratch,
 }
 
@@ -28,11 +32,10 @@ struct Scratch {
     selected: Vec<bool>,
     /// By rule: whether it found something in the record.
     applied: Vec<bool>,
-    spans: Vec<Span>,
-    value: Vec<u8>,
+    /// By rule: whether it found something that it could not decrypt.
+    unopened: Vec<bool>,
+    values: Values,
     key: Vec<u8>,
-    /// A value on its way through several masks.
-    passes: (Vec<u8>, Vec<u8>),
     text: String,
     headers: HeaderList,
     /// Rules that could not parse the value and hid it.
@@ -49,6 +52,13 @@ enum Fate {
     Replaced,
     Empty,
     Null,
+}
+
+impl Scratch {
+    fn marks<'m>(&'m mut self, edits: &'m RecordEdits, topic: &'m str) -> (&'m mut Values, Marks<'m>) {
+        let Self { selected, applied, unopened, text, values, .. } = self;
+        (values, Marks { edits, topic, selected, applied, unopened, text })
+    }
 }
 
 impl Fate {
@@ -69,7 +79,11 @@ impl<'r> Run<'r> {
         limit: usize,
         counts: &'r mut Edited,
     ) -> Self {
-        Self { edits, context, limit, counts, scratch: Scratch::default() }
+        let mut topic = String::new();
+        if edits.rules.iter().any(|rule| rule.edits.iter().any(|edit| matches!(edit, Edit::Seal(_)))) {
+            context.say(0, Field::Topic, &mut topic);
+        }
+        Self { edits, context, limit, counts, topic, scratch: Scratch::default() }
     }
 
     pub(super) fn unreadable(&mut self, header: &BatchHeader, error: &RecordError) -> Unreadable {
@@ -127,9 +141,10 @@ impl<'r> Run<'r> {
 
     /// The record after its edits; `None` if it stays as it is.
     fn record<'s>(&'s mut self, seen: &Seen<'s>) -> Result<Option<Record<'s>>, EditError> {
-        let Scratch { selected, applied, headers, hidden_by, .. } = &mut self.scratch;
+        let Scratch { selected, applied, unopened, headers, hidden_by, .. } = &mut self.scratch;
         selected.clear();
         applied.clear();
+        unopened.clear();
         hidden_by.clear();
         headers.begin();
         for (rule, counts) in self.counts.rules.iter_mut().enumerate() {
@@ -137,6 +152,7 @@ impl<'r> Run<'r> {
             counts.selected += u64::from(selects);
             selected.push(selects);
             applied.push(false);
+            unopened.push(false);
         }
         if !selected.contains(&true) {
             return Ok(None);
@@ -147,6 +163,9 @@ impl<'r> Run<'r> {
         for (counts, applied) in self.counts.rules.iter_mut().zip(&self.scratch.applied) {
             counts.applied += u64::from(*applied);
         }
+        for (counts, unopened) in self.counts.rules.iter_mut().zip(&self.scratch.unopened) {
+            counts.unopened += u64::from(*unopened);
+        }
         let scratch = &self.scratch;
         if value == Fate::Kept && key == Fate::Kept && !scratch.headers.is_edited() {
             return Ok(None);
@@ -154,82 +173,64 @@ impl<'r> Run<'r> {
         let record = seen.record;
         Ok(Some(Record {
             key: key.of(record.key, &scratch.key),
-            value: value.of(record.value, &scratch.value),
+            value: value.of(record.value, &scratch.values.value),
             headers: scratch.headers.now(record.headers),
             ..*record
         }))
     }
 
-    /// Masks what the paths find in the value.
+    /// All that is done to the value.
     fn value(&mut self, seen: &Seen<'_>) -> Result<Fate, EditError> {
-        let Scratch { selected, applied, spans, value, passes, text: scratch, .. } = &mut self.scratch;
-        let RecordEdits { rules, paths, masks } = self.edits;
-        let is_selected = |rule: usize| selected.get(rule) == Some(&true);
+        let edits = self.edits;
+        let (values, mut marks) = self.scratch.marks(edits, &self.topic);
         let original = match seen.record.value {
-            Some(value) if !value.is_empty() && masks.iter().any(|(rule, _)| is_selected(*rule)) => value,
+            Some(value) if !value.is_empty() && (marks.any(&edits.masks) || marks.any(&edits.wholes)) => {
+                value
+            }
             _ => return Ok(Fate::Kept),
         };
-        let text = match paths.find(original, spans) {
-            Ok(text) => text,
-            Err(problem) => return self.unparsable(seen, problem),
-        };
-
-        value.clear();
-        // Up to where the original is in `value`, as it was or masked.
-        let mut done = 0;
-        for here in spans.chunk_by(|a, b| (a.start, a.end) == (b.start, b.end)) {
-            let Some(&Span { start, end, mut kind, .. }) = here.first() else { continue };
-            let inside_masked = start < done;
-            let mut masked = false;
-            for &(rule, number) in here.iter().filter_map(|span| masks.get(span.path)) {
-                if !is_selected(rule) {
-                    continue;
+        let mut held = values.open_whole(original, &mut marks);
+        if marks.any(&edits.masks) {
+            match values.fields(original, held, &mut marks)? {
+                Fields::Changed => held = true,
+                Fields::Kept => {}
+                Fields::Unparsable(problem) => {
+                    let fate = self.unparsable(seen, problem)?;
+                    if fate != Fate::Kept {
+                        return Ok(fate);
+                    }
                 }
-                if let Some(applied) = applied.get_mut(rule) {
-                    *applied = true;
-                }
-                let Some(rule) = rules.get(rule).filter(|rule| !rule.observe && !inside_masked) else {
-                    continue;
-                };
-                let Some(Edit::Mask(mask)) = rule.edits.get(number) else { continue };
-                let raw = if masked {
-                    std::str::from_utf8(&passes.0).unwrap_or_default()
-                } else {
-                    text.get(start..end).unwrap_or_default()
-                };
-                passes.1.clear();
-                kind = mask.how.mask_json(raw, kind, scratch, &mut passes.1);
-                std::mem::swap(&mut passes.0, &mut passes.1);
-                masked = true;
-            }
-            if masked {
-                value.extend_from_slice(original.get(done..start).unwrap_or_default());
-                value.extend_from_slice(&passes.0);
-                done = end;
             }
         }
-        if done == 0 {
-            return Ok(Fate::Kept);
-        }
-        value.extend_from_slice(original.get(done..).unwrap_or_default());
-        // A null stays null, a pattern may match nothing.
-        Ok(if value.as_slice() == original { Fate::Kept } else { Fate::Replaced })
+        let (values, mut marks) = self.scratch.marks(edits, &self.topic);
+        held = values.seal_whole(original, held, &mut marks)?;
+        Ok(if held && values.value.as_slice() != original { Fate::Replaced } else { Fate::Kept })
     }
 
     /// Of the masks that would have looked into the value, one that says error refuses it, else the first that does not
     /// let it pass decides.
     #[cold]
     fn unparsable(&mut self, seen: &Seen<'_>, source: Unparsable) -> Result<Fate, EditError> {
-        let Scratch { selected, applied, hidden_by, .. } = &mut self.scratch;
+        let Scratch { selected, applied, unopened, hidden_by, .. } = &mut self.scratch;
         let mut fate = Fate::Kept;
         let mut counted = None;
         self.counts.unparsable += 1;
         for &(rule, number) in &self.edits.masks {
             let Some(EditRule { edits, observe, .. }) = self.edits.rules.get(rule) else { continue };
-            let Some(Edit::Mask(mask)) = edits.get(number) else { continue };
             if selected.get(rule) != Some(&true) {
                 continue;
             }
+            let on_unparsable = match edits.get(number) {
+                Some(Edit::Mask(mask)) => mask.on_unparsable,
+                Some(Edit::Seal(seal)) if seal.way == Way::Encrypt => seal.on_unparsable,
+                // what cannot be decrypted stays as it is
+                _ => {
+                    if let Some(unopened) = unopened.get_mut(rule) {
+                        *unopened = true;
+                    }
+                    continue;
+                }
+            };
             // Once a rule, however many masks it has; those of a rule stand together.
             if counted != Some(rule) {
                 counted = Some(rule);
@@ -240,7 +241,7 @@ impl<'r> Run<'r> {
             if *observe {
                 continue;
             }
-            let this = match mask.on_unparsable {
+            let this = match on_unparsable {
                 OnUnparsable::Pass => continue,
                 OnUnparsable::Error => {
                     return Err(EditError::Unparsable { rule, offset: seen.offset, source });
@@ -272,7 +273,7 @@ impl<'r> Run<'r> {
             }
             for (number, edit) in edits.iter().enumerate() {
                 let found = match edit {
-                    Edit::Mask(Mask { target: Target::Value(_), .. }) => false,
+                    Edit::Mask(Mask { target: Target::Value(_), .. }) | Edit::Seal(_) => false,
                     Edit::Mask(Mask { target: Target::Key, how, .. }) => {
                         let now = fate.of(seen.record.key, key);
                         let masked = now.map(|now| how.mask_bytes(now, text));
