@@ -58,6 +58,11 @@ def check_access_list(shell, commands):
     assert shell(commands[0]) == ["% Delivery failed for message: Broker: Topic authorization failed"]
 
 
+def check_correlation_ids(shell, commands):
+    assert shell(commands[0]) == ["% Delivery failed for message: Broker: Broker failed to validate record"]
+    assert shell(commands[1]) == []
+
+
 def check_flaky_leader(shell, commands):
     assert shell(commands[0]) == []
     count = next(int(line) for line in shell(commands[1]) if line.isdigit())

@@ -231,6 +231,7 @@ mod tests {
     fn shipped_tests_fail_when_their_policy_does_nothing() {
         for text in [
             include_str!("../../../policies/topic-limits.rhai"),
+            include_str!("../../../policies/correlation-ids.rhai"),
             include_str!("../../../policies/with-keys/field-encryption.rhai"),
         ] {
             passes(text);

@@ -8,6 +8,7 @@ mod link;
 mod limit;
 mod regressions;
 mod replies;
+mod sealed;
 mod security;
 mod strike;
 
