@@ -129,6 +129,7 @@ def test_what_cannot_be_parsed_is_not_stored(client, server, made):
 def test_a_key_of_another_length_is_refused(server, keys):
     with pytest.raises(AssertionError, match="no key of 32 bytes"):
         server.install("short-key", 'on_produce("x").encrypt("$.a", secret("short"));')
+    until("the folder is as it was", lambda: not server.status().get("refused_change"))
 
 
 def test_the_shipped_policy(client, server, made):
