@@ -223,32 +223,6 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::identity::SUBJECTS;
-
-    #[test]
-    fn what_was_given_up_is_counted() {
-        let policies = Policies::new(Shared::new(Settings::default()));
-        let shown = Shown(Arc::clone(&policies));
-        assert_eq!(shown.counts(), PolicyCounts::default());
-        let script = |text: &str| Script { file: "p.rhai".into(), text: text.into() };
-        policies.load(&[script("on_produce(\"t\").audit();")]).unwrap();
-        for why in [Some("a"), Some("a"), Some("b"), None, Some("b")] {
-            policies.set_refused(why.map(ToOwned::to_owned));
-        }
-        let shared = policies.shared();
-        (0..=SUBJECTS as u128).for_each(|subject| {
-            shared.subjects.next(subject, 0);
-        });
-        shared.closure_failures.fetch_add(2, Ordering::Relaxed);
-        let counts = shown.counts();
-        assert_eq!((counts.generation, counts.refused_changes, counts.closure_failures), (1, 3, 2));
-        assert!(counts.evicted_subjects >= 1);
-    }
-}
-
 /// The journal to be replayed.
 fn replayed(path: &Path, config: &Config) -> Result<Replay, Failure> {
     let same = |other: &PathBuf| match (path.canonicalize(), other.canonicalize()) {
@@ -283,4 +257,30 @@ fn every_rule_is_there(policies: &Policies) -> Result<(), Failure> {
     }
     let names: Vec<String> = missing.into_iter().collect();
     Err(Failure::usage(format!("the journal has rules that no policy has now: {}", names.join("; "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::identity::SUBJECTS;
+
+    #[test]
+    fn what_was_given_up_is_counted() {
+        let policies = Policies::new(Shared::new(Settings::default()));
+        let shown = Shown(Arc::clone(&policies));
+        assert_eq!(shown.counts(), PolicyCounts::default());
+        let script = |text: &str| Script { file: "p.rhai".into(), text: text.into() };
+        policies.load(&[script("on_produce(\"t\").audit();")]).unwrap();
+        for why in [Some("a"), Some("a"), Some("b"), None, Some("b")] {
+            policies.set_refused(why.map(ToOwned::to_owned));
+        }
+        let shared = policies.shared();
+        (0..=SUBJECTS as u128).for_each(|subject| {
+            shared.subjects.next(subject, 0);
+        });
+        shared.closure_failures.fetch_add(2, Ordering::Relaxed);
+        let counts = shown.counts();
+        assert_eq!((counts.generation, counts.refused_changes, counts.closure_failures), (1, 3, 2));
+        assert!(counts.evicted_subjects >= 1);
+    }
 }
