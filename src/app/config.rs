@@ -61,6 +61,8 @@ pub struct Policies {
     /// Of both files.
     pub lines: Bounds,
     pub seed: Option<u64>,
+    /// Whether a fault may end the process.
+    pub allow_crash: bool,
 }
 
 /// What the broker is given. Only what was set: the rest is the broker's to default.
@@ -200,6 +202,7 @@ impl Config {
                 named: settings.policies.is_some(),
                 folder: settings.policies.unwrap_or_else(|| "./policies".into()),
                 seed: settings.seed,
+                allow_crash: settings.allow_crash.unwrap_or(false),
             },
             data,
             broker,

@@ -17,7 +17,7 @@ use crate::admin::{
 use crate::broker::Broker;
 use crate::broker::acl::{AclRuling, Authorizer};
 use crate::policy::acl::{self, Acls, Asked};
-use crate::policy::generation::{Generation, LoadedPolicy, Policies, Settings, Shared};
+use crate::policy::generation::{EmbeddedBroker, Generation, LoadedPolicy, Policies, Settings, Shared};
 use crate::policy::journal::Lines;
 use crate::policy::load::{self, Script};
 use crate::policy::names::{Names, TopicDefaults, TopicIds};
@@ -60,6 +60,8 @@ pub fn open(config: &Config, broker: &Arc<Broker>) -> Result<Opened, Failure> {
         audit: lines(&config.policies.audit)?,
         secrets: Secrets::new(config.policies.secrets.clone()),
         replay,
+        allow_crash: config.policies.allow_crash,
+        broker: Some(Arc::new(Truncates(Arc::clone(broker)))),
         ..Settings::default()
     });
     let policies = Policies::new(shared);
@@ -91,7 +93,8 @@ pub fn check(config: &Config) -> Result<usize, Failure> {
     }
     let scripts = read(folder)?;
     let secrets = Secrets::new(config.policies.secrets.clone());
-    let policies = Policies::new(Shared::new(Settings { secrets, ..Settings::default() }));
+    let allow_crash = config.policies.allow_crash;
+    let policies = Policies::new(Shared::new(Settings { secrets, allow_crash, ..Settings::default() }));
     policies.load(&scripts).map_err(|errors| Failure::usage(load::join(&errors)))?;
     Ok(scripts.len())
 }
@@ -102,6 +105,21 @@ fn read(folder: &Path) -> Result<Vec<Script>, Failure> {
 
 fn drawn() -> Result<u64, Failure> {
     getrandom::u64().map_err(|e| Failure::cannot(format!("no seed can be drawn: {e}")))
+}
+
+/// The embedded broker, as far as faults reach into it.
+struct Truncates(Arc<Broker>);
+
+impl std::fmt::Debug for Truncates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Truncates")
+    }
+}
+
+impl EmbeddedBroker for Truncates {
+    fn truncate(&self, topic: &str, partition: i32, records: u64) -> bool {
+        self.0.truncate(topic, partition, records)
+    }
 }
 
 /// The embedded broker's topics.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::chaos::BrokerChaos;
 use super::config::{Config, Listener as ListenerSetting};
 use super::control::{AdminTokens, Control};
 use super::embedded::Embedded;
@@ -36,6 +37,7 @@ use crate::gateway::metrics::Metrics;
 use crate::gateway::{Gateway, Listener, ListenerConfig, SaslConfig};
 use crate::security::Authenticator;
 use crate::security::users_file::{self, Refresh};
+use crate::storage::chaos::DiskChaos;
 use crate::storage::files::RealFiles;
 use crate::storage::{Storage, StorageConfig, StorageError};
 
@@ -97,17 +99,19 @@ async fn serve(
     policies::check(&config)?;
     let addresses = listeners.iter().map(|(setting, listener)| (*setting, listener.address()));
     let users = ScramUsers { path: config.users.clone(), authenticator: authenticator.clone() };
-    let broker = open_broker(&config, facts(&config, addresses), loggers, users).await?;
+    let chaos = Arc::new(BrokerChaos::default());
+    let broker = open_broker(&config, facts(&config, addresses), loggers, users, &chaos).await?;
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry).map_err(metrics_failed)?;
     let policies::Opened { policies, watcher, ends: lines } = policies::open(&config, &broker)?;
     *ends = lines;
+    let chaos = chaos.join(&policies, &broker);
     let shown = Arc::new(Shown(policies.clone()));
     let rules = RuleCollector::new(shown.clone(), METRIC_SERIES).map_err(metrics_failed)?;
     registry.register(Box::new(rules)).map_err(metrics_failed)?;
     let whole = PolicyCollector::new(shown.clone()).map_err(metrics_failed)?;
     registry.register(Box::new(whole)).map_err(metrics_failed)?;
-    let upstream = Arc::new(Embedded(broker.clone()));
+    let upstream = Arc::new(Embedded { broker: broker.clone(), policies: policies.clone() });
     let gateway = Gateway::new(config.limits.clone(), metrics, upstream, policies.clone());
     let lag = LagCollector::new(Arc::new(Lag(broker.clone())), METRIC_SERIES).map_err(metrics_failed)?;
     registry.register(Box::new(lag)).map_err(metrics_failed)?;
@@ -190,6 +194,7 @@ async fn serve(
     if let Some(refresh) = refresh {
         refresh.abort();
     }
+    chaos.abort();
     let closed = broker.shutdown(config.drain_timeout.max(BROKER_DRAIN)).await;
     drop(admin_stop);
     if let Some((_, admin)) = admin {
@@ -318,13 +323,15 @@ async fn open_broker(
     facts: BTreeMap<String, String>,
     loggers: Arc<ModuleLoggers>,
     users: ScramUsers,
+    chaos: &Arc<BrokerChaos>,
 ) -> Result<Arc<Broker>, Failure> {
     let cannot = |e: &dyn std::fmt::Display| {
         Failure::cannot(format!("the data folder {} cannot be used: {e}", config.data.display()))
     };
     let clock = Clock::system();
-    let (data, storage) =
-        (config.data.clone(), StorageConfig { clock: clock.for_storage(), ..config.storage.clone() });
+    let chaos: Arc<dyn DiskChaos> = chaos.clone();
+    let storage = StorageConfig { clock: clock.for_storage(), chaos: Some(chaos), ..config.storage.clone() };
+    let data = config.data.clone();
     let opening =
         tokio::task::spawn_blocking(move || Storage::open(Arc::new(RealFiles::new()), data, storage));
     let storage = match opening.await {

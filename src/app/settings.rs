@@ -96,6 +96,8 @@ settings! {
         seed: u64, "N";
         /// A journal: of every fault exactly the injections it has happen again, as with `tollgate replay`
         replay: PathBuf, "FILE";
+        /// Whether policies may end the process with crash_at(…), as kill -9 would [default: false]
+        allow_crash: bool, "BOOL";
     }
     "Broker" {
         /// The cluster's id [default: drawn once and kept with the data]

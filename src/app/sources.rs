@@ -193,7 +193,7 @@ mod tests {
                 "sasl" => "PLAIN",
                 "flush" => "interval:200ms",
                 "log" => "json",
-                "auto_create_topics" | "admin_security_changes" => "false",
+                "auto_create_topics" | "admin_security_changes" | "allow_crash" => "false",
                 "seed"
                 | "committers"
                 | "max_open_files"

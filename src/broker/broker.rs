@@ -146,6 +146,13 @@ impl Broker {
         }
     }
 
+    /// Resolves when nobody waits for anything any more: see [`Self::stop_waiting`].
+    pub async fn closing(&self) {
+        let mut closing = self.closing.subscribe();
+        // An error says that the broker is gone.
+        drop(closing.wait_for(|closing| *closing).await);
+    }
+
     pub(super) fn is_closing(&self) -> bool {
         *self.closing.borrow()
     }

@@ -73,7 +73,8 @@ pub fn storage_code(error: &StorageError) -> ErrorCode {
         // The topic is being deleted.
         StorageError::LogNotFound(_) | StorageError::LogDeleted(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         // Shutting down: the client is to look for another leader until we are back.
-        StorageError::Closed => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        // Truncated: there is another leader, of a later epoch, in a moment.
+        StorageError::Closed | StorageError::Truncated(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         _ => ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }

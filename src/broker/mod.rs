@@ -36,6 +36,7 @@ mod route;
 pub mod scram;
 mod telemetry;
 pub mod topic;
+mod truncate;
 mod view;
 
 pub use broker::Broker;

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::catalogue::Catalogue;
 use super::partition::Partition;
 use super::producer_state::{Producers, take};
+use crate::storage::files::SyncSite;
 use crate::storage::{Log, LogRead, LogSlice, Storage, StorageError, snapshot};
 use crate::wire::record::{BATCH_OVERHEAD, BatchHeader, RecordError};
 
@@ -26,6 +27,22 @@ const READERS: usize = 4;
 
 fn path(storage: &Storage) -> PathBuf {
     storage.dir().join(FILE)
+}
+
+/// What is written down is not true any more: the logs are read instead, until it is written again.
+pub(super) fn forget(storage: &Storage) -> Result<(), StorageError> {
+    snapshot::remove(&**storage.files(), &path(storage))?;
+    let synced = storage.files().sync_dir(storage.dir(), SyncSite::SnapshotDir);
+    synced.map_err(|error| StorageError::io("fsync", storage.dir(), &error))
+}
+
+/// Tells a partition of all producers in its log. Blocks on the disk.
+pub(super) fn recall(partition: &Arc<Partition>, now_ms: i64) -> Result<(), StorageError> {
+    let log = partition.log();
+    if let Some(error) = log.offline() {
+        return Err(error);
+    }
+    replay(partition, log.log_start_offset()..log.high_watermark(), now_ms)
 }
 
 /// The partitions whose producers matter: clients cannot write to the broker's own topics.
@@ -111,8 +128,14 @@ pub(super) async fn write(catalogue: &Arc<Catalogue>) -> Result<(), StorageError
     for at in failed.into_iter().rev() {
         captured.sections.remove(at);
     }
-    let storage = Arc::clone(catalogue.storage());
-    let written = tokio::task::spawn_blocking(move || captured.write(&storage)).await;
+    let catalogue = Arc::clone(catalogue);
+    let write = move || {
+        // What a truncation makes untrue meanwhile must not be written after it.
+        let _change = catalogue.change();
+        captured.sections.retain(|(partition, ..)| partition.log().offline().is_none());
+        captured.write(catalogue.storage())
+    };
+    let written = tokio::task::spawn_blocking(write).await;
     written.unwrap_or(Err(StorageError::Closed))
 }
 

@@ -125,6 +125,13 @@ impl Topic {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
+    /// Puts another in the place of the partition of its index.
+    pub(super) fn replace_partition(&self, fresh: Arc<Partition>) {
+        let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = |old: &Arc<Partition>| if old.index() == fresh.index() { &fresh } else { old }.clone();
+        *partitions = partitions.iter().map(kept).collect();
+    }
+
     pub(super) fn add_partitions(&self, added: Vec<Arc<Partition>>) {
         let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
         *partitions = partitions.iter().cloned().chain(added).collect();

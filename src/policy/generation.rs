@@ -6,14 +6,17 @@ use super::clock::Clock;
 use super::control::{Added, Origin, Sets, Source, SwitchedOff};
 use super::cursor::CursorKey;
 use super::error::{LoadError, Place};
+use super::fault::Fault;
+use super::fault::disk::{Concerned, DiskFault};
 use super::identity::Subjects;
 use super::journal::Lines;
 use super::journal::line::line;
 use super::load::Script;
 use super::names::{Names, NoTopics};
+use super::pause::Pauses;
 use super::plan::{Plan, PlanCache};
 use super::replay::Replay;
-use super::rule::{Counters, Head, Kind, Life, PolicyInfo, Rule, rule_key};
+use super::rule::{Action, Counters, Head, Kind, Life, PolicyInfo, Rule, rule_key};
 use super::script::{self, Surroundings, TestSpec};
 use super::secrets::Secrets;
 use super::sequences::Sequences;
@@ -48,6 +51,13 @@ pub struct Shared {
     /// Faults happen as this says, and not otherwise.
     pub replay: Option<Replay>,
     pub closures_wall: Duration,
+    /// Whether a rule may end the process.
+    allow_crash: bool,
+    /// Which operations of the disk rules in force are about: asked before every one.
+    pub disk_rules: Concerned,
+    pub pauses: Pauses,
+    /// What of the embedded broker faults can reach.
+    pub broker: Option<Arc<dyn EmbeddedBroker>>,
     /// Closures that failed.
     pub closure_failures: AtomicU64,
     pub(super) cursors: CursorKey,
@@ -72,6 +82,10 @@ impl Shared {
             secrets: settings.secrets,
             replay: settings.replay,
             closures_wall: settings.closures_wall,
+            allow_crash: settings.allow_crash,
+            disk_rules: Concerned::default(),
+            pauses: Pauses::default(),
+            broker: settings.broker,
             closure_failures: AtomicU64::new(0),
             cursors: CursorKey::random(),
             sequences: Sequences::default(),
@@ -99,6 +113,15 @@ pub struct Settings {
     pub replay: Option<Replay>,
     /// How long the closures on the records of one request or response may take together; then they failed.
     pub closures_wall: Duration,
+    /// Whether `crash_at` may end the process: what is not allowed does not load.
+    pub allow_crash: bool,
+    pub broker: Option<Arc<dyn EmbeddedBroker>>,
+}
+
+/// The broker in this process, as far as faults reach into it.
+pub trait EmbeddedBroker: std::fmt::Debug + Send + Sync {
+    /// Takes the newest records off a partition; never waits. False: it cannot.
+    fn truncate(&self, topic: &str, partition: i32, records: u64) -> bool;
 }
 
 impl Default for Settings {
@@ -114,6 +137,8 @@ impl Default for Settings {
             secrets: Secrets::default(),
             replay: None,
             closures_wall: CLOSURES_WALL,
+            allow_crash: false,
+            broker: None,
         }
     }
 }
@@ -196,6 +221,8 @@ pub struct Generation {
     pub off: SwitchedOff,
     pub shared: Arc<Shared>,
     plans: PlanCache,
+    /// Those on what the embedded broker does by itself.
+    broker: Vec<Arc<Rule>>,
 }
 
 /// Who speaks. The same for a session, but for the client id, which a client may change with every request.
@@ -209,8 +236,11 @@ pub struct Who {
 
 impl Generation {
     fn new(number: u64, loaded: Vec<Arc<LoadedPolicy>>, off: SwitchedOff, shared: Arc<Shared>) -> Self {
-        let policies = loaded.iter().filter_map(|policy| policy.without(&off)).collect();
-        Self { number, policies, loaded, off, shared, plans: PlanCache::default() }
+        let policies: Vec<Arc<LoadedPolicy>> =
+            loaded.iter().filter_map(|policy| policy.without(&off)).collect();
+        let rules = policies.iter().flat_map(|policy| &policy.rules);
+        let broker = rules.filter(|rule| rule.head.is_broker()).cloned().collect();
+        Self { number, policies, loaded, off, shared, plans: PlanCache::default(), broker }
     }
 
     /// The policy of this name, whether it is in force or switched off.
@@ -238,6 +268,11 @@ impl Generation {
         let says =
             |observe| self.policies.iter().any(|p| p.default_deny.is_some() && p.info.observe == observe);
         (says(false), says(true))
+    }
+
+    /// The rules on what the embedded broker does by itself, in the order they are met.
+    pub fn broker_rules(&self) -> &[Arc<Rule>] {
+        &self.broker
     }
 
     /// The rules on sessions that begin.
@@ -345,6 +380,7 @@ impl Policies {
                 Some(policy) => loaded.push(New::Unchanged(Arc::clone(policy))),
                 None => match script::read(&script.file, &script.text, &self.shared.surroundings())
                     .and_then(|policy| added.map_or(Ok(()), |added| added.accepts(&policy)).map(|()| policy))
+                    .and_then(|policy| self.allows(script, policy))
                 {
                     Ok(policy) => loaded.push(New::Read(policy, added.cloned())),
                     Err(error) => errors.push(error),
@@ -387,6 +423,20 @@ impl Policies {
         if errors.is_empty() { Ok(loaded) } else { Err(errors) }
     }
 
+    /// Refuses what this process does not let a policy do.
+    fn allows(&self, script: &Script, policy: script::Policy) -> Result<script::Policy, LoadError> {
+        let crashes = |action: &Action| matches!(action, Action::Fault(Fault::Disk(DiskFault::CrashAt(_))));
+        let crash = policy.rules.iter().find(|rule| rule.spec.actions.iter().any(crashes));
+        match crash {
+            Some(rule) if !self.shared.allow_crash => {
+                let why = "`crash_at` ends the whole process, which this server does not allow its policies: start it \
+                           with `--allow-crash true` (`allow_crash = true` in its file)";
+                Err(LoadError::at(&script.file, &script.text, rule.spec.place, why))
+            }
+            _ => Ok(policy),
+        }
+    }
+
     /// Puts what was read of `next` into force.
     pub(super) fn install(&self, sets: &mut Sets, mut next: Sets, read: Vec<New>) -> Arc<Generation> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -413,6 +463,11 @@ impl Policies {
         let next = Arc::new(Generation::new(number, loaded, off, Arc::clone(&self.shared)));
         *current = Arc::clone(&next);
         self.number.store(number, Ordering::Release);
+        self.shared.disk_rules.set(next.broker.iter().filter_map(|rule| match rule.head {
+            Head::Disk(operations) => Some(operations),
+            _ => None,
+        }));
+        self.shared.pauses.set_possible(&next);
         drop(current);
         self.changed.send_replace(number);
         self.tidy(&next);

@@ -9,11 +9,11 @@ use self::line::line;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Lines that wait for the disk.
 const QUEUE: usize = 8_192;
@@ -36,9 +36,18 @@ struct Counts {
     dropped: AtomicU64,
     /// Dropped and not yet told in the file.
     untold: AtomicU64,
+    /// Given to the writer, and how many of them it is done with.
+    sent: AtomicU64,
+    settled: Mutex<u64>,
+    more: Condvar,
 }
 
 impl Counts {
+    fn settle(&self, lines: u64) {
+        *self.settled.lock().unwrap_or_else(PoisonError::into_inner) += lines;
+        self.more.notify_all();
+    }
+
     fn dropped(&self, lines: u64) {
         self.dropped.fetch_add(lines, Ordering::Relaxed);
         self.untold.fetch_add(lines, Ordering::Relaxed);
@@ -167,21 +176,35 @@ impl Lines {
         let Some(queue) = &self.queue else { return };
         let counts = &self.counts;
         let untold = counts.untold.swap(0, Ordering::Relaxed);
-        if untold > 0 && !Self::send(queue, &Missing { time: now(), dropped_lines: untold }) {
+        if untold > 0 && !self.send(queue, &Missing { time: now(), dropped_lines: untold }) {
             counts.untold.fetch_add(untold, Ordering::Relaxed);
         }
-        if Self::send(queue, line) {
+        if self.send(queue, line) {
             counts.written.fetch_add(1, Ordering::Relaxed);
         } else {
             counts.dropped(1);
         }
     }
 
-    fn send(queue: &SyncSender<String>, line: &impl Serialize) -> bool {
+    fn send(&self, queue: &SyncSender<String>, line: &impl Serialize) -> bool {
         // what is put are plain structs of text and numbers, which always have a JSON form
         let Ok(mut text) = serde_json::to_string(line) else { return false };
         text.push('\n');
-        !matches!(queue.try_send(text), Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
+        let sent =
+            !matches!(queue.try_send(text), Err(TrySendError::Full(_) | TrySendError::Disconnected(_)));
+        self.counts.sent.fetch_add(u64::from(sent), Ordering::Relaxed);
+        sent
+    }
+
+    /// Waits until what was put so far is in the file, at most so long: before a process ends that will end nothing.
+    pub fn settle(&self, patience: Duration) {
+        if self.queue.is_none() {
+            return;
+        }
+        let sent = self.counts.sent.load(Ordering::Relaxed);
+        let settled = self.counts.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whether it came to it or not: there is nobody to tell.
+        drop(self.counts.more.wait_timeout_while(settled, patience, |settled| *settled < sent));
     }
 
     /// Lines taken and lines dropped since the start.
@@ -218,6 +241,7 @@ fn write(lines: Receiver<String>, mut sink: impl Write, counts: &Counts) {
             }
         }
         let result = sink.write_all(batch.as_bytes()).and_then(|()| sink.flush());
+        counts.settle(batch.lines().count() as u64);
         let Err(error) = result else {
             failing = false;
             continue;

@@ -35,6 +35,7 @@ pub mod journal;
 pub mod load;
 mod lru;
 pub mod names;
+mod pause;
 pub mod plan;
 pub mod random;
 pub mod replay;

@@ -342,6 +342,7 @@ impl PlanCache {
         for (place, rule) in all.enumerate() {
             let selectors = &rule.selectors.who;
             if rule.head != Head::Connect
+                && !rule.head.is_broker()
                 && selectors.matches(&who.principal, &who.client_id, &who.listener, who.remote_ip)
                 && rule.chooses(identity([who.principal.as_bytes(), who.client_id.as_bytes()]), 0)
             {

@@ -4,6 +4,7 @@
 use super::action::{Edit, Limit, OnUnparsable};
 use super::error::Place;
 use super::fault::Fault;
+use super::fault::disk;
 use super::fault::record::RecordFault;
 use super::fault::reply::{ReplyFault, Scope};
 use super::fault::slow_broker::Queue;
@@ -46,6 +47,10 @@ pub enum Head {
     Request(ApiSet),
     /// Topics that are made, grown or configured, by whichever api.
     Create,
+    /// The embedded broker's log files.
+    Disk(disk::Operations),
+    /// The embedded broker itself, by the time of day.
+    Broker,
 }
 
 impl Head {
@@ -57,12 +62,19 @@ impl Head {
             Self::Fetch => "on_fetch",
             Self::Request(_) => "on_request",
             Self::Create => "on_create",
+            Self::Disk(_) => "on_disk",
+            Self::Broker => "on_broker",
         }
+    }
+
+    /// What the embedded broker does by itself: no exchange meets it.
+    pub fn is_broker(&self) -> bool {
+        matches!(self, Self::Disk(_) | Self::Broker)
     }
 
     pub fn covers(&self, api: ApiKey) -> bool {
         match self {
-            Self::Access(_) | Self::Connect => false,
+            Self::Access(_) | Self::Connect | Self::Disk(_) | Self::Broker => false,
             Self::Produce => api == ApiKey::Produce,
             Self::Fetch => api == ApiKey::Fetch,
             Self::Request(apis) => apis.contains(api),
@@ -371,6 +383,7 @@ pub fn canonical(head: &Head, selectors: &Selectors, triggers: &Triggers, action
     let about = match head {
         Head::Access(operations) => operations.0.iter().map(|op| op.name()).collect::<Vec<_>>().join(", "),
         Head::Request(apis) => apis.iter().map(|api| api.to_string()).collect::<Vec<_>>().join(", "),
+        Head::Disk(operations) if *operations != disk::Operations::ALL => operations.to_string(),
         _ => String::new(),
     };
     let actions: String = actions.iter().map(|action| format!(".{action}")).collect();

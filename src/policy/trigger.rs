@@ -31,7 +31,7 @@ pub struct Fired(AtomicU64);
 
 impl Fired {
     /// Counts one firing unless there were `limit` already.
-    fn take(&self, limit: u64) -> bool {
+    pub(super) fn take(&self, limit: u64) -> bool {
         let one_more = |fired: u64| (fired < limit).then(|| fired + 1);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }

@@ -2,9 +2,9 @@
 //! Written by the policies, carried out by the gateway.
 
 use super::fault::link::LinkFault;
-use super::random::Draws;
+use super::random::{Draws, Event};
 use super::rule::Rule;
-use crate::wire::ErrorCode;
+use crate::wire::{ErrorCode, Str};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,6 +116,23 @@ impl Storm {
     }
 }
 
+/// A log that loses its newest records once an exchange about it is executed.
+#[derive(Debug, Clone)]
+pub struct Truncation {
+    pub topic: Str,
+    pub partition: i32,
+    pub records: u64,
+    pub rule: Arc<Rule>,
+    pub event: Event,
+}
+
+impl PartialEq for Truncation {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |it: &Self| (it.topic.clone(), it.partition, it.records, it.rule.key, it.event);
+        of(self) == of(other)
+    }
+}
+
 /// What was decided about a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
@@ -146,6 +163,8 @@ pub struct Verdict {
     pub storms: Vec<Storm>,
     /// The upstream gets it twice; the first answer counts.
     pub duplicate: bool,
+    /// What logs lose once the exchange is executed.
+    pub truncations: Vec<Truncation>,
     /// For Fetch: the request must be made sessionless (epoch -1, and the response's session id zero), so
     /// that every partition it is about is named in it.
     pub sessionless: bool,

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::chaos::{Chaos, DiskStop, Disturbance, injected};
 use super::error::IoContext;
 use super::file_cache::{FileCache, FileKind};
 use super::files::{FileHandle, Files, OpenMode, SyncSite};
@@ -33,7 +34,11 @@ pub(crate) struct Shared {
     pub queue: WorkQueue<Arc<Log>>,
     pub inline: Inline,
     pub pending: PendingBytes,
+    pub chaos: Chaos,
 }
+
+/// Segments that were written to.
+type Touched = Vec<(i64, Arc<dyn FileHandle>)>;
 
 /// The per-log checkpoint, in the log's folder.
 pub(super) const CHECKPOINT: &str = "checkpoint";
@@ -62,8 +67,9 @@ impl Shared {
     /// Refuses all the work there is.
     pub fn abandon(&self) {
         while let Some(log) = self.queue.try_pop() {
+            let held = log.take_held().map(|(ops, _)| ops).unwrap_or_default();
             let ops = std::mem::take(&mut lock(&log.head).pending);
-            ops.into_iter().for_each(|op| log.refuse(op, &StorageError::Closed));
+            held.into_iter().chain(ops).for_each(|op| log.refuse(op, &StorageError::Closed));
         }
     }
 }
@@ -91,9 +97,23 @@ impl Log {
 
     /// Everything that has gathered, with one sync. True when there is more by then.
     fn round(self: &Arc<Self>, mut disk: MutexGuard<'_, DiskState>) -> bool {
-        let mut ops = std::mem::take(&mut disk.spare);
-        std::mem::swap(&mut lock(&self.head).pending, &mut ops);
-        if let Err(error) = self.perform(&mut disk, &mut ops) {
+        let (mut ops, met) = match disk.held.take() {
+            Some(held) => held,
+            None => {
+                let mut ops = std::mem::take(&mut disk.spare);
+                std::mem::swap(&mut lock(&self.head).pending, &mut ops);
+                let met = self.shared.chaos.of_round(&self.name, &ops, self.shared.group_commit());
+                if !met.waits().is_empty() {
+                    // It stays as queued as it was, so nobody else comes to it meanwhile.
+                    let waits = met.waits().to_vec();
+                    disk.held = Some((ops, met));
+                    drop(disk);
+                    return self.shared.chaos.parking().park(Arc::clone(self), &waits).is_some();
+                }
+                (ops, met)
+            }
+        };
+        if let Err(error) = self.perform(&mut disk, &mut ops, &met) {
             self.fail(error);
         }
         for op in ops.drain(..) {
@@ -110,13 +130,38 @@ impl Log {
         head.queued
     }
 
-    fn perform(self: &Arc<Self>, disk: &mut DiskState, ops: &mut [Op]) -> Result<(), StorageError> {
+    fn perform(
+        self: &Arc<Self>,
+        disk: &mut DiskState,
+        ops: &mut [Op],
+        met: &Disturbance,
+    ) -> Result<(), StorageError> {
+        let Some((at, stop)) = met.append else { return self.perform_all(disk, ops, met.sync) };
+        let (before, rest) = ops.split_at_mut(at.min(ops.len()));
+        self.perform_all(disk, before, met.sync)?;
+        if self.progress.ended().is_some() {
+            return Ok(());
+        }
+        match stop {
+            DiskStop::Fail(kind) => return Err(injected(self, "write", kind)),
+            DiskStop::CrashBefore => {}
+            DiskStop::CrashAfter => drop(self.write_run(disk, rest.get(..1).unwrap_or_default())?),
+        }
+        Err(self.shared.chaos.crash(self))
+    }
+
+    fn perform_all(
+        self: &Arc<Self>,
+        disk: &mut DiskState,
+        ops: &mut [Op],
+        sync: Option<DiskStop>,
+    ) -> Result<(), StorageError> {
         let mut rest = ops;
         while !rest.is_empty() && self.progress.ended().is_none() {
             let writes = rest.iter().take_while(|op| matches!(op, Op::Write(_))).count();
             if writes > 0 {
                 let (run, others) = rest.split_at_mut(writes);
-                self.commit(disk, run)?;
+                self.commit(disk, run, sync)?;
                 rest = others;
                 continue;
             }
@@ -126,10 +171,11 @@ impl Log {
                 Op::CutStart(offset, reply) => self.cut_start(disk, offset, reply)?,
                 Op::Retain(now) => self.retain(disk, now)?,
                 Op::Flush(reply) => {
-                    let flushed = self.sync_written(disk);
+                    let flushed = self.may_sync(sync).and_then(|_| self.sync_written(disk));
                     let _ = reply.send(flushed.clone());
                     flushed?;
                 }
+                Op::Truncate(records, reply) => self.truncate(disk, records, reply)?,
                 // Deleted logs have ended: see below.
                 Op::Delete(when_deleted) => when_deleted(self, self.delete_files()),
             }
@@ -151,26 +197,16 @@ impl Log {
     }
 
     /// Writes, syncs, publishes a run of appends.
-    fn commit(self: &Arc<Self>, disk: &mut DiskState, run: &mut [Op]) -> Result<(), StorageError> {
+    fn commit(
+        self: &Arc<Self>,
+        disk: &mut DiskState,
+        run: &mut [Op],
+        sync: Option<DiskStop>,
+    ) -> Result<(), StorageError> {
         let rolled_from = disk.active;
-        let mut touched: Vec<(i64, Arc<dyn FileHandle>)> = Vec::new();
-        let mut created = false;
-        let mut rest = &*run;
-        while let Some(segment) = rest.first().and_then(Op::segment) {
-            let same = rest.iter().take_while(|op| op.segment() == Some(segment)).count();
-            let (group, others) = rest.split_at(same);
-            let handle = if disk.active == Some(segment) {
-                let path = self.files.path(segment, FileKind::Log);
-                self.files.open(segment, FileKind::Log, OpenMode::Write).during("open", path)?
-            } else {
-                created = true;
-                self.create_segment(disk, segment)?
-            };
-            self.write(&*handle, segment, group)?;
-            touched.push((segment, handle));
-            rest = others;
-        }
+        let (touched, created) = self.write_run(disk, run)?;
         if self.shared.group_commit() {
+            let dies = self.may_sync(sync)?;
             for (segment, handle) in &touched {
                 let path = self.files.path(*segment, FileKind::Log);
                 handle.sync_data(SyncSite::Append).during("fdatasync", path)?;
@@ -180,6 +216,9 @@ impl Log {
                     .files
                     .sync_dir(&self.files.dir, SyncSite::NewSegment)
                     .during("fsync", &self.files.dir)?;
+            }
+            if dies {
+                return Err(self.shared.chaos.crash(self));
             }
         } else {
             disk.writes += 1;
@@ -203,6 +242,28 @@ impl Log {
             self.store_checkpoint(disk, self.image())?;
         }
         Ok(())
+    }
+
+    /// Writes a run of appends. Which segments it went to, and whether one of them is new.
+    fn write_run(&self, disk: &mut DiskState, run: &[Op]) -> Result<(Touched, bool), StorageError> {
+        let mut touched = Touched::new();
+        let mut created = false;
+        let mut rest = run;
+        while let Some(segment) = rest.first().and_then(Op::segment) {
+            let same = rest.iter().take_while(|op| op.segment() == Some(segment)).count();
+            let (group, others) = rest.split_at(same);
+            let handle = if disk.active == Some(segment) {
+                let path = self.files.path(segment, FileKind::Log);
+                self.files.open(segment, FileKind::Log, OpenMode::Write).during("open", path)?
+            } else {
+                created = true;
+                self.create_segment(disk, segment)?
+            };
+            self.write(&*handle, segment, group)?;
+            touched.push((segment, handle));
+            rest = others;
+        }
+        Ok((touched, created))
     }
 
     fn create_segment(
@@ -373,6 +434,10 @@ impl Log {
 
     /// Syncs it, while appends go on.
     pub(super) fn sync(&self, unsynced: &Unsynced) -> Result<(), StorageError> {
+        let chaos = &self.shared.chaos;
+        let met = chaos.of_sync(&self.name);
+        chaos.parking().wait_here(&met.waits, |wait| chaos.wants(wait));
+        let dies = self.may_sync(met.stop)?;
         for (segment, _) in &unsynced.segments {
             match self.sync_segment(*segment) {
                 // Retention was faster.
@@ -380,7 +445,10 @@ impl Log {
                 other => other?,
             }
         }
-        if unsynced.names.is_some() { self.sync_names() } else { Ok(()) }
+        if unsynced.names.is_some() {
+            self.sync_names()?;
+        }
+        if dies { Err(chaos.crash(self)) } else { Ok(()) }
     }
 
     /// It was synced: moves the recovery point behind it if that is worth a checkpoint.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::chaos::DiskChaos;
+
 /// When an append counts as committed, that is: when the high watermark moves past it and acks=all is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FlushMode {
@@ -69,6 +71,8 @@ pub struct StorageConfig {
     /// How often retention, time-based rolls and checkpoints are looked at.
     pub maintenance_interval: Duration,
     pub clock: Clock,
+    /// Who harms disk operations on purpose, if anybody may.
+    pub chaos: Option<Arc<dyn DiskChaos>>,
 }
 
 /// How many committers serve a flush mode best on so many cores. Under group commit they wait for the device, side by
@@ -95,6 +99,7 @@ impl Default for StorageConfig {
             many_logs: 100,
             maintenance_interval: Duration::from_secs(30),
             clock: system_clock(),
+            chaos: None,
         }
     }
 }

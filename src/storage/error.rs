@@ -47,6 +47,10 @@ pub enum StorageError {
     #[error("log {0} was deleted")]
     LogDeleted(Arc<str>),
 
+    /// The log lost its newest records on purpose: who asks for it again finds what is left.
+    #[error("log {0} was truncated")]
+    Truncated(Arc<str>),
+
     /// Whoever owns the log must not append for the time being.
     #[error("the disk takes no writes")]
     ReadOnly,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::Notify;
 
 use super::append::{AppendBatches, Appended, Prepared, Sealed};
+use super::chaos::Held;
 use super::committer::Shared;
 use super::epochs::{EpochEnd, Epochs};
 use super::image::LogImage;
@@ -89,6 +90,8 @@ pub(super) struct DiskState {
     pub unsynced_names: Option<u64>,
     pub writes: u64,
     pub spare: Vec<Op>,
+    /// Work that a slow disk holds up; nothing else is done before it.
+    pub held: Option<Held>,
 }
 
 /// Work for a committer, in the order it was asked for.
@@ -99,6 +102,8 @@ pub(super) enum Op {
     /// Retention; the time is in ms since 1970.
     Retain(i64),
     Flush(Reply<()>),
+    /// Lose the newest records; nothing comes after it.
+    Truncate(u64, Reply<i64>),
     Delete(WhenDeleted),
     Done,
 }
@@ -177,6 +182,7 @@ impl Log {
                 unsynced_names: None,
                 writes: 0,
                 spare: Vec::new(),
+                held: None,
             }),
             body: Mutex::new(Body {
                 segments: segments.into(),
@@ -360,7 +366,8 @@ impl Log {
     /// Takes the log out of service for good: nothing is tried again on a disk that has failed once. Waits for no
     /// disk itself.
     pub(super) fn fail(self: &Arc<Self>, cause: StorageError) {
-        let intended = matches!(cause, StorageError::LogDeleted(_) | StorageError::Closed);
+        let intended =
+            matches!(cause, StorageError::LogDeleted(_) | StorageError::Closed | StorageError::Truncated(_));
         let ended = if intended || matches!(cause, StorageError::Offline { .. }) {
             cause.clone()
         } else {
@@ -389,6 +396,7 @@ impl Log {
             Op::Write(write) => self.shared.pending.release(write.batch.len()),
             Op::CutStart(_, reply) => drop(reply.send(Err(reason.clone()))),
             Op::Flush(reply) => drop(reply.send(Err(reason.clone()))),
+            Op::Truncate(_, reply) => drop(reply.send(Err(reason.clone()))),
             Op::Delete(when_deleted) => when_deleted(self, Err(reason.clone())),
             Op::Retain(_) | Op::Done => {}
         }

@@ -12,6 +12,7 @@
 mod append;
 mod boot;
 mod catalogue_store;
+pub mod chaos;
 mod checked;
 mod committer;
 mod config;
@@ -25,6 +26,7 @@ mod image;
 mod index;
 mod inline;
 mod log;
+mod parking;
 mod progress;
 mod queue;
 mod read;
@@ -41,6 +43,7 @@ mod tail;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod truncate;
 
 pub use append::{AppendBatch, AppendBatches, Appended};
 pub use catalogue_store::{KvOp, KvStore};

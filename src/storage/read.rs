@@ -5,6 +5,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::chaos::DiskOperation;
 use super::damage::way_out;
 use super::error::IoContext;
 use super::file_cache::FileKind;
@@ -78,9 +79,12 @@ impl Log {
             Ok(read) => Ok(read),
             Err(Miss::Failed(error)) => Err(error),
             Err(Miss::WouldBlock | Miss::BadIndex) => {
+                let chaos = &self.shared.chaos;
+                let stop = chaos.of_read(self, max_bytes).await?;
                 let log = Arc::clone(self);
                 let read = tokio::task::spawn_blocking(move || log.read(from, max_bytes, at_least_one_batch));
-                read.await.unwrap_or(Err(StorageError::Closed))
+                let read = read.await.unwrap_or(Err(StorageError::Closed));
+                if stop.is_some() { Err(chaos.crash(self)) } else { read }
             }
         }
     }
@@ -112,6 +116,10 @@ impl Log {
             if let Some(found) = body.tail.read(from, max_bytes, at_least_one) {
                 drop(body);
                 return Ok(read.with_memory(found.next_offset, found.joined()));
+            }
+            // Whoever makes the disk slow is asked where one may wait.
+            if disk == Disk::CacheOnly && self.shared.chaos.is_on(DiskOperation::Read) {
+                return Err(Miss::WouldBlock);
             }
             let at = body.segments.partition_point(|segment| segment.base_offset <= from);
             let segment = at.checked_sub(1).and_then(|at| body.segments.get(at)).cloned();
@@ -222,7 +230,7 @@ impl Log {
     }
 
     /// Where the batch starts that holds `from`.
-    fn place_of(
+    pub(super) fn place_of(
         &self,
         disk: Disk,
         segment: &Segment,

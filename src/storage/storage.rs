@@ -19,6 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::chaos::{Chaos, DiskOperation};
 use super::committer::Shared;
 use super::error::IoContext;
 use super::file_cache::FileCache;
@@ -114,6 +115,7 @@ impl Storage {
             queue: WorkQueue::new(),
             pending: PendingBytes::new(config.max_pending_bytes),
             inline: Inline::new(&config),
+            chaos: Chaos::new(config.chaos.clone()),
             files,
             config,
         });
@@ -149,6 +151,12 @@ impl Storage {
             let shared = Arc::clone(&self.shared);
             let name = format!("committer-{n}");
             let thread = std::thread::Builder::new().name(name).spawn(move || shared.run_committer());
+            threads.push(thread.map_err(failed)?);
+        }
+        if self.shared.config.committers > 0 && self.shared.chaos.is_possible() {
+            let shared = Arc::clone(&self.shared);
+            let run = move || shared.chaos.parking().run(|log| shared.queue.push(log));
+            let thread = std::thread::Builder::new().name("slow-disk".to_owned()).spawn(run);
             threads.push(thread.map_err(failed)?);
         }
         if self.shared.config.committers > 0 {
@@ -314,6 +322,23 @@ impl Storage {
         }
     }
 
+    /// Opens a log again that `Log::begin_truncate` has ended, as it would be found after a crash.
+    pub fn reopen_log(&self, ended: &Arc<Log>) -> Result<Arc<Log>, StorageError> {
+        {
+            let mut logs = lock(&self.logs);
+            if logs.closed {
+                return Err(StorageError::Closed);
+            }
+            let is_it = logs.open.get(ended.name()).is_some_and(|open| Arc::ptr_eq(open, ended));
+            if !is_it || !matches!(ended.offline(), Some(StorageError::Truncated(_))) {
+                return Err(StorageError::LogNotFound(ended.name().into()));
+            }
+            logs.open.remove(ended.name());
+        }
+        self.shared.cache.forget_log(ended.files.log);
+        self.open_log(ended.name(), (*ended.config()).clone())
+    }
+
     /// [`Storage::open_log`] for many, on a few threads.
     pub fn open_logs(&self, logs: &[(String, LogConfig)]) -> Vec<Result<Arc<Log>, StorageError>> {
         let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
@@ -415,6 +440,13 @@ impl Storage {
         self.shared.cache.len()
     }
 
+    /// Those who harm the disk may have changed their mind: what waits for them is looked at again.
+    pub fn look_again(&self) {
+        let chaos = &self.shared.chaos;
+        let free = chaos.parking().look_again(|wait| chaos.wants(wait));
+        free.into_iter().for_each(|log| self.shared.queue.push(log));
+    }
+
     /// Does the committers' work on this thread until none is left: for `committers: 0`.
     pub fn drive(&self) {
         self.shared.drive();
@@ -470,6 +502,8 @@ impl Storage {
     fn stop_threads(&self) {
         *lock(&self.timer.stopped) = true;
         self.timer.wake.notify_all();
+        // A closing storage does not wait for a disk that is slow on purpose.
+        self.shared.chaos.parking().close().into_iter().for_each(|log| self.shared.queue.push(log));
         self.shared.queue.close();
         for thread in lock(&self.threads).drain(..) {
             if thread.join().is_err() {
@@ -542,7 +576,8 @@ fn sync_all(shared: &Shared, logs: &Mutex<Logs>, logs_dir: &Path, sealed_only: b
     };
     let due = written.into_iter().map(|log| (log.unsynced(sealed_only), log));
     let due: Vec<_> = due.filter(|(unsynced, _)| !unsynced.segments.is_empty()).collect();
-    let at_once = match due.len() >= shared.config.many_logs {
+    // What one log shall meet must not be everybody's.
+    let at_once = match due.len() >= shared.config.many_logs && !shared.chaos.is_on(DiskOperation::Sync) {
         true => sync_everything(shared, logs_dir),
         false => Ok(false),
     };

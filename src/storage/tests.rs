@@ -1,8 +1,10 @@
 //! The room as its users see it, on the simulated disk.
 
+mod chaos;
 mod damage;
 mod lifecycle;
 mod model;
+mod truncate;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

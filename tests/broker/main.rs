@@ -21,4 +21,5 @@ mod scale;
 mod scram;
 mod sessions;
 mod topics;
+mod truncate;
 mod versions;

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from support.servers import CHECKOUT
+from support.wait import until
 
 pytestmark = pytest.mark.gateway
 POLICIES = "shipped"
@@ -103,6 +104,31 @@ def check_topic_limits(shell, commands):
         refused = topic(shell(commands[1]), "demo-Scratch_2")
         assert len(refused) == 1 and "Unknown topic or partition" in refused[0]
     assert topic(shell(commands[0]), "demo-scratch")[0].strip() == 'topic "demo-scratch" with 1 partitions:'
+
+
+def check_slow_disk(shell, commands):
+    assert shell(commands[0]) == []
+    assert "hello" in shell(commands[1])
+    start = time.monotonic()
+    shell(commands[2])
+    assert time.monotonic() - start > 0.15
+
+
+def check_broken_disk(shell, commands):
+    for command in commands:
+        failed = shell(command)
+        assert failed and all("Disk error" in line for line in failed), failed
+
+
+def check_standing_still(shell, commands):
+    assert shell(commands[0]) == []
+    real = next(re.search(r"0m([\d.]+)s", line)[1] for line in shell(commands[1]) if line.startswith("real"))
+    assert 1 < float(real) < 10
+
+
+def check_unclean_election(shell, commands):
+    assert shell(commands[0]) == []
+    until("the log is cut", lambda: shell(commands[1]) == [str(n) for n in range(1, 7)])
 
 
 @pytest.mark.parametrize("policy", sorted(path.stem for path in (CHECKOUT / "policies").glob("*.rhai")))

@@ -1,19 +1,47 @@
 //! Changes of the topics and of the broker's settings: checked, durable and in force on return. All block on the disk.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::{
-    BROKER_CONFIGS, Catalogue, DEFAULT_BROKER_CONFIGS, DELETED_TOPICS, Entry, NewTopic, ServerLayer, TOPICS,
-    count, log_names, partitions, put,
+    BROKER_CONFIGS, Catalogue, DEFAULT_BROKER_CONFIGS, DELETED_TOPICS, Entry, META, NewTopic, STARTS,
+    ServerLayer, TOPICS, count, log_names, partitions, put,
 };
 use crate::broker::config::{Settings, TopicConfig};
 use crate::broker::error::ApiError;
+use crate::broker::partition::Partition;
+use crate::broker::producer_snapshot;
 use crate::broker::topic::{Topic, TopicSettings, is_internal};
 use crate::storage::{Completion, KvOp, Log, StorageError};
 use crate::wire::{ErrorCode, Uuid};
 
 impl Catalogue {
+    /// Has a partition whose log was truncated led again by what is left, in a later epoch, which it gives. Blocks on the
+    /// disk.
+    pub(in crate::broker) fn lead_again(
+        &self,
+        topic: &Arc<Topic>,
+        old: &Arc<Partition>,
+        now_ms: i64,
+    ) -> Result<i32, StorageError> {
+        let _change = self.change();
+        if topic.is_deleted() {
+            return Err(StorageError::LogNotFound(old.log().name().into()));
+        }
+        // No later start may give this epoch again, which is why it counts as one.
+        let start = self.starts().saturating_add(1);
+        self.commit(vec![put(META, STARTS, start.to_be_bytes().to_vec())])?;
+        self.start.store(start, Ordering::Relaxed);
+        let log = self.storage.reopen_log(old.log())?;
+        let epoch = self.leader_epoch(topic.created_in());
+        let led = Arc::new(Partition::new(old.index(), epoch, log));
+        producer_snapshot::forget(&self.storage)?;
+        producer_snapshot::recall(&led, now_ms)?;
+        topic.replace_partition(led);
+        Ok(epoch)
+    }
+
     /// Creates topics; each stands or falls on its own. Durable on return. Blocks on the disk. Names, counts and
     /// configs must have been checked; that the name is free is checked here.
     pub fn create(&self, wanted: Vec<NewTopic>) -> Vec<Result<Arc<Topic>, ApiError>> {
@@ -47,7 +75,7 @@ impl Catalogue {
                 let logs = self.all_or_none(logs)?;
                 let settings = TopicSettings { overrides: topic.overrides, config };
                 let partitions = partitions(0, 0, logs);
-                let made = Topic::new(topic.name.detached(), id, self.start, partitions, settings);
+                let made = Topic::new(topic.name.detached(), id, self.starts(), partitions, settings);
                 let entry = Entry::of(&made, made.partition_count(), &made.settings().overrides);
                 changes.push(entry.put(made.name())?);
                 Ok(Arc::new(made))

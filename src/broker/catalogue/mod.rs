@@ -11,7 +11,7 @@ mod change;
 mod records;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ pub struct Catalogue {
     store: KvStore,
     cluster_id: Str,
     /// How often this broker was started before.
-    start: i32,
+    start: AtomicI32,
     topics: RwLock<Topics>,
     server: RwLock<(Arc<ServerConfigs>, Arc<Settings>)>,
     /// Held over a change from its checks to its end.
@@ -181,7 +181,7 @@ impl Catalogue {
             storage,
             store,
             cluster_id: Str::from(cluster_id),
-            start,
+            start: AtomicI32::new(start),
             topics: RwLock::default(),
             server: RwLock::new((Arc::new(server), settings)),
             changing: Mutex::default(),
@@ -241,7 +241,7 @@ impl Catalogue {
     /// Grows by one with every start, as Kafka's does when a node comes back and leads again: a client that read what
     /// a crash took away learns of it by the epoch.
     fn leader_epoch(&self, created_in: i32) -> i32 {
-        self.start.saturating_sub(created_in).max(0)
+        self.starts().saturating_sub(created_in).max(0)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Topics> {
@@ -252,7 +252,7 @@ impl Catalogue {
         self.topics.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn change(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -260,9 +260,9 @@ impl Catalogue {
         &self.cluster_id
     }
 
-    /// How often this broker was started before.
+    /// How often this broker was started before, or lost records on purpose.
     pub(super) fn starts(&self) -> i32 {
-        self.start
+        self.start.load(Ordering::Relaxed)
     }
 
     /// Changes since this start, the note of the start itself among them.
@@ -289,6 +289,20 @@ impl Catalogue {
 
     pub fn topic_by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
         self.read().by_id.get(&id).cloned()
+    }
+
+    /// The topic and partition whose log has this name.
+    pub fn owner(&self, log: &str) -> Option<(Str, i32)> {
+        let (name, id) = log.rsplit_once('.')?;
+        let (name, partition) = name.rsplit_once('-')?;
+        let partition = partition.parse().ok()?;
+        if name.len() < CUT {
+            return Some((Str::from(name.to_owned()), partition));
+        }
+        let topics = self.read();
+        let mut long = topics.by_id.iter().filter(|(_, topic)| topic.name().starts_with(name));
+        let (_, topic) = long.find(|(known, _)| known.to_string() == id)?;
+        Some((topic.name().clone(), partition))
     }
 
     /// All topics, in no order.
@@ -345,8 +359,11 @@ fn log_names(topic: &str, id: Uuid, first: i32, end: i32, config: &LogConfig) ->
     (first..end).map(|partition| (log_name(topic, id, partition), config.clone())).collect()
 }
 
+/// Longest part of a topic's name that the name of its log has.
+const CUT: usize = 200;
+
 /// A folder name holds 255 bytes, a topic's name alone may take 249: the id keeps cut names apart.
 fn log_name(topic: &str, id: Uuid, partition: i32) -> String {
-    let name = topic.get(..200).unwrap_or(topic);
+    let name = topic.get(..CUT).unwrap_or(topic);
     format!("{name}-{partition}.{id}")
 }

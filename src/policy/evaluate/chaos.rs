@@ -9,7 +9,7 @@ use crate::policy::identity::Side;
 use crate::policy::plan::decided_on_reply;
 use crate::policy::random::{Draws, Event};
 use crate::policy::rule::{Action, Kind, Rule};
-use crate::policy::verdict::{Hold, Outcome, Storm};
+use crate::policy::verdict::{Hold, Outcome, Storm, Truncation};
 use crate::wire::ErrorCode;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ pub(super) struct Injections {
     pub payloads: BTreeMap<usize, Bytes>,
     /// To what the reply says of parts.
     pub replies: Vec<Changed>,
+    /// To the logs of parts, when they were executed.
+    pub truncations: Vec<Truncation>,
 }
 
 /// What a rule wants to be changed in a reply, and the event it fired at.
@@ -164,6 +166,21 @@ impl Round<'_> {
                 rule.life.counters.could_not_apply();
                 continue;
             }
+            if let Fault::TruncateLog(records) = *fault {
+                injections.truncations.push(Truncation {
+                    topic: part.about.name.clone(),
+                    partition: part.about.partition,
+                    records,
+                    rule: Arc::clone(rule),
+                    event,
+                });
+                continue;
+            }
+            if let Fault::Pause(Some(time)) = *fault
+                && !rule.observe
+            {
+                self.shared.pauses.ask(rule, self.now.saturating_add(time));
+            }
             applied = true;
             if *fault == Fault::Storm && !rule.observe {
                 Storm::add(&mut injections.storms, rule.key, true);
@@ -245,8 +262,13 @@ fn can(fault: &Fault, part: &PartState, possible: &Possible) -> bool {
         | Fault::Reset
         | Fault::Storm
         | Fault::Reply(_)
-        | Fault::Record(_) => true,
+        | Fault::Record(_)
+        | Fault::Pause(_) => true,
         // of sessions that begin, where no exchange is
         Fault::Refuse | Fault::Link(_) => false,
+        // no exchange is a disk operation: the head does not go with it
+        Fault::Disk(_) => false,
+        // what is not answered has no after
+        Fault::TruncateLog(_) => possible.answered && part.about.partition >= 0,
     }
 }

@@ -8,6 +8,7 @@
 mod access;
 mod chaos;
 mod connect;
+mod disk;
 mod inspect;
 mod limit;
 mod number;
@@ -18,8 +19,11 @@ mod report;
 mod request;
 mod response;
 mod strike;
+mod truncate;
 
 pub use connect::on_connect;
+pub(super) use disk::stands_still;
+pub use disk::{DiskEnd, DiskVerdict, on_disk, still_waits};
 pub(super) use operations::tells_operations;
 
 use super::generation::{Shared, Who};

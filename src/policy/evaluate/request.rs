@@ -85,6 +85,9 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
             .max()
             .unwrap_or_default();
     }
+    if !verdict.truncations.is_empty() {
+        verdict.response = verdict.response.max(Interest::Head);
+    }
     verdict.edited = edits.apply(request, &parts);
     verdict
 }
@@ -221,6 +224,7 @@ impl Round<'_> {
         (verdict.throttle, verdict.duplicate) = (harm.throttle, harm.duplicate);
         verdict.holds = injections.holds;
         verdict.storms = injections.storms;
+        verdict.truncations = injections.truncations;
         if has_parts {
             if parts.iter().any(|part| !part.is_open()) {
                 verdict.parts = parts.iter().map(|part| part.outcome.clone()).collect();

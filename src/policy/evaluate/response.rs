@@ -23,6 +23,7 @@ pub(super) fn decide(
         return decided;
     }
     let round = Round::new(plan, cx, request);
+    verdict.truncations.iter().for_each(|truncation| round.truncate(truncation));
     round.learn(&response.body);
     if plan.access.is_active() {
         decided.edited |= round.access_listing(&mut response.body);
@@ -78,6 +79,7 @@ impl Round<'_> {
                 fault.fetched(partition).then_some(None)
             });
         }
+        injections.truncations.iter().for_each(|truncation| self.truncate(truncation));
         for (at, code) in injections.after {
             if let Some(part) = parts.get_mut(at) {
                 part.outcome = Outcome::answer(code);

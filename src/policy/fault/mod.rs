@@ -4,12 +4,14 @@
 
 pub mod commit;
 pub mod delay;
+pub mod disk;
 pub mod duplicate;
 pub mod end;
 pub mod fail;
 pub mod link;
 pub mod lose;
 pub mod named;
+pub mod pause;
 pub mod record;
 pub mod reply;
 pub mod slow_broker;
@@ -17,6 +19,7 @@ pub mod throttle;
 
 use super::random::{Distribution, Draws};
 use crate::wire::{ApiKey, ErrorCode};
+use disk::DiskFault;
 use link::LinkFault;
 use named::Named;
 use record::RecordFault;
@@ -74,6 +77,12 @@ pub enum Fault {
     Record(RecordFault),
     /// Strikes the bytes of a session: see `link`.
     Link(LinkFault),
+    /// Strikes operations of the embedded broker's disk: see `disk`.
+    Disk(DiskFault),
+    /// The embedded broker stands still; without a time as long as the rule's `during`.
+    Pause(Option<Duration>),
+    /// The partition loses so many records after the exchange: see `evaluate::truncate`.
+    TruncateLog(u64),
 }
 
 /// The exchange that a fault is injected into.
@@ -127,13 +136,14 @@ impl Fault {
             Self::DuplicateRequest => duplicate::inject(harm),
             Self::LoseCommit => commit::lose(harm),
             Self::DelayCommit(time) => commit::delay(time, draws, harm),
+            Self::Pause(time) => pause::inject(*time),
             Self::Named(named) => named.inject(target.api, target.version, harm),
             Self::Link(fault) => {
                 let parameter = Some(fault.parameter()).filter(|text| !text.is_empty());
                 Injected { executed: Executed::Untouched, parameter, terminal: false }
             }
-            // they need the reply, or the records, which only who has them can give
-            Self::Reply(_) | Self::Record(_) => {
+            // they need the reply, the records or the disk, which only who has them can give
+            Self::Reply(_) | Self::Record(_) | Self::Disk(_) | Self::TruncateLog(_) => {
                 Injected { executed: Executed::Untouched, parameter: None, terminal: false }
             }
         }
@@ -160,6 +170,9 @@ impl Fault {
             Self::Reply(fault) => fault.word(),
             Self::Record(fault) => fault.word(),
             Self::Link(fault) => fault.word(),
+            Self::Disk(fault) => fault.word(),
+            Self::Pause(_) => "pause",
+            Self::TruncateLog(_) => "truncate_log",
         }
     }
 
@@ -185,10 +198,13 @@ impl fmt::Display for Fault {
                 write!(f, "{}({time})", self.word())
             }
             Self::Throttle(time) => write!(f, "throttle({time:?})"),
+            Self::Pause(Some(time)) => write!(f, "pause({time:?})"),
+            Self::TruncateLog(records) => write!(f, "truncate_log({records})"),
             Self::Reply(fault) => write!(f, "{fault}"),
             Self::Fail(code) | Self::FailAfter(code) => write!(f, "{}({code})", self.word()),
             Self::Record(fault) => write!(f, "{fault}"),
             Self::Link(fault) => write!(f, "{fault}"),
+            Self::Disk(fault) => write!(f, "{fault}"),
             _ => write!(f, "{}()", self.word()),
         }
     }

@@ -119,6 +119,7 @@ pub fn engine(host: &Rc<Host>) -> Engine {
     super::limit::register(&mut engine);
     super::seal::register(&mut engine, host);
     super::faults::register(&mut engine);
+    super::disk_faults::register(&mut engine, host);
     super::record_faults::register(&mut engine);
     super::reply_faults::register(&mut engine);
     super::link_faults::register(&mut engine);

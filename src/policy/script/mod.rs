@@ -8,6 +8,7 @@
 mod actions;
 mod call;
 pub mod closure;
+mod disk_faults;
 mod draft;
 pub mod engine;
 mod faults;

@@ -9,8 +9,9 @@ use crate::wire::ApiKey;
 use rhai::{Array, Dynamic, Engine};
 
 const RECORDS: &[&str] = &["on_produce", "on_fetch"];
-const WHAT: &[&str] = &["on_access", "on_produce", "on_fetch", "on_request", "on_create"];
-const PARTITIONED: &[&str] = &["on_produce", "on_fetch", "on_request"];
+const WHO: &[&str] = &["on_access", "on_produce", "on_fetch", "on_request", "on_create"];
+const WHAT: &[&str] = &["on_access", "on_produce", "on_fetch", "on_request", "on_create", "on_disk"];
+const PARTITIONED: &[&str] = &["on_produce", "on_fetch", "on_request", "on_disk"];
 const NAMED: &[&str] = &["on_access", "on_request"];
 const TRANSACTIONAL: &[&str] = &["on_access", "on_produce", "on_request"];
 /// A share of the sessions is something that chaos concerns: access does not depend on chance.
@@ -33,8 +34,8 @@ pub fn register(engine: &mut Engine) {
             once(&mut rule.selectors.partitions, partitions, &call)
         })
     });
-    patterns(engine, "principal", WHAT, |rule| &mut rule.selectors.who.principal);
-    patterns(engine, "client_id", WHAT, |rule| &mut rule.selectors.who.client_id);
+    patterns(engine, "principal", WHO, |rule| &mut rule.selectors.who.principal);
+    patterns(engine, "client_id", WHO, |rule| &mut rule.selectors.who.client_id);
     patterns(engine, "listener", ALL, |rule| &mut rule.selectors.who.listener);
     rule_word(engine, "group", 1..=MOST, |rule, call| {
         let groups = Patterns::new(call.some_texts()?);

@@ -6,7 +6,9 @@ use crate::policy::trigger::Triggers;
 use rhai::Engine;
 
 /// Not access: who may do what does not depend on chance or time.
-const HEADS: &[&str] = &["on_connect", "on_produce", "on_fetch", "on_request"];
+const HEADS: &[&str] = &["on_connect", "on_produce", "on_fetch", "on_request", "on_disk"];
+/// The broker itself counts nothing.
+const TIMED: &[&str] = &["on_connect", "on_produce", "on_fetch", "on_request", "on_disk", "on_broker"];
 
 pub fn register(engine: &mut Engine) {
     rule_word(engine, "chance", 1..=1, |rule, call| {
@@ -43,7 +45,8 @@ fn set<T>(
     place: fn(&mut Triggers) -> &mut Option<T>,
     value: T,
 ) -> Result<(), String> {
-    rule.select(call, HEADS, |rule| match place(&mut rule.triggers).replace(value) {
+    let heads = if call.word == "during" { TIMED } else { HEADS };
+    rule.select(call, heads, |rule| match place(&mut rule.triggers).replace(value) {
         None => Ok(()),
         Some(_) => Err(format!("`{}` stands once in a rule", call.word)),
     })

@@ -27,6 +27,9 @@ words! {
     "on_fetch" "on_fetch(topics…)" "fetches, per partition";
     "on_request" "on_request(apis…)" "any api by name or class";
     "on_create" "on_create(topics…)" "topics that are made, grown or configured, by whichever api";
+    "on_disk" "on_disk(topics…)" "what the embedded broker does to the files of its logs";
+    "on_broker" "on_broker()" "the embedded broker itself, at a time: .during";
+    "operation" ".operation(\"append\", \"sync\", \"read\")" "these disk operations";
     "topic" ".topic(patterns…)" "topics so named";
     "partition" ".partition(0, 4..8)" "these partitions";
     "principal" ".principal(patterns…)" "who, as \"User:ada\"";
@@ -103,6 +106,12 @@ words! {
     "bandwidth" ".bandwidth(\"64KB\", burst?, way?)" "lets so many bytes a second through";
     "fragment" ".fragment(size, gap?, way?)" "cuts the stream into pieces, each so long after the last";
     "corrupt_bytes" ".corrupt_bytes(p, way?)" "turns a bit in each byte with this probability";
+    "slow_disk" ".slow_disk(\"50ms\" or uniform, normal, pareto)" "a disk operation takes longer";
+    "disk_full" ".disk_full()" "a write finds no space: the partition goes offline";
+    "fsync_error" ".fsync_error()" "a sync fails: the partition goes offline";
+    "pause" ".pause(\"5s\"), on_broker().during(…).pause()" "the embedded broker stands still, for everybody";
+    "truncate_log" ".truncate_log(n)" "after the exchange the partition loses its last n records";
+    "crash_at" ".crash_at(\"before\" or \"after\")" "ends the process at a disk operation, as kill -9 would";
     "uniform" "uniform(\"100ms\", \"300ms\")" "a time, every one between alike";
     "normal" "normal(\"200ms\", \"50ms\")" "a time by mean and deviation";
     "pareto" "pareto(\"10ms\", 1.5)" "a time with a heavy tail";
@@ -145,12 +154,6 @@ const LATER: &[&str] = &[
     "stale_metadata",
     "broker_down",
     "broker_up",
-    "pause",
-    "slow_disk",
-    "disk_full",
-    "fsync_error",
-    "truncate_log",
-    "crash_at",
     "counter",
     "shared_map",
 ];

@@ -31,6 +31,7 @@ pub struct TestOutcome {
 pub fn run(scripts: &[Script], secrets: &Secrets) -> Result<Vec<TestOutcome>, Vec<LoadError>> {
     let policies = Policies::new(super::generation::Shared::new(Settings {
         secrets: secrets.clone(),
+        allow_crash: true,
         ..Settings::default()
     }));
     let generation = policies.load(scripts)?;

@@ -2,8 +2,10 @@
 
 mod access;
 mod acls;
+mod broker;
 mod chaos;
 mod determinism;
+mod disk;
 mod limit;
 mod link;
 mod regressions;
