@@ -27,7 +27,7 @@ impl Default for Bounds {
 /// More files are not looked for.
 const MOST_FILES: usize = 10_000;
 
-/// Whole writes stay in one file: what is written at once is not torn apart.
+/// Lines stay in one file.
 #[derive(Debug)]
 pub struct RotatingFile {
     path: PathBuf,
@@ -106,12 +106,23 @@ impl RotatingFile {
 }
 
 impl Write for RotatingFile {
+    /// Takes as many lines as there is room for: a line is never torn apart, and one that is longer than a file has one alone.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let full = self.bytes > 0 && self.bytes.saturating_add(bytes.len() as u64) > self.bounds.bytes;
-        if full && let Err(error) = self.rotate() {
-            // A file too long is better than lines lost.
-            tracing::warn!(%error, file = %self.path.display(), "a full file cannot be set aside");
+        let mut fitting = lines_in(bytes, self.bounds.bytes.saturating_sub(self.bytes));
+        if fitting == 0 && self.bytes > 0 {
+            match self.rotate() {
+                Ok(()) => fitting = lines_in(bytes, self.bounds.bytes),
+                Err(error) => {
+                    // A file too long is better than lines lost.
+                    tracing::warn!(%error, file = %self.path.display(), "a full file cannot be set aside");
+                    fitting = bytes.len();
+                }
+            }
         }
+        if fitting == 0 {
+            fitting = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+        }
+        let bytes = bytes.get(..fitting).unwrap_or(bytes);
         if let Err(error) = self.file.write_all(bytes) {
             // No half of a line stays, to which the next would be joined.
             self.file.set_len(self.bytes)?;
@@ -123,6 +134,16 @@ impl Write for RotatingFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// How many of the bytes are whole lines that fit into so much room; all, if there is room for all.
+fn lines_in(bytes: &[u8], room: u64) -> usize {
+    match usize::try_from(room).ok().and_then(|room| bytes.get(..room)) {
+        Some(fitting) if fitting.len() < bytes.len() => {
+            fitting.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+        }
+        _ => bytes.len(),
     }
 }
 
@@ -182,6 +203,18 @@ mod tests {
         file.write_all(&[b'x'; 50]).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), 50);
         assert!(!dir.path().join("lines.1").exists());
+    }
+
+    #[test]
+    fn many_lines_at_once_go_into_as_many_files_as_they_need() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lines");
+        let (mut file, _closed) = RotatingFile::open(&path, of_ten_bytes(10)).unwrap();
+        file.write_all(b"1\n").unwrap();
+        file.write_all(b"22\n333\n4444\na line that is too long\n5\n").unwrap();
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        let files = ["lines.3", "lines.2", "lines.1", "lines"].map(read);
+        assert_eq!(files, ["1\n22\n333\n", "4444\n", "a line that is too long\n", "5\n"]);
     }
 
     #[test]
