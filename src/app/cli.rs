@@ -88,10 +88,19 @@ pub enum Policy {
     /// Whether the broker keeps ACLs, which are asked besides the rules, stands in the settings; what they say, in its data
     /// folder: `kafka-acls --list` shows them.
     Explain(Explain),
+    /// Print the words of the language: how each is written, and what it does
+    Docs(Docs),
     /// Print the JSON Schema of the audit trail's lines
     AuditSchema,
     /// Print the JSON Schema of the journal's lines
     JournalSchema,
+}
+
+#[derive(Debug, Args)]
+pub struct Docs {
+    /// Only these
+    #[arg(value_name = "WORD")]
+    pub words: Vec<String>,
 }
 
 #[derive(Debug, Args)]

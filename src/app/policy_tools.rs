@@ -6,6 +6,7 @@ use super::settings::Settings as ServerSettings;
 use crate::policy::generation::{Evicted, Generation, Policies, Settings, Shared, Who};
 use crate::policy::journal::{self, line};
 use crate::policy::load::{self, Script};
+use crate::policy::script::vocabulary::{WORDS, nearest};
 use crate::policy::secrets::Secrets;
 use crate::policy::{testing, tools};
 use crate::wire::ApiKey;
@@ -21,9 +22,26 @@ pub fn run(command: &Policy, settings: &ServerSettings, out: &mut impl Write) ->
         Policy::Check(folder) => check(&folder.folder, out),
         Policy::Test(folder) => test(&folder.folder, out),
         Policy::Explain(question) => explain(question, settings, out),
+        Policy::Docs(asked) => docs(&asked.words, out),
         Policy::AuditSchema => schema(&audit_schema(), out),
         Policy::JournalSchema => schema(&journal_schema(), out),
     }
+}
+
+/// The reference, as Markdown, from what the messages of the language are made of.
+fn docs(words: &[String], out: &mut impl Write) -> Result<(), Failure> {
+    if let Some(unknown) = words.iter().find(|word| !WORDS.iter().any(|known| known.name == **word)) {
+        let near = nearest(unknown, WORDS.iter().map(|known| known.name));
+        return Err(Failure::usage(format!("there is no word `{unknown}`{near}")));
+    }
+    let asked = |name: &str| words.is_empty() || words.iter().any(|word| word == name);
+    said(writeln!(out, "| word | how it is written | what it does |\n|---|---|---|"))?;
+    for word in WORDS.iter().filter(|word| asked(word.name)) {
+        // a bar ends a cell
+        let usage = word.usage.replace('|', "\\|");
+        said(writeln!(out, "| `{}` | `{usage}` | {} |", word.name, word.does))?;
+    }
+    Ok(())
 }
 
 fn schema(schema: &Value, out: &mut impl Write) -> Result<(), Failure> {
@@ -141,6 +159,21 @@ mod tests {
     use super::*;
     use crate::app::cli::{ConfigFile, PolicyFolder};
     use crate::app::sources;
+
+    #[test]
+    fn the_reference_has_every_word() {
+        let ask = |words: &[&str]| {
+            let mut out = Vec::new();
+            let words = words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+            docs(&words, &mut out).map(|()| String::from_utf8(out).unwrap())
+        };
+        let all = ask(&[]).unwrap();
+        assert!(WORDS.iter().all(|word| all.contains(&format!("| `{}` |", word.name))));
+        assert_eq!(all.lines().count(), WORDS.len() + 2);
+        let one = ask(&["when"]).unwrap();
+        assert_eq!(one.lines().last(), Some("| `when` | `.when(\\|cx\\| …)` | a condition in Rhai |"));
+        assert!(ask(&["poisn"]).unwrap_err().to_string().contains("did you mean \"poison\"?"));
+    }
 
     #[test]
     fn the_schemas_are_those_of_the_lines() {

@@ -8,43 +8,42 @@ use crate::wire::{ApiKey, ErrorCode};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Named {
     pub word: &'static str,
-    pub does: &'static str,
     /// Where it can happen, and with which codes.
     pub codes: &'static [(ApiKey, ErrorCode)],
 }
 
 macro_rules! named {
-    ($($word:literal $does:literal { $($($api:ident)+ => $code:ident;)+ })+) => {
+    ($($word:literal { $($($api:ident)+ => $code:ident;)+ })+) => {
         /// All of them.
         pub const ALL: &[Named] = &[$(
-            Named { word: $word, does: $does, codes: &[$($((ApiKey::$api, ErrorCode::$code),)+)+] },
+            Named { word: $word, codes: &[$($((ApiKey::$api, ErrorCode::$code),)+)+] },
         )+];
     };
 }
 
 named! {
-    "offset_out_of_range" "answers fetches as if their offset were not there any more" {
+    "offset_out_of_range" {
         Fetch => OFFSET_OUT_OF_RANGE;
     }
-    "unknown_topic" "denies that a topic is there; with `every(2)` it flaps" {
+    "unknown_topic" {
         Metadata DescribeTopicPartitions Produce Fetch ListOffsets OffsetForLeaderEpoch DeleteRecords AddPartitionsToTxn
             => UNKNOWN_TOPIC_OR_PARTITION;
     }
-    "coordinator_moves" "says that the coordinator is elsewhere: clients look for it again" {
+    "coordinator_moves" {
         OffsetCommit OffsetFetch JoinGroup Heartbeat LeaveGroup SyncGroup DescribeGroups DeleteGroups
         ConsumerGroupHeartbeat ConsumerGroupDescribe ShareGroupHeartbeat ShareGroupDescribe
         StreamsGroupHeartbeat StreamsGroupDescribe
         InitProducerId AddPartitionsToTxn AddOffsetsToTxn EndTxn TxnOffsetCommit DescribeTransactions
             => NOT_COORDINATOR;
     }
-    "coordinator_loading" "says that the coordinator is still reading its state" {
+    "coordinator_loading" {
         OffsetCommit OffsetFetch JoinGroup Heartbeat LeaveGroup SyncGroup DescribeGroups DeleteGroups
         ConsumerGroupHeartbeat ConsumerGroupDescribe ShareGroupHeartbeat ShareGroupDescribe
         StreamsGroupHeartbeat StreamsGroupDescribe
         InitProducerId AddPartitionsToTxn AddOffsetsToTxn EndTxn TxnOffsetCommit DescribeTransactions
             => COORDINATOR_LOAD_IN_PROGRESS;
     }
-    "coordinator_not_available" "says that there is no coordinator now" {
+    "coordinator_not_available" {
         FindCoordinator
         OffsetCommit OffsetFetch JoinGroup Heartbeat LeaveGroup SyncGroup DescribeGroups DeleteGroups
         ConsumerGroupHeartbeat ConsumerGroupDescribe ShareGroupHeartbeat ShareGroupDescribe
@@ -52,32 +51,32 @@ named! {
         InitProducerId AddPartitionsToTxn AddOffsetsToTxn EndTxn TxnOffsetCommit DescribeTransactions
             => COORDINATOR_NOT_AVAILABLE;
     }
-    "rebalance" "tells members to join again, though the group has not changed" {
+    "rebalance" {
         Heartbeat SyncGroup OffsetCommit => REBALANCE_IN_PROGRESS;
     }
-    "fence_member" "says that another member has this one's static name" {
+    "fence_member" {
         JoinGroup SyncGroup Heartbeat OffsetCommit TxnOffsetCommit ConsumerGroupHeartbeat => FENCED_INSTANCE_ID;
     }
-    "evict_member" "does not know the member any more" {
+    "evict_member" {
         JoinGroup SyncGroup Heartbeat OffsetCommit TxnOffsetCommit ConsumerGroupHeartbeat ShareGroupHeartbeat
         StreamsGroupHeartbeat
             => UNKNOWN_MEMBER_ID;
     }
-    "skew_generation" "says that the member's generation is an old one" {
+    "skew_generation" {
         SyncGroup Heartbeat OffsetCommit TxnOffsetCommit => ILLEGAL_GENERATION;
     }
-    "fence_epoch" "says that the member's epoch is an old one (KIP-848)" {
+    "fence_epoch" {
         ConsumerGroupHeartbeat ShareGroupHeartbeat StreamsGroupHeartbeat => FENCED_MEMBER_EPOCH;
         OffsetCommit OffsetFetch TxnOffsetCommit => STALE_MEMBER_EPOCH;
     }
-    "fence_producer" "says that a newer producer has this one's id" {
+    "fence_producer" {
         InitProducerId AddPartitionsToTxn AddOffsetsToTxn EndTxn => PRODUCER_FENCED;
         Produce TxnOffsetCommit => INVALID_PRODUCER_EPOCH;
     }
-    "concurrent_transactions" "says that the transaction before is not at its end yet" {
+    "concurrent_transactions" {
         InitProducerId AddPartitionsToTxn AddOffsetsToTxn EndTxn TxnOffsetCommit => CONCURRENT_TRANSACTIONS;
     }
-    "out_of_order_sequence" "says that a batch is missing before this one" {
+    "out_of_order_sequence" {
         Produce => OUT_OF_ORDER_SEQUENCE_NUMBER;
     }
 }

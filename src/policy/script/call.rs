@@ -24,6 +24,8 @@ pub fn word<T: rhai::Variant + Clone>(
     arguments: RangeInclusive<usize>,
     act: impl Fn(Call<'_, '_>) -> Result<T, String> + Clone + 'static,
 ) {
+    #[cfg(test)]
+    registered::note(word);
     for n in arguments {
         let act = act.clone();
         let types = vec![TypeId::of::<Dynamic>(); n];
@@ -41,6 +43,8 @@ pub fn method<T: rhai::Variant + Clone, R: rhai::Variant + Clone>(
     arguments: RangeInclusive<usize>,
     act: impl Fn(&mut T, Call<'_, '_>) -> Result<R, String> + Clone + 'static,
 ) {
+    #[cfg(test)]
+    registered::note(word);
     for n in arguments {
         let act = act.clone();
         let mut types = vec![TypeId::of::<T>()];
@@ -187,5 +191,25 @@ pub fn describe(value: &Dynamic) -> String {
         v if v.is_map() => "a map".to_owned(),
         v if v.is_fnptr() => "a closure".to_owned(),
         v => format!("a value of type {}", v.type_name().rsplit("::").next().unwrap_or_default()),
+    }
+}
+
+/// Which words an engine has, for the test that all of them are in the reference.
+#[cfg(test)]
+pub mod registered {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    thread_local! {
+        static WORDS: RefCell<BTreeSet<&'static str>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub fn note(word: &'static str) {
+        WORDS.with(|words| words.borrow_mut().insert(word));
+    }
+
+    /// Those of the engines that this thread made.
+    pub fn words() -> BTreeSet<&'static str> {
+        WORDS.with(|words| words.borrow().clone())
     }
 }

@@ -112,6 +112,19 @@ words! {
     "pause" ".pause(\"5s\"), on_broker().during(…).pause()" "the embedded broker stands still, for everybody";
     "truncate_log" ".truncate_log(n)" "after the exchange the partition loses its last n records";
     "crash_at" ".crash_at(\"before\" or \"after\")" "ends the process at a disk operation, as kill -9 would";
+    "offset_out_of_range" ".offset_out_of_range()" "answers fetches as if their offset were not there any more";
+    "unknown_topic" ".unknown_topic()" "denies that a topic is there; with `every(2)` it flaps";
+    "coordinator_moves" ".coordinator_moves()" "says that the coordinator is elsewhere: clients look for it again";
+    "coordinator_loading" ".coordinator_loading()" "says that the coordinator is still reading its state";
+    "coordinator_not_available" ".coordinator_not_available()" "says that there is no coordinator now";
+    "rebalance" ".rebalance()" "tells members to join again, though the group has not changed";
+    "fence_member" ".fence_member()" "says that another member has this one's static name";
+    "evict_member" ".evict_member()" "does not know the member any more";
+    "skew_generation" ".skew_generation()" "says that the member's generation is an old one";
+    "fence_epoch" ".fence_epoch()" "says that the member's epoch is an old one (KIP-848)";
+    "fence_producer" ".fence_producer()" "says that a newer producer has this one's id";
+    "concurrent_transactions" ".concurrent_transactions()" "says that the transaction before is not at its end yet";
+    "out_of_order_sequence" ".out_of_order_sequence()" "says that a batch is missing before this one";
     "uniform" "uniform(\"100ms\", \"300ms\")" "a time, every one between alike";
     "normal" "normal(\"200ms\", \"50ms\")" "a time by mean and deviation";
     "pareto" "pareto(\"10ms\", 1.5)" "a time with a heavy tail";
@@ -126,6 +139,7 @@ words! {
     "produced" "produced(topic, value, #{…})" "in a test: what a producer would be told";
     "fetched" "fetched(topic, value, #{…})" "in a test: what a consumer would see";
     "requested" "requested(api, #{…})" "in a test: what a client would be told";
+    "connected" "connected(#{…})" "in a test: what a client that connects would meet";
     "expect" "expect(x)" "in a test: begins an expectation";
     "to_equal" ".to_equal(v)" "expects this value";
     "to_be_denied" ".to_be_denied()" "expects a refusal by a security rule";
@@ -238,6 +252,18 @@ mod tests {
     #[test]
     fn no_word_is_both_here_and_later() {
         assert!(WORDS.iter().all(|word| !LATER.contains(&word.name)));
+    }
+
+    #[test]
+    fn every_word_that_scripts_have_is_listed() {
+        drop(super::super::engine::engine(&super::super::host::Host::new()));
+        let registered = super::super::call::registered::words();
+        assert!(registered.len() > 100, "{registered:?}");
+        let listed = |name: &&str| WORDS.iter().any(|word| word.name == *name);
+        let missing: Vec<_> = registered.iter().filter(|name| !listed(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        let gone: Vec<_> = WORDS.iter().map(|w| w.name).filter(|name| !registered.contains(name)).collect();
+        assert!(gone.is_empty(), "{gone:?}");
     }
 
     #[test]
