@@ -150,5 +150,7 @@ def test_groups_get_past(client, bootstrap, made, group, server, topic, rule):  
         (did,) = next(p for p in server.status()["policies"] if p["name"] == f"rules-{topic}")["rules"]
         assert did["applied"] or "Heartbeat" in rule
     client.produce(bootstrap, made, ["next"])
-    assert client.consume(bootstrap, made, 1, group=group) == ["next"], "the commit did not stand"
+    first = client.consume(bootstrap, made, 1, group=group)
+    # A member that was evicted before it committed cannot: what it read is read again.
+    assert first == ["next"] or ("evict_member" in rule and first == VALUES[:1]), "the commit did not stand"
     assert client.complaints() == []
