@@ -1,5 +1,6 @@
 //! The way of one exchange, readable top to bottom: request stage (security rules, chaos rules, verdict carried out, what is
-//! left submitted) and response stage (answered parts merged in, rules again, release time).
+//! left submitted) and response stage (answered parts merged in, rules again, release time). Over 600 lines, because the way is to
+//! be read in one file.
 
 use super::{
     budget::Share,
