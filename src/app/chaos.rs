@@ -22,8 +22,9 @@ pub struct BrokerChaos {
     joined: OnceLock<Joined>,
 }
 
+/// Both hold this, by way of storage: it must not hold them, or none of them would ever end, nor the journal.
 struct Joined {
-    policies: Arc<Policies>,
+    policies: Weak<Policies>,
     broker: Weak<Broker>,
 }
 
@@ -37,7 +38,7 @@ impl BrokerChaos {
     /// From here on the policies in force hold for this broker. What waits is looked at again whenever they change,
     /// until the task that comes back ends.
     pub fn join(&self, policies: &Arc<Policies>, broker: &Arc<Broker>) -> JoinHandle<()> {
-        let joined = Joined { policies: Arc::clone(policies), broker: Arc::downgrade(broker) };
+        let joined = Joined { policies: Arc::downgrade(policies), broker: Arc::downgrade(broker) };
         if self.joined.set(joined).is_err() {
             tracing::error!("the policies were joined to the broker before");
         }
@@ -49,6 +50,10 @@ impl BrokerChaos {
                 broker.catalogue().storage().look_again();
             }
         })
+    }
+
+    fn policies(&self) -> Option<Arc<Policies>> {
+        self.joined.get()?.policies.upgrade()
     }
 }
 
@@ -62,14 +67,13 @@ fn named(operation: DiskOperation) -> Operation {
 
 impl DiskChaos for BrokerChaos {
     fn is_on(&self, operation: DiskOperation) -> bool {
-        let concerned = |joined: &Joined| joined.policies.shared().disk_rules.has(named(operation));
-        self.joined.get().is_some_and(concerned)
+        self.policies().is_some_and(|policies| policies.shared().disk_rules.has(named(operation)))
     }
 
     fn before(&self, operation: DiskOperation, log: &str, _bytes: usize) -> Option<DiskFault> {
         let joined = self.joined.get()?;
         let (topic, partition) = joined.broker.upgrade()?.catalogue().owner(log)?;
-        let verdict = on_disk(&joined.policies.current(), named(operation), &topic, partition)?;
+        let verdict = on_disk(&joined.policies.upgrade()?.current(), named(operation), &topic, partition)?;
         let waits = verdict.waits.into_iter().map(|(asked_by, time)| DiskWait { asked_by, time });
         let stop = verdict.end.map(|end| match end {
             DiskEnd::Full => DiskStop::Fail(ErrorKind::StorageFull),
@@ -81,14 +85,13 @@ impl DiskChaos for BrokerChaos {
     }
 
     fn wants(&self, wait: &DiskWait) -> bool {
-        let Some(joined) = self.joined.get() else { return false };
-        still_waits(&joined.policies.current(), wait.asked_by)
+        self.policies().is_some_and(|policies| still_waits(&policies.current(), wait.asked_by))
     }
 
     fn end_process(&self) {
         tracing::error!("the process ends itself: a policy says crash_at(…)");
-        if let Some(joined) = self.joined.get() {
-            joined.policies.shared().journal.settle(LAST_LINE);
+        if let Some(policies) = self.policies() {
+            policies.shared().journal.settle(LAST_LINE);
         }
         // As a kill from outside: nothing is closed, nothing is written any more.
         if let Err(error) =

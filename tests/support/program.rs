@@ -57,6 +57,13 @@ impl Server {
         }
     }
 
+    /// The messages from here to the end of the log.
+    pub fn rest(&mut self) -> Vec<String> {
+        let lines =
+            self.log.by_ref().lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        lines.map(|line| line["message"].as_str().unwrap().to_owned()).collect()
+    }
+
     #[track_caller]
     pub fn line(&self, message: &str) -> &Value {
         let matches = |line: &&Value| line["message"].as_str().unwrap().starts_with(message);
