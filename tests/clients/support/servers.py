@@ -248,10 +248,17 @@ def make(folder: Path, policies: str, broker: dict[str, str] | None = None) -> S
     return Tollgate(folder / "tollgate", binary, policies, broker)
 
 
+def is_tollgate() -> bool:
+    return not os.environ.get("BOOTSTRAP") and os.environ.get("CLIENTS_AGAINST") != "kafka"
+
+
 @contextmanager
-def running(folder: Path, policies: str, broker: dict[str, str] | None = None, **settings):
-    """The server that the environment names, started; `settings` are Tollgate's own, `broker` Kafka's. It must not have panicked in the end."""
+def running(folder: Path, policies: str, broker: dict[str, str] | None = None, policy: str = "", **settings):
+    """The server that the environment names, started; `settings` are Tollgate's own, `broker` Kafka's, `policy` the text of one
+    that is in force from the start. It must not have panicked in the end."""
     server = make(folder, policies, broker)
+    if policy:
+        (server.policies / "first.rhai").write_text(policy)
     if settings and isinstance(server, Tollgate):
         server.configure(**settings)
     server.start()
