@@ -82,14 +82,21 @@ pub enum Policy {
     /// Each test runs in a world of its own, in which only the policy of its file is loaded: windows and counters are
     /// empty, the clock stands at zero, and neither other files nor other tests are seen. A test therefore says what its
     /// policy does, not what the whole folder does together; for that ask `policy explain`.
-    Test(PolicyFolder),
+    ///
+    /// After the tests stand the rules that acted in none of them: a rule is met by the tests of its own file only.
+    Test(PolicyTest),
     /// Show which rules would meet a request, in order
     ///
     /// Whether the broker keeps ACLs, which are asked besides the rules, stands in the settings; what they say, in its data
     /// folder: `kafka-acls --list` shows them.
     Explain(Explain),
-    /// Print the words of the language: how each is written, and what it does
+    /// Print the words of the language: how each is written, what it does, and a policy that uses it
     Docs(Docs),
+    /// Print the words of the language for editors, in Rhai's definition format
+    ///
+    /// Written to a file whose name ends in .d.rhai, where the policies are, Rhai's language server completes and explains the
+    /// words. Such a file is no policy.
+    Definitions,
     /// Print the JSON Schema of the audit trail's lines
     AuditSchema,
     /// Print the JSON Schema of the journal's lines
@@ -108,6 +115,15 @@ pub struct PolicyFolder {
     /// Folder of policies
     #[arg(value_name = "DIR", default_value = "./policies")]
     pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyTest {
+    #[command(flatten)]
+    pub folder: PolicyFolder,
+    /// Fail when a rule acts in no test
+    #[arg(long)]
+    pub require_coverage: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,8 @@ use super::settings::Settings as ServerSettings;
 use crate::policy::generation::{Evicted, Generation, Policies, Settings, Shared, Who};
 use crate::policy::journal::{self, line};
 use crate::policy::load::{self, Script};
+use crate::policy::script::definitions::definitions;
+use crate::policy::script::examples;
 use crate::policy::script::vocabulary::{WORDS, nearest};
 use crate::policy::secrets::Secrets;
 use crate::policy::{testing, tools};
@@ -20,26 +22,39 @@ use std::sync::Arc;
 pub fn run(command: &Policy, settings: &ServerSettings, out: &mut impl Write) -> Result<(), Failure> {
     match command {
         Policy::Check(folder) => check(&folder.folder, out),
-        Policy::Test(folder) => test(&folder.folder, out),
+        Policy::Test(asked) => test(&asked.folder.folder, asked.require_coverage, out),
         Policy::Explain(question) => explain(question, settings, out),
         Policy::Docs(asked) => docs(&asked.words, out),
+        Policy::Definitions => said(write!(out, "{}", definitions())),
         Policy::AuditSchema => schema(&audit_schema(), out),
         Policy::JournalSchema => schema(&journal_schema(), out),
     }
 }
 
-/// The reference, as Markdown, from what the messages of the language are made of.
+/// The reference, as Markdown, from what the messages of the language are made of: all words at a glance, then each with an
+/// example; or only those asked for.
 fn docs(words: &[String], out: &mut impl Write) -> Result<(), Failure> {
     if let Some(unknown) = words.iter().find(|word| !WORDS.iter().any(|known| known.name == **word)) {
         let near = nearest(unknown, WORDS.iter().map(|known| known.name));
         return Err(Failure::usage(format!("there is no word `{unknown}`{near}")));
     }
+    if words.is_empty() {
+        said(writeln!(out, "| word | how it is written | what it does |\n|---|---|---|"))?;
+        for word in WORDS {
+            // a bar ends a cell
+            let usage = word.usage.replace('|', "\\|");
+            said(writeln!(out, "| `{}` | `{usage}` | {} |", word.name, word.does))?;
+        }
+    }
     let asked = |name: &str| words.is_empty() || words.iter().any(|word| word == name);
-    said(writeln!(out, "| word | how it is written | what it does |\n|---|---|---|"))?;
+    let mut first = !words.is_empty();
     for word in WORDS.iter().filter(|word| asked(word.name)) {
-        // a bar ends a cell
-        let usage = word.usage.replace('|', "\\|");
-        said(writeln!(out, "| `{}` | `{usage}` | {} |", word.name, word.does))?;
+        let gap = if first { "" } else { "\n" };
+        first = false;
+        said(writeln!(out, "{gap}## {}\n\n`{}`: {}", word.name, word.usage, word.does))?;
+        if let Some(example) = examples::of(word.name) {
+            said(writeln!(out, "\n```rhai\n{example}\n```"))?;
+        }
     }
     Ok(())
 }
@@ -92,11 +107,11 @@ fn check(folder: &Path, out: &mut impl Write) -> Result<(), Failure> {
     }
 }
 
-fn test(folder: &Path, out: &mut impl Write) -> Result<(), Failure> {
-    let outcomes = testing::run(&scripts(folder)?, &Secrets::made_up())
+fn test(folder: &Path, all_must_act: bool, out: &mut impl Write) -> Result<(), Failure> {
+    let report = testing::run(&scripts(folder)?, &Secrets::made_up())
         .map_err(|errors| Failure::usage(load::join(&errors)))?;
     let mut failed = 0;
-    for outcome in &outcomes {
+    for outcome in &report.outcomes {
         match &outcome.failure {
             None => said(writeln!(out, "ok    {}: {}", outcome.policy, outcome.name))?,
             Some(why) => {
@@ -105,10 +120,20 @@ fn test(folder: &Path, out: &mut impl Write) -> Result<(), Failure> {
             }
         }
     }
-    said(writeln!(out, "{} passed, {failed} failed", outcomes.len() - failed))?;
-    match failed {
-        0 => Ok(()),
-        n => Err(Failure::cannot(format!("{n} policy tests failed"))),
+    said(writeln!(out, "{} passed, {failed} failed", report.outcomes.len() - failed))?;
+    let rules = report.rules.len();
+    let idle: Vec<_> = report.rules.iter().filter(|rule| rule.acted == 0).collect();
+    for rule in &idle {
+        let what = if rule.matched == 0 { "never met  " } else { "never acted" };
+        said(writeln!(out, "{what}  {}: {} ({})", rule.policy, rule.rule, rule.written_at))?;
+    }
+    said(writeln!(out, "{} of {rules} rules acted", rules - idle.len()))?;
+    match (failed, idle.len()) {
+        (0, idle) if idle > 0 && all_must_act => {
+            Err(Failure::cannot(format!("{idle} of {rules} rules act in no test")))
+        }
+        (0, _) => Ok(()),
+        (n, _) => Err(Failure::cannot(format!("{n} policy tests failed"))),
     }
 }
 
@@ -169,9 +194,15 @@ mod tests {
         };
         let all = ask(&[]).unwrap();
         assert!(WORDS.iter().all(|word| all.contains(&format!("| `{}` |", word.name))));
-        assert_eq!(all.lines().count(), WORDS.len() + 2);
+        assert!(all.contains("\n| `when` | `.when(\\|cx\\| …)` | a condition in Rhai |\n"));
+        let sections = |text: &str| text.lines().filter(|line| line.starts_with("## ")).count();
+        assert_eq!(sections(&all), WORDS.len());
         let one = ask(&["when"]).unwrap();
-        assert_eq!(one.lines().last(), Some("| `when` | `.when(\\|cx\\| …)` | a condition in Rhai |"));
+        assert!(
+            one.starts_with("## when\n\n`.when(|cx| …)`: a condition in Rhai\n\n```rhai\non_fetch("),
+            "{one}"
+        );
+        assert!(one.ends_with("});\n```\n") && sections(&one) == 1, "{one}");
         assert!(ask(&["poisn"]).unwrap_err().to_string().contains("did you mean \"poison\"?"));
     }
 

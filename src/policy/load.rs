@@ -1,7 +1,9 @@
-//! A folder of scripts: `*.rhai`, in name order. Hidden files and editors' leftovers are none.
+//! A folder of scripts: `*.rhai`, in name order. Hidden files, editors' leftovers and definitions for editors
+//! (`*.d.rhai`) are none.
 
 use super::error::LoadError;
 use super::script::SCRIPT_BYTES;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -44,10 +46,14 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Whether a name is that of a script: ends in `.rhai`, and is not hidden.
+/// Whether a name is that of a script: ends in `.rhai`, but not in `.d.rhai`, and is not hidden.
 pub fn is_script(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    path.extension().is_some_and(|extension| extension == "rhai") && !hidden && !path.is_dir()
+    let is_other = |name: &OsStr| {
+        let name = name.as_encoded_bytes();
+        name.starts_with(b".") || name.ends_with(b".d.rhai")
+    };
+    let other = path.file_name().is_none_or(is_other);
+    path.extension().is_some_and(|extension| extension == "rhai") && !other && !path.is_dir()
 }
 
 /// Reads one script.
@@ -90,7 +96,7 @@ mod tests {
     #[test]
     fn a_folder_is_read_in_name_order() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["b.rhai", "a.rhai", ".hidden.rhai", "c.rhai~", "notes.txt", ".b.rhai.swp"] {
+        for name in ["b.rhai", "a.rhai", ".hidden.rhai", "c.rhai~", "notes.txt", ".b.rhai.swp", "x.d.rhai"] {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
         std::fs::create_dir(folder.path().join("d.rhai")).unwrap();

@@ -4,7 +4,7 @@
 use super::draft::RuleHandle;
 use crate::policy::error::Place;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Position};
-use std::any::TypeId;
+use std::any::{TypeId, type_name};
 use std::ops::RangeInclusive;
 
 /// The most arguments a word takes; longer lists are written as arrays.
@@ -24,8 +24,7 @@ pub fn word<T: rhai::Variant + Clone>(
     arguments: RangeInclusive<usize>,
     act: impl Fn(Call<'_, '_>) -> Result<T, String> + Clone + 'static,
 ) {
-    #[cfg(test)]
-    registered::note(word);
+    registered::note::<T>(word, Form::Alone, &arguments);
     for n in arguments {
         let act = act.clone();
         let types = vec![TypeId::of::<Dynamic>(); n];
@@ -43,8 +42,7 @@ pub fn method<T: rhai::Variant + Clone, R: rhai::Variant + Clone>(
     arguments: RangeInclusive<usize>,
     act: impl Fn(&mut T, Call<'_, '_>) -> Result<R, String> + Clone + 'static,
 ) {
-    #[cfg(test)]
-    registered::note(word);
+    registered::note::<R>(word, Form::After(type_name::<T>()), &arguments);
     for n in arguments {
         let act = act.clone();
         let mut types = vec![TypeId::of::<T>()];
@@ -73,6 +71,16 @@ pub fn rule_word(
     method(engine, word, arguments, move |rule: &mut RuleHandle, call| {
         act(rule, call).map(|()| rule.clone())
     });
+}
+
+/// Registers what is read of a value of type `T`, as `value.name`.
+pub fn member<T: rhai::Variant + Clone, R: rhai::Variant + Clone>(
+    engine: &mut Engine,
+    name: &'static str,
+    read: impl Fn(&mut T) -> R + 'static,
+) {
+    registered::note::<R>(name, Form::Member(type_name::<T>()), &(0..=0));
+    engine.register_get(name, read);
 }
 
 /// An error of a word, as Rhai carries it.
@@ -194,22 +202,50 @@ pub fn describe(value: &Dynamic) -> String {
     }
 }
 
-/// Which words an engine has, for the test that all of them are in the reference.
-#[cfg(test)]
+/// How a word stands in a script. Types are named as Rust names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Alone,
+    /// `value.word(…)`
+    After(&'static str),
+    /// `value.word`
+    Member(&'static str),
+}
+
+/// How a word can be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    pub word: &'static str,
+    pub form: Form,
+    pub arguments: RangeInclusive<usize>,
+    pub gives: &'static str,
+}
+
+/// Which words an engine has: for the definitions, and the test that all of them are in the reference.
 pub mod registered {
+    use super::{Form, Signature};
+    use std::any::type_name;
     use std::cell::RefCell;
-    use std::collections::BTreeSet;
+    use std::ops::RangeInclusive;
 
     thread_local! {
-        static WORDS: RefCell<BTreeSet<&'static str>> = const { RefCell::new(BTreeSet::new()) };
+        /// None: nobody wants to know.
+        static SIGNATURES: RefCell<Option<Vec<Signature>>> = const { RefCell::new(None) };
     }
 
-    pub fn note(word: &'static str) {
-        WORDS.with(|words| words.borrow_mut().insert(word));
+    pub fn note<R>(word: &'static str, form: Form, arguments: &RangeInclusive<usize>) {
+        SIGNATURES.with(|signatures| {
+            if let Some(signatures) = &mut *signatures.borrow_mut() {
+                let (arguments, gives) = (arguments.clone(), type_name::<R>());
+                signatures.push(Signature { word, form, arguments, gives });
+            }
+        });
     }
 
-    /// Those of the engines that this thread made.
-    pub fn words() -> BTreeSet<&'static str> {
-        WORDS.with(|words| words.borrow().clone())
+    /// The words of the engines that `make` makes, as they are registered.
+    pub fn during(make: impl FnOnce()) -> Vec<Signature> {
+        SIGNATURES.with(|signatures| *signatures.borrow_mut() = Some(Vec::new()));
+        make();
+        SIGNATURES.with(|signatures| signatures.borrow_mut().take()).unwrap_or_default()
     }
 }

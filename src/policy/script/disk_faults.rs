@@ -79,19 +79,18 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
 }
 
 fn operations(call: &Call<'_, '_>) -> Result<Operations, String> {
-    let mut found = Vec::new();
-    for name in call.some_texts()? {
-        found.push(Operation::from_word(&name).ok_or_else(|| {
-            let known = || Operation::ALL.iter().map(|operation| operation.word());
-            let all: Vec<&str> = known().collect();
-            format!(
-                "a disk has no operation \"{name}\"{}; there are {}",
-                nearest(&name, known()),
-                all.join(", ")
-            )
-        })?);
-    }
-    Ok(Operations::of(&found))
+    let found: Result<Vec<Operation>, String> =
+        call.some_texts()?.iter().map(|name| operation(name)).collect();
+    Ok(Operations::of(&found?))
+}
+
+/// A disk operation, by its name.
+pub fn operation(name: &str) -> Result<Operation, String> {
+    Operation::from_word(name).ok_or_else(|| {
+        let known = || Operation::ALL.iter().map(|operation| operation.word());
+        let all: Vec<&str> = known().collect();
+        format!("a disk has no operation \"{name}\"{}; there are {}", nearest(name, known()), all.join(", "))
+    })
 }
 
 /// Leaves the rule the operations at which its fault can happen.

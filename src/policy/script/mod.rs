@@ -8,9 +8,11 @@
 mod actions;
 mod call;
 pub mod closure;
+pub mod definitions;
 mod disk_faults;
 mod draft;
 pub mod engine;
+pub mod examples;
 mod faults;
 mod heads;
 pub mod host;

@@ -1,12 +1,13 @@
 //! What closures see: `cx`, the record, windows. Their words take any value: a missing `$.user` is `()`, and
 //! `()` is a key under which nothing is ever counted.
 
-use super::call::{fail, method};
+use super::call::{Form, fail, member, method, registered};
 use super::host::Host;
 use crate::policy::selector::ValuePath;
 use crate::policy::state::Window;
 use bytes::Bytes;
 use rhai::{Dynamic, Engine, ImmutableString, Position};
+use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -89,17 +90,16 @@ pub const RECORD_MEMBERS: &[&str] = &["value", "key", "header", "headers", "offs
 
 fn context(engine: &mut Engine) {
     let optional = |text: &Option<ImmutableString>| text.clone().map_or(Dynamic::UNIT, Dynamic::from);
-    engine
-        .register_get("principal", |cx: &mut Cx| cx.0.principal.clone())
-        .register_get("client_id", |cx: &mut Cx| cx.0.client_id.clone())
-        .register_get("listener", |cx: &mut Cx| cx.0.listener.clone())
-        .register_get("ip", |cx: &mut Cx| cx.0.ip.clone())
-        .register_get("api", |cx: &mut Cx| cx.0.api.clone())
-        .register_get("version", |cx: &mut Cx| cx.0.version)
-        .register_get("topic", move |cx: &mut Cx| optional(&cx.0.topic))
-        .register_get("partition", |cx: &mut Cx| cx.0.partition.map_or(Dynamic::UNIT, Dynamic::from))
-        .register_get("group", move |cx: &mut Cx| optional(&cx.0.group))
-        .register_get("transactional_id", move |cx: &mut Cx| optional(&cx.0.transactional_id));
+    member(engine, "principal", |cx: &mut Cx| cx.0.principal.clone());
+    member(engine, "client_id", |cx: &mut Cx| cx.0.client_id.clone());
+    member(engine, "listener", |cx: &mut Cx| cx.0.listener.clone());
+    member(engine, "ip", |cx: &mut Cx| cx.0.ip.clone());
+    member(engine, "api", |cx: &mut Cx| cx.0.api.clone());
+    member(engine, "version", |cx: &mut Cx| cx.0.version);
+    member(engine, "topic", move |cx: &mut Cx| optional(&cx.0.topic));
+    member(engine, "partition", |cx: &mut Cx| cx.0.partition.map_or(Dynamic::UNIT, Dynamic::from));
+    member(engine, "group", move |cx: &mut Cx| optional(&cx.0.group));
+    member(engine, "transactional_id", move |cx: &mut Cx| optional(&cx.0.transactional_id));
     method(engine, "deny", 0..=1, |cx: &mut Cx, call| {
         if !cx.0.may_deny {
             return Err("`cx.deny` belongs into `.each`; a `.when` says true or false".to_owned());
@@ -115,13 +115,19 @@ fn context(engine: &mut Engine) {
 }
 
 fn record(engine: &mut Engine) {
+    member(engine, "offset", |record: &mut RecordHandle| record.0.offset);
+    member(engine, "timestamp", |record: &mut RecordHandle| record.0.timestamp);
+    member(engine, "size", |record: &mut RecordHandle| {
+        let len = |part: &Option<Bytes>| part.as_ref().map_or(0, |bytes| bytes.len() as i64);
+        len(&record.0.key) + len(&record.0.value)
+    });
+    // not by `method`: they are what closures on records spend their time with
+    let after = Form::After(type_name::<RecordHandle>());
+    registered::note::<Dynamic>("key", after, &(0..=0));
+    registered::note::<Dynamic>("value", after, &(0..=1));
+    registered::note::<Dynamic>("header", after, &(1..=1));
+    registered::note::<rhai::Array>("headers", after, &(1..=1));
     engine
-        .register_get("offset", |record: &mut RecordHandle| record.0.offset)
-        .register_get("timestamp", |record: &mut RecordHandle| record.0.timestamp)
-        .register_get("size", |record: &mut RecordHandle| {
-            let len = |part: &Option<Bytes>| part.as_ref().map_or(0, |bytes| bytes.len() as i64);
-            len(&record.0.key) + len(&record.0.value)
-        })
         .register_fn("key", |record: &mut RecordHandle| text(record.0.key.as_ref()))
         .register_fn("value", |record: &mut RecordHandle| text(record.0.value.as_ref()))
         .register_fn("header", |record: &mut RecordHandle, name: ImmutableString| {

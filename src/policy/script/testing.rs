@@ -1,14 +1,15 @@
 //! The words of tests inside policy files. What they act on is given by the runner (`policy::testing`).
 
-use super::call::{Call, describe, method, word};
+use super::call::{Call, describe, member, method, word};
 use super::draft::TestDraft;
 use super::faults::code;
 use super::host::Host;
 use super::objects::{dynamic, text};
+use crate::policy::fault::disk::Operation;
 use crate::policy::selector::ValuePath;
 use crate::wire::{ApiKey, ErrorCode};
 use bytes::Bytes;
-use rhai::{Dynamic, Engine, ImmutableString, Map};
+use rhai::{Dynamic, Engine, Map};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,10 +28,23 @@ pub struct Doing {
 
 #[derive(Debug, Clone)]
 pub enum Act {
-    Produced { topic: String, value: Option<Vec<u8>> },
-    Fetched { topic: String, value: Option<Vec<u8>> },
-    Requested { api: ApiKey },
+    Produced {
+        topic: String,
+        value: Option<Vec<u8>>,
+    },
+    Fetched {
+        topic: String,
+        value: Option<Vec<u8>>,
+    },
+    Requested {
+        api: ApiKey,
+    },
     Connected,
+    /// The embedded broker works on the files of a log.
+    Disk {
+        operation: Operation,
+        topic: String,
+    },
 }
 
 /// What `#{…}` may say.
@@ -66,7 +80,7 @@ pub struct Seen {
     pub lost: bool,
     pub closed: bool,
     pub delay: Duration,
-    /// The words of what strikes the bytes of a session.
+    /// The words of the faults that were injected.
     pub struck: Vec<&'static str>,
     /// The record as it is stored (produced) or read (fetched); none when it does not come through.
     pub record: Option<SeenRecord>,
@@ -157,6 +171,11 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     });
     let own = Rc::clone(host);
     word(engine, "connected", 0..=1, move |call| act(&own, &call, Act::Connected, 0));
+    let own = Rc::clone(host);
+    word(engine, "disk", 2..=3, move |call| {
+        let operation = super::disk_faults::operation(&call.text(0)?)?;
+        act(&own, &call, Act::Disk { operation, topic: call.text(1)? }, 2)
+    });
     seen(engine);
     expectations(engine);
 }
@@ -288,25 +307,29 @@ fn options(call: &Call<'_, '_>, at: usize) -> Result<Options, String> {
 }
 
 fn seen(engine: &mut Engine) {
-    engine
-        .register_get("passed", |seen: &mut Seen| seen.tally.passed)
-        .register_get("denied", |seen: &mut Seen| seen.tally.denied)
-        .register_get("failed", |seen: &mut Seen| seen.tally.failed)
-        .register_get("lost", |seen: &mut Seen| seen.tally.lost)
-        .register_get("closed", |seen: &mut Seen| seen.tally.closed)
-        .register_get("delayed", |seen: &mut Seen| seen.tally.delayed)
-        .register_get("exists", |seen: &mut Seen| seen.record.is_some())
-        .register_get("message", |seen: &mut Seen| seen.message.clone().map_or(Dynamic::UNIT, Dynamic::from))
-        .register_get("code", |seen: &mut Seen| {
-            seen.code.map_or(Dynamic::UNIT, |code| code.to_string().into())
-        })
-        .register_fn("key", |seen: &mut Seen| text(seen.record.as_ref().and_then(|r| r.key.as_ref())))
-        .register_fn("value", |seen: &mut Seen| text(seen.record.as_ref().and_then(|r| r.value.as_ref())))
-        .register_fn("header", |seen: &mut Seen, name: ImmutableString| {
-            let headers = seen.record.iter().flat_map(|r| r.headers.iter().rev());
-            let found = headers.clone().find(|(n, _)| n[..] == *name.as_bytes());
-            found.map_or(Dynamic::UNIT, |(_, value)| text(value.as_ref()))
-        });
+    member(engine, "passed", |seen: &mut Seen| seen.tally.passed);
+    member(engine, "denied", |seen: &mut Seen| seen.tally.denied);
+    member(engine, "failed", |seen: &mut Seen| seen.tally.failed);
+    member(engine, "lost", |seen: &mut Seen| seen.tally.lost);
+    member(engine, "closed", |seen: &mut Seen| seen.tally.closed);
+    member(engine, "delayed", |seen: &mut Seen| seen.tally.delayed);
+    member(engine, "exists", |seen: &mut Seen| seen.record.is_some());
+    member(engine, "message", |seen: &mut Seen| seen.message.clone().map_or(Dynamic::UNIT, Dynamic::from));
+    member(engine, "code", |seen: &mut Seen| {
+        seen.code.map_or(Dynamic::UNIT, |code| Dynamic::from(code.to_string()))
+    });
+    method(engine, "key", 0..=0, |seen: &mut Seen, _| {
+        Ok(text(seen.record.as_ref().and_then(|r| r.key.as_ref())))
+    });
+    method(engine, "value", 0..=0, |seen: &mut Seen, _| {
+        Ok(text(seen.record.as_ref().and_then(|r| r.value.as_ref())))
+    });
+    method(engine, "header", 1..=1, |seen: &mut Seen, call| {
+        let name = call.text(0)?;
+        let headers = seen.record.iter().flat_map(|r| r.headers.iter().rev());
+        let found = headers.clone().find(|(n, _)| n[..] == *name.as_bytes());
+        Ok(found.map_or(Dynamic::UNIT, |(_, value)| text(value.as_ref())))
+    });
     method(engine, "value", 1..=1, |seen: &mut Seen, call| {
         let path = ValuePath::parse(&call.text(0)?)?;
         let value = seen.record.as_ref().and_then(|record| record.value.as_ref());
@@ -375,7 +398,7 @@ impl Expectation {
         self.0
             .clone()
             .try_cast::<Seen>()
-            .ok_or_else(|| call.wants("what produced, fetched, requested or connected gave", &self.0))
+            .ok_or_else(|| call.wants("what produced, fetched, requested, connected or disk gave", &self.0))
     }
 }
 

@@ -1,19 +1,19 @@
 //! Where the words of tests act: a client and an upstream that does what it is asked, around a plan.
 
-use super::requests;
+use super::{replies, requests};
 use crate::policy::clock::Clock;
-use crate::policy::evaluate::{ExchangeContext, on_connect};
-use crate::policy::generation::{Policies, Settings, Shared, Who};
+use crate::policy::evaluate::{DiskEnd, ExchangeContext, on_connect, on_disk};
+use crate::policy::fault::disk::Operation;
+use crate::policy::generation::{EmbeddedBroker, Generation, Policies, Settings, Shared, Who};
 use crate::policy::load::Script;
-use crate::policy::rule::PolicyInfo;
+use crate::policy::rule::{Action, Kind, PolicyInfo};
 use crate::policy::script::testing::{Act, Bench, Doing, Options, Seen, SeenRecord};
 use crate::policy::secrets::Secrets;
 use crate::policy::verdict::{Outcome, Verdict};
-use crate::wire::api::fetch::{FetchPartitionData, FetchResponse, FetchableTopicResponse};
 use crate::wire::record::{
     BatchBuilder, BatchHeader, HeadersBuf, RecordError, Records, batches, with_codecs,
 };
-use crate::wire::{ApiKey, Payload, Request, RequestBody, Response, ResponseBody};
+use crate::wire::{ApiKey, ErrorCode, Request, RequestBody, Response, ResponseBody};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -44,6 +44,19 @@ impl Worlds {
         self.clock.clone()
     }
 
+    /// How often each rule was met in all worlds, and how often it acted, by its identity.
+    pub fn counts(&self) -> HashMap<u64, (u64, u64)> {
+        let mut counts: HashMap<u64, (u64, u64)> = HashMap::new();
+        for world in self.by_seed.borrow().values() {
+            for rule in world.current().policies.iter().flat_map(|policy| &policy.rules) {
+                let (matched, applied, _) = rule.life.counters.read();
+                let count = counts.entry(rule.key).or_default();
+                *count = (count.0 + matched, count.1 + applied);
+            }
+        }
+        counts
+    }
+
     fn world(&self, seed: Option<u64>) -> Result<Arc<Policies>, String> {
         if let Some(world) = self.by_seed.borrow().get(&seed) {
             return Ok(Arc::clone(world));
@@ -52,6 +65,8 @@ impl Worlds {
             clock: self.clock.clone(),
             forced_seed: seed,
             secrets: self.secrets.clone(),
+            allow_crash: true,
+            broker: Some(Arc::new(AnyLog)),
             ..Settings::default()
         }));
         world
@@ -59,6 +74,16 @@ impl Worlds {
             .map_err(|errors| errors.first().map_or_else(String::new, |error| error.message.clone()))?;
         self.by_seed.borrow_mut().insert(seed, Arc::clone(&world));
         Ok(world)
+    }
+}
+
+/// A broker whose logs lose what they are told to.
+#[derive(Debug)]
+struct AnyLog;
+
+impl EmbeddedBroker for AnyLog {
+    fn truncate(&self, _topic: &str, _partition: i32, _records: u64) -> bool {
+        true
     }
 }
 
@@ -102,37 +127,92 @@ fn tally(seen: &mut Seen) {
 
 fn one(world: &Policies, who: &Who, doing: &Doing, count: i64) -> Result<Seen, String> {
     let generation = world.current();
-    if let Act::Connected = doing.act {
-        let verdict = on_connect(&generation, &who.listener, who.remote_ip, 0).unwrap_or_default();
-        return Ok(Seen {
-            denied: verdict.deny,
-            closed: verdict.deny || verdict.end.is_some(),
-            delay: verdict.delay,
-            struck: verdict.links.iter().map(|link| link.fault.word()).collect(),
-            ..Seen::default()
-        });
+    let before = faults(&generation);
+    let mut seen = match &doing.act {
+        Act::Connected => connected(&generation, who),
+        Act::Disk { operation, topic } => worked(&generation, *operation, topic, doing.options.partition),
+        _ => exchanged(world, &generation, who, doing, count)?,
+    };
+    for ((words, after), (_, before)) in faults(&generation).into_iter().zip(before) {
+        if after > before {
+            seen.struck.extend(words);
+        }
     }
+    Ok(seen)
+}
+
+/// The words of the faults of each rule that does not only watch, and how often it was applied.
+fn faults(generation: &Generation) -> Vec<(Vec<&'static str>, u64)> {
+    let rules = generation.rules(Kind::Chaos).filter(|rule| !rule.observe);
+    let told = rules.map(|rule| {
+        let words = rule.actions.iter().filter_map(|action| match action {
+            Action::Fault(fault) => Some(fault.word()),
+            _ => None,
+        });
+        (words.collect(), rule.life.counters.read().1)
+    });
+    told.collect()
+}
+
+fn connected(generation: &Generation, who: &Who) -> Seen {
+    let verdict = on_connect(generation, &who.listener, who.remote_ip, 0).unwrap_or_default();
+    Seen {
+        denied: verdict.deny,
+        closed: verdict.deny || verdict.end.is_some(),
+        delay: verdict.delay,
+        ..Seen::default()
+    }
+}
+
+/// What an operation on a log's files meets, and what the client it is done for would be told.
+fn worked(generation: &Generation, operation: Operation, topic: &str, partition: i32) -> Seen {
+    let verdict = on_disk(generation, operation, topic, partition).unwrap_or_default();
+    Seen {
+        delay: verdict.waits.iter().map(|(_, time)| *time).sum(),
+        code: matches!(verdict.end, Some(DiskEnd::Full | DiskEnd::Failed))
+            .then_some(ErrorCode::KAFKA_STORAGE_ERROR),
+        closed: matches!(verdict.end, Some(DiskEnd::Crash(_))),
+        ..Seen::default()
+    }
+}
+
+fn exchanged(
+    world: &Policies,
+    generation: &Arc<Generation>,
+    who: &Who,
+    doing: &Doing,
+    count: i64,
+) -> Result<Seen, String> {
     let plan = generation.plan(who);
     let cx = ExchangeContext { who, session: 0 };
     let mut request = requests::request(doing, count).map_err(|error| error.to_string())?;
-    let original = request.clone();
+    let mut original = request.clone();
     let verdict = plan.on_request(&cx, &mut request);
     let mut seen = told(&verdict);
-    match &doing.act {
-        Act::Produced { .. } => seen.record = stored(&seen, &mut request),
-        Act::Fetched { value, .. } if !verdict.forwards_nothing() => {
-            let payload = requests::batch(value.as_deref(), &doing.options, count)
-                .map_err(|error| error.to_string())?;
-            let mut original = original;
-            original.body().map_err(|error| error.to_string())?;
-            let mut response = reply(&original, payload);
-            let decided = plan.on_response(&cx, &original, &verdict, &mut response);
-            seen.delay += decided.delay;
-            seen.lost |= decided.lose.is_some();
-            seen.closed |= decided.end.is_some();
+    if let Act::Produced { .. } = doing.act {
+        seen.record = stored(&seen, &mut request);
+    }
+    if verdict.forwards_nothing() {
+        return Ok(seen);
+    }
+    // a broker that stands still answers later
+    seen.delay += world.paused().unwrap_or_default();
+    original.body().map_err(|error| error.to_string())?;
+    let fetched = match &doing.act {
+        Act::Fetched { value, .. } => Some(
+            requests::batch(value.as_deref(), &doing.options, count).map_err(|error| error.to_string())?,
+        ),
+        _ => None,
+    };
+    let brings = fetched.is_some();
+    if let Some(mut response) = replies::reply(&mut original, fetched.unwrap_or_default(), &doing.options) {
+        let decided = plan.on_response(&cx, &original, &verdict, &mut response);
+        seen.delay += decided.delay;
+        seen.lost |= decided.lose.is_some();
+        seen.closed |= decided.end.is_some();
+        if brings {
             read(&mut seen, response);
         }
-        _ => {}
     }
     Ok(seen)
 }
@@ -166,35 +246,13 @@ fn stored(seen: &Seen, request: &mut Request) -> Option<SeenRecord> {
     first_record(&payload.to_bytes().ok()?)
 }
 
-/// The upstream's answer to a fetch: one record, at the offset asked for.
-fn reply(request: &Request, records: Bytes) -> Response {
-    let mut body = FetchResponse::default();
-    if let Ok(RequestBody::Fetch(fetch)) = request.decoded() {
-        for topic in &fetch.topics {
-            let partitions = topic.partitions.iter().map(|partition| FetchPartitionData {
-                partition_index: partition.partition,
-                high_watermark: partition.fetch_offset + 1,
-                records: Payload::Bytes(records.clone()),
-                ..FetchPartitionData::default()
-            });
-            body.responses.push(FetchableTopicResponse {
-                topic: topic.topic.clone(),
-                topic_id: topic.topic_id,
-                partitions: partitions.collect(),
-                ..FetchableTopicResponse::default()
-            });
-        }
-    }
-    Response::new(request, ResponseBody::from(body))
-}
-
 fn read(seen: &mut Seen, response: Response) {
     let ResponseBody::Fetch(fetch) = response.body else { return };
     let Some(partition) = fetch.responses.first().and_then(|topic| topic.partitions.first()) else { return };
     if partition.error_code != 0 {
-        let code = crate::wire::ErrorCode(partition.error_code);
+        let code = ErrorCode(partition.error_code);
         seen.code = Some(code);
-        seen.denied |= code == crate::wire::ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+        seen.denied |= code == ErrorCode::TOPIC_AUTHORIZATION_FAILED;
         return;
     }
     seen.record = partition.records.to_bytes().ok().and_then(|payload| first_record(&payload));
@@ -235,6 +293,6 @@ pub(super) fn api(act: &Act) -> ApiKey {
         Act::Produced { .. } => ApiKey::Produce,
         Act::Fetched { .. } => ApiKey::Fetch,
         Act::Requested { api } => *api,
-        Act::Connected => ApiKey::ApiVersions,
+        Act::Connected | Act::Disk { .. } => ApiKey::ApiVersions,
     }
 }

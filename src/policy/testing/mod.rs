@@ -5,6 +5,7 @@
 
 mod bench;
 mod newer_requests;
+mod replies;
 mod requests;
 
 use super::error::LoadError;
@@ -14,6 +15,7 @@ use super::script::{Surroundings, closure};
 use super::secrets::Secrets;
 use super::state::StateStore;
 use bench::Worlds;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -27,30 +29,66 @@ pub struct TestOutcome {
     pub failure: Option<LoadError>,
 }
 
-/// Runs all tests of all scripts. Fails when a script cannot be loaded.
-pub fn run(scripts: &[Script], secrets: &Secrets) -> Result<Vec<TestOutcome>, Vec<LoadError>> {
+/// What the tests of all files make of one rule.
+#[derive(Debug, Clone)]
+pub struct RuleCoverage {
+    pub policy: String,
+    pub rule: String,
+    /// `file:line`
+    pub written_at: String,
+    /// Parts (records, for record rules) that its selectors let through in any test.
+    pub matched: u64,
+    /// Of these, what it acted on; of a rule that only watches, what it would have acted on.
+    pub acted: u64,
+}
+
+/// What came of all tests.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub outcomes: Vec<TestOutcome>,
+    /// Of all rules, in their order.
+    pub rules: Vec<RuleCoverage>,
+}
+
+/// Runs all tests of all scripts. A rule is met by the tests of its own file only. Fails when a script cannot be loaded.
+pub fn run(scripts: &[Script], secrets: &Secrets) -> Result<Report, Vec<LoadError>> {
     let policies = Policies::new(super::generation::Shared::new(Settings {
         secrets: secrets.clone(),
         allow_crash: true,
         ..Settings::default()
     }));
     let generation = policies.load(scripts)?;
-    let mut outcomes = Vec::new();
+    let mut report = Report::default();
     for policy in &generation.policies {
+        let mut counts: HashMap<u64, (u64, u64)> = HashMap::new();
         for test in &policy.tests {
             let worlds = Rc::new(Worlds::new(&policy.info, secrets.clone()));
             let around = Surroundings { state: StateStore::new(worlds.clock()), secrets: secrets.clone() };
-            let result =
-                closure::with_thread(|thread| thread.test(&policy.info, &test.name, &around, worlds));
-            outcomes.push(TestOutcome {
+            let bench = Rc::clone(&worlds);
+            let result = closure::with_thread(|thread| thread.test(&policy.info, &test.name, &around, bench));
+            for (rule, (matched, acted)) in worlds.counts() {
+                let count = counts.entry(rule).or_default();
+                *count = (count.0 + matched, count.1 + acted);
+            }
+            report.outcomes.push(TestOutcome {
                 file: policy.info.file.clone(),
                 policy: policy.info.name.clone(),
                 name: test.name.clone(),
                 failure: result.err(),
             });
         }
+        for rule in &policy.rules {
+            let (matched, acted) = counts.get(&rule.key).copied().unwrap_or_default();
+            report.rules.push(RuleCoverage {
+                policy: policy.info.name.clone(),
+                rule: rule.name.clone(),
+                written_at: rule.written_at(),
+                matched,
+                acted,
+            });
+        }
     }
-    Ok(outcomes)
+    Ok(report)
 }
 
 #[cfg(test)]
@@ -61,7 +99,8 @@ mod tests {
     /// The failures of a policy's tests, by name.
     pub(super) fn failures(text: &str) -> Vec<(String, String)> {
         let script = Script { file: "p.rhai".into(), text: Arc::from(text) };
-        let outcomes = run(&[script], &Secrets::made_up()).unwrap_or_else(|errors| panic!("{}", errors[0]));
+        let outcomes =
+            run(&[script], &Secrets::made_up()).unwrap_or_else(|errors| panic!("{}", errors[0])).outcomes;
         assert!(!outcomes.is_empty());
         outcomes.into_iter().filter_map(|o| o.failure.map(|f| (o.name, f.message))).collect()
     }
@@ -207,7 +246,7 @@ mod tests {
     fn a_failed_expectation_says_where_and_what() {
         let text = "test(\"a\", || {\n  expect(produced(\"t\", \"x\")).to_be_denied();\n});";
         let script = Script { file: "p.rhai".into(), text: Arc::from(text) };
-        let outcomes = run(&[script], &Secrets::made_up()).unwrap();
+        let outcomes = run(&[script], &Secrets::made_up()).unwrap().outcomes;
         let failure = outcomes[0].failure.as_ref().unwrap();
         assert_eq!((failure.line, failure.message.as_str()), (2, "expected a refusal, but it passed"));
         for (body, says) in [
@@ -225,6 +264,107 @@ mod tests {
         ] {
             let failed = failures(&format!("test(\"a\", || {{ {body} }});"));
             assert!(failed[0].1.contains(says), "{body}: {failed:?}");
+        }
+    }
+
+    #[test]
+    fn faults_beside_what_a_client_is_told_are_seen() {
+        for (rule, doing) in [
+            (r#"on_produce("t").truncate_log(3);"#, r#"produced("t", "x")"#),
+            (r#"on_produce("t").duplicate_request();"#, r#"produced("t", "x")"#),
+            (r#"on_produce("t").throttle("5s");"#, r#"produced("t", "x")"#),
+            (r#"on_produce("t").poison("random_bytes", 4);"#, r#"produced("t", "x")"#),
+            (r#"on_produce("t").storm();"#, r#"produced("t", "x")"#),
+            (r#"on_fetch("t").stale_high_watermark(1);"#, r#"fetched("t", "x")"#),
+            (
+                r#"on_request("Metadata").topic("t").no_leader();"#,
+                r#"requested("Metadata", #{ topic: "t" })"#,
+            ),
+            (r#"on_request("Metadata").broker_missing(2);"#, r#"requested("Metadata", #{ topic: "t" })"#),
+            (
+                r#"on_request("FindCoordinator").wrong_address("10.255.255.1", 1);"#,
+                r#"requested("FindCoordinator", #{ group: "g" })"#,
+            ),
+            (r#"on_request("ApiVersions").api_versions("Fetch", 11);"#, r#"requested("ApiVersions")"#),
+        ] {
+            let word = rule.rsplit_once(").").map_or("", |(_, word)| word).split('(').next().unwrap();
+            let test = format!("test(\"a\", || {{ expect({doing}).to_be_struck_by(\"{word}\"); }});");
+            passes_and_matters(rule, &test);
+            let watching = failures(&format!("mode(\"observe\");\n{rule}\n{test}"));
+            assert_eq!(watching.len(), 1, "{rule}");
+        }
+    }
+
+    #[test]
+    fn the_disk_and_the_broker_itself_are_seen() {
+        passes_and_matters(
+            r#"on_disk("t").operation("append").nth(2).disk_full();
+               on_disk("u").slow_disk("1s");
+               on_disk("u").operation("sync").partition(3).fsync_error();
+               on_disk("u").operation("read").crash_at("before");"#,
+            r#"test("disk", || {
+                expect(disk("append", "t")).to_pass();
+                expect(disk("append", "t")).to_fail_with("KAFKA_STORAGE_ERROR");
+                expect(disk("append", "u")).to_be_delayed_by("1s", "1s");
+                expect(disk("sync", "u", #{ partition: 3 })).to_fail_with("KAFKA_STORAGE_ERROR");
+                expect(disk("read", "u")).to_be_closed();
+                expect(disk("append", "v")).to_pass();
+            });"#,
+        );
+        passes_and_matters(
+            r#"on_broker().during("10s", "15s").pause(); on_produce("t").key("stop").pause("3s");"#,
+            r#"test("broker", || {
+                expect(produced("t", "x", #{ key: "stop" })).to_be_delayed_by("3s", "3s");
+                expect(requested("Metadata", #{ topic: "else", at: "1s" })).to_be_delayed_by("2s", "2s");
+                expect(requested("Metadata", #{ topic: "else", at: "4s" })).to_pass();
+                expect(requested("Metadata", #{ topic: "else", at: "12s" })).to_be_delayed_by("3s", "3s");
+            });"#,
+        );
+    }
+
+    #[test]
+    fn rules_that_no_test_meets_are_told() {
+        let text = r#"
+            on_produce("a").named("acts").deny();
+            on_produce("b").named("never acts").chance(0.0).lose_response();
+            on_produce("c").named("never met").lose_response();
+            on_produce("d").named("watches").observe().deny();
+            test("one", || { expect(produced("a", "x")).to_be_denied(); });
+            test("two", || { produced("b", "x", #{ seed: 3, times: 4 }); produced("d", "x"); });"#;
+        let script = Script { file: "dir/p.rhai".into(), text: Arc::from(text) };
+        let other = Script {
+            file: "dir/q.rhai".into(),
+            text: Arc::from(
+                "policy(\"q\", \"x\"); test(\"of another file\", || { produced(\"c\", \"x\"); });",
+            ),
+        };
+        let report = run(&[script, other], &Secrets::made_up()).unwrap();
+        let told: Vec<_> = report
+            .rules
+            .iter()
+            .map(|rule| (rule.rule.as_str(), rule.written_at.as_str(), rule.matched, rule.acted))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("acts", "p.rhai:2", 1, 1),
+                ("never acts", "p.rhai:3", 4, 0),
+                ("never met", "p.rhai:4", 0, 0),
+                ("watches", "p.rhai:5", 1, 1),
+            ]
+        );
+    }
+
+    #[test]
+    fn every_rule_of_the_policies_that_come_with_it_acts_in_a_test() {
+        for folder in ["policies", "policies/with-keys"] {
+            let folder = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
+            let scripts = crate::policy::load::read_folder(folder.as_ref()).unwrap();
+            let report = run(&scripts, &Secrets::made_up()).unwrap();
+            let failed: Vec<_> = report.outcomes.iter().filter_map(|o| o.failure.as_ref()).collect();
+            assert!(failed.is_empty(), "{failed:?}");
+            let idle: Vec<_> = report.rules.iter().filter(|rule| rule.acted == 0).collect();
+            assert!(idle.is_empty(), "{idle:?}");
         }
     }
 

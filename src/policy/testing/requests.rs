@@ -42,7 +42,7 @@ pub fn request(doing: &Doing, count: i64) -> Result<Request, RequestError> {
             (NAMED_FETCH, fetch(options.topic.as_deref().unwrap_or_default(), options, count))
         }
         Act::Requested { api } => named(*api, newest, options)?,
-        Act::Connected => return Err(RequestError::Api(key)),
+        Act::Connected | Act::Disk { .. } => return Err(RequestError::Api(key)),
     };
     let client_id = Some(Str::from(options.client_id.as_str()));
     Request::new(version, count as i32, client_id, body).ok_or(RequestError::Api(key))
