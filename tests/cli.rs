@@ -256,3 +256,83 @@ fn a_bad_policy_is_named_with_its_place() {
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.starts_with("tollgate: ./policies/a.rhai:2:"), "{error}");
 }
+
+#[test]
+fn a_rule_that_acts_in_no_test_is_told_and_fails_only_where_it_must_not_be() {
+    let dir = folder();
+    let rules = "on_produce(\"a\").named(\"acts\").deny();\non_produce(\"b\").named(\"idle\").deny();\n";
+    let test = "test(\"a\", || { expect(produced(\"a\", \"1\")).to_be_denied(); });\n";
+    fs::create_dir(dir.path().join("policies")).unwrap();
+    fs::write(dir.path().join("policies/p.rhai"), format!("{rules}{test}")).unwrap();
+    let output = run(dir.path(), &["policy", "test"]);
+    assert_succeeds(&output);
+    let told = "1 passed, 0 failed\nnever met    p: idle (p.rhai:2)\n1 of 2 rules acted\n";
+    assert!(stdout(&output).ends_with(told), "{}", stdout(&output));
+    let output = run(dir.path(), &["policy", "test", "--require-coverage"]);
+    assert_fails(&output, 1, "1 of 2 rules act in no test");
+}
+
+#[test]
+fn definitions_for_editors_are_no_policy() {
+    let dir = folder();
+    fs::create_dir(dir.path().join("policies")).unwrap();
+    let output = run(dir.path(), &["policy", "definitions"]);
+    assert_succeeds(&output);
+    assert!(stdout(&output).starts_with("module static;\n"));
+    fs::write(dir.path().join("policies/tollgate.d.rhai"), stdout(&output)).unwrap();
+    let output = run(dir.path(), &["policy", "check"]);
+    assert_succeeds(&output);
+    assert!(stdout(&output).starts_with("0 policies"), "{}", stdout(&output));
+}
+
+#[test]
+fn interceptors_become_policies_that_load() {
+    let dir = folder();
+    let interceptor = |class: &str, config: &str| {
+        format!(
+            "{{\"metadata\":{{\"name\":\"m\"}},\"spec\":{{\"pluginClass\":\"{class}\",\"config\":{config}}}}}"
+        )
+    };
+    let slow = interceptor("SimulateLatencyPlugin", "{\"latencyMs\":5}");
+    fs::write(dir.path().join("one.json"), &slow).unwrap();
+    let output = run(dir.path(), &["policy", "import", "one.json", "--out", "policies"]);
+    assert_succeeds(&output);
+    assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("policies/m.rhai\n", ""));
+    assert_succeeds(&run(dir.path(), &["policy", "check"]));
+    // once more would write over it
+    assert_fails(
+        &run(dir.path(), &["policy", "import", "one.json", "--out", "policies"]),
+        1,
+        "cannot be written",
+    );
+
+    let two = format!("[{slow},{}]", interceptor("VirtualSqlTopicPlugin", "{}"));
+    let output = with_input(tollgate(dir.path(), &["policy", "import", "-"]), two.as_bytes());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stdout(&output).contains("\non_request(\"*\").named(\"m\").delay(\"5ms\")"),
+        "{}",
+        stdout(&output)
+    );
+    assert!(
+        stderr(&output).contains("-: no equal: $[1].spec.pluginClass: VirtualSqlTopicPlugin"),
+        "{}",
+        stderr(&output)
+    );
+    assert_fails(&run(dir.path(), &["policy", "import", "none.json"]), 2, "none.json cannot be read");
+    fs::write(dir.path().join("no.json"), "{").unwrap();
+    assert_fails(&run(dir.path(), &["policy", "import", "no.json"]), 2, "no.json: it is no JSON");
+}
+
+#[test]
+fn what_is_no_capture_is_refused() {
+    let dir = folder();
+    fs::create_dir(dir.path().join("policies")).unwrap();
+    fs::write(dir.path().join("c"), "something else").unwrap();
+    let output = run(dir.path(), &["policy", "dry-run", "--capture", "c"]);
+    assert_fails(&output, 2, "c: at byte 0: this is no capture");
+    fs::write(dir.path().join("c"), "tollgate capture 1\n").unwrap();
+    let output = run(dir.path(), &["policy", "dry-run", "--capture", "c"]);
+    assert_succeeds(&output);
+    assert_eq!(stdout(&output), "0 requests, 0 answers, 0 new sessions in 0.000 s\n");
+}

@@ -90,6 +90,16 @@ pub enum Policy {
     /// Whether the broker keeps ACLs, which are asked besides the rules, stands in the settings; what they say, in its data
     /// folder: `kafka-acls --list` shows them.
     Explain(Explain),
+    /// Show what policies would have done to recorded sessions, to whom and how often
+    ///
+    /// `tollgate serve --capture FILE` records them. Rules only watch; the clock is the capture's, so that `during` counts from its
+    /// first record. Secrets are made up. What the policies of the recording server refused or lost has no answer in the capture.
+    DryRun(DryRun),
+    /// Write the policy that is equal to interceptors of Conduktor Gateway
+    ///
+    /// FILE holds them in JSON, as Gateway's API takes and gives them: one, a list, or several documents. What has no equal stands in
+    /// the policy as a comment and is told with its place in the file.
+    Import(Import),
     /// Print the words of the language: how each is written, what it does, and a policy that uses it
     Docs(Docs),
     /// Print the words of the language for editors, in Rhai's definition format
@@ -115,6 +125,31 @@ pub struct PolicyFolder {
     /// Folder of policies
     #[arg(value_name = "DIR", default_value = "./policies")]
     pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct DryRun {
+    #[command(flatten)]
+    pub folder: PolicyFolder,
+    /// The recorded sessions
+    #[arg(long, value_name = "FILE")]
+    pub capture: PathBuf,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 everything has an equal; 1 something has none; 2 FILE cannot be taken."
+)]
+pub struct Import {
+    /// The interceptors; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write a policy for each interceptor into this folder, instead of all as one to standard output
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -31,6 +31,7 @@ pub struct Config {
     pub data: PathBuf,
     pub storage: StorageConfig,
     pub policies: Policies,
+    pub capture: Option<CaptureFile>,
     pub broker: Broker,
     pub limits: Limits,
     pub drain_timeout: Duration,
@@ -46,6 +47,13 @@ pub struct Listener {
     pub advertised: Option<Address>,
     /// Empty: everyone is `User:ANONYMOUS`.
     pub sasl: Vec<Mechanism>,
+}
+
+/// Where what passes is recorded, and how many bytes of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaptureFile {
+    pub path: PathBuf,
+    pub most: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -184,6 +192,11 @@ impl Config {
             }
         }
 
+        let most = settings.capture_max_bytes.map_or(1 << 30, |size| size.0.0);
+        if !(4_096..=1 << 40).contains(&most) {
+            return Err(Failure::usage("`capture_max_bytes` must be from 4KiB to 1TiB".to_owned()));
+        }
+
         Ok(Self {
             listeners,
             users,
@@ -192,6 +205,7 @@ impl Config {
             admin_token: None,
             admin_security_changes: settings.admin_security_changes.unwrap_or(false),
             toxiproxy,
+            capture: settings.capture.map(|path| CaptureFile { path, most }),
             storage,
             policies: Policies {
                 audit: lines(settings.audit, "audit.jsonl"),
@@ -491,6 +505,7 @@ mod tests {
         for (file, expected) in [
             ("max_sessions = 0", "`max_sessions` must be at least 1"),
             ("audit_files = 1", "`audit_files` must be from 2 to 10000"),
+            ("capture_max_bytes = 5", "`capture_max_bytes` must be from 4KiB"),
             ("audit_max_bytes = 5", "`audit_max_bytes` must be from 4KiB"),
             ("num_partitions = 0", "`num_partitions` must be at least 1"),
             ("node_id = 4294967295", "`node_id` must be at most 2147483647"),

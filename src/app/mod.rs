@@ -3,6 +3,7 @@
 //! The only room that joins others, and the only one that reads variables, prints, or ends the process. Reading is kept
 //! apart from doing: everything up to [`config::Config`] is pure.
 
+mod capture;
 mod chaos;
 pub mod cli;
 pub mod config;

@@ -1,19 +1,22 @@
 //! `tollgate policy check | test | explain`: the policies of a folder without a server. Secrets are made up.
 
-use super::cli::{Explain, Policy};
+use super::cli::{DryRun, Explain, Import, Policy};
 use super::failure::Failure;
 use super::settings::Settings as ServerSettings;
 use crate::policy::generation::{Evicted, Generation, Policies, Settings, Shared, Who};
+use crate::policy::import;
 use crate::policy::journal::{self, line};
 use crate::policy::load::{self, Script};
 use crate::policy::script::definitions::definitions;
 use crate::policy::script::examples;
 use crate::policy::script::vocabulary::{WORDS, nearest};
 use crate::policy::secrets::Secrets;
+use crate::policy::tools::DryRunError;
 use crate::policy::{testing, tools};
 use crate::wire::ApiKey;
 use serde_json::Value;
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +26,8 @@ pub fn run(command: &Policy, settings: &ServerSettings, out: &mut impl Write) ->
     match command {
         Policy::Check(folder) => check(&folder.folder, out),
         Policy::Test(asked) => test(&asked.folder.folder, asked.require_coverage, out),
+        Policy::DryRun(asked) => dry_run(asked, out),
+        Policy::Import(asked) => import(asked, out),
         Policy::Explain(question) => explain(question, settings, out),
         Policy::Docs(asked) => docs(&asked.words, out),
         Policy::Definitions => said(write!(out, "{}", definitions())),
@@ -134,6 +139,73 @@ fn test(folder: &Path, all_must_act: bool, out: &mut impl Write) -> Result<(), F
         }
         (0, _) => Ok(()),
         (n, _) => Err(Failure::cannot(format!("{n} policy tests failed"))),
+    }
+}
+
+/// A capture that is damaged further on has a report of what stands before the damage, and the exit code 1.
+fn dry_run(asked: &DryRun, out: &mut impl Write) -> Result<(), Failure> {
+    let name = asked.capture.display();
+    let file =
+        File::open(&asked.capture).map_err(|e| Failure::usage(format!("{name} cannot be read: {e}")))?;
+    let report =
+        tools::dry_run(&scripts(&asked.folder.folder)?, BufReader::new(file)).map_err(|e| match e {
+            DryRunError::Policies(errors) => Failure::usage(load::join(&errors)),
+            DryRunError::Capture(problem) => Failure::usage(format!("{name}: {problem}")),
+        })?;
+    match asked.json {
+        true => {
+            let json = serde_json::to_string_pretty(&report)
+                .map_err(|e| Failure::cannot(format!("the report has no JSON form: {e}")))?;
+            said(writeln!(out, "{json}"))?;
+        }
+        false => said(write!(out, "{}", report.text()))?,
+    }
+    match report.problem {
+        Some(problem) => {
+            Err(Failure::cannot(format!("{name} is damaged {problem}; the report is of what stands before")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The longest file of interceptors.
+const INTERCEPTORS_BYTES: u64 = 4 << 20;
+
+/// What differs goes to standard error: the policy has it as comments.
+fn import(asked: &Import, out: &mut impl Write) -> Result<(), Failure> {
+    let name = asked.file.display();
+    let cannot = |e: io::Error| Failure::usage(format!("{name} cannot be read: {e}"));
+    let mut text = String::new();
+    let source: Box<dyn Read> = match asked.file.as_os_str() == "-" {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(&asked.file).map_err(cannot)?),
+    };
+    source.take(INTERCEPTORS_BYTES + 1).read_to_string(&mut text).map_err(cannot)?;
+    if text.len() as u64 > INTERCEPTORS_BYTES {
+        return Err(Failure::usage(format!("{name} is longer than {INTERCEPTORS_BYTES} bytes")));
+    }
+    let imported = import::import(&text).map_err(|e| Failure::usage(format!("{name}: {e}")))?;
+    match &asked.out {
+        None => said(write!(out, "{}", imported.script()))?,
+        Some(folder) => {
+            std::fs::create_dir_all(folder)
+                .map_err(|e| Failure::cannot(format!("{} cannot be made: {e}", folder.display())))?;
+            for script in imported.scripts() {
+                let path = folder.join(&script.file);
+                let new = OpenOptions::new().write(true).create_new(true).open(&path);
+                new.and_then(|mut file| file.write_all(script.text.as_bytes()))
+                    .map_err(|e| Failure::cannot(format!("{} cannot be written: {e}", path.display())))?;
+                said(writeln!(out, "{}", path.display()))?;
+            }
+        }
+    }
+    for note in &imported.notes {
+        // beside what is printed; whether anybody reads it or not
+        drop(writeln!(io::stderr(), "{name}: {note}"));
+    }
+    match imported.lost() {
+        0 => Ok(()),
+        n => Err(Failure::cannot(format!("{n} things have no equal; they stand in the policy as comments"))),
     }
 }
 

@@ -111,8 +111,10 @@ async fn serve(
     registry.register(Box::new(rules)).map_err(metrics_failed)?;
     let whole = PolicyCollector::new(shown.clone()).map_err(metrics_failed)?;
     registry.register(Box::new(whole)).map_err(metrics_failed)?;
+    let captured = config.capture.as_ref().map(super::capture::open).transpose()?;
+    let capture = captured.as_ref().map(|(capture, _)| capture.clone());
     let upstream = Arc::new(Embedded { broker: broker.clone(), policies: policies.clone() });
-    let gateway = Gateway::new(config.limits.clone(), metrics, upstream, policies.clone());
+    let gateway = Gateway::new(config.limits.clone(), metrics, upstream, policies.clone(), capture);
     let lag = LagCollector::new(Arc::new(Lag(broker.clone())), METRIC_SERIES).map_err(metrics_failed)?;
     registry.register(Box::new(lag)).map_err(metrics_failed)?;
     let memory = MemoryCollector::new(Arc::new(Memory(gateway.clone()))).map_err(metrics_failed)?;
@@ -191,6 +193,17 @@ async fn serve(
         let _ = watching.await;
     }
     while serving.join_next().await.is_some() {}
+    if let Some((capture, ended)) = captured {
+        let ending = tokio::task::spawn_blocking(move || {
+            capture.end();
+            (ended.wait(LINES_DRAIN), capture.dropped())
+        });
+        match ending.await {
+            Ok((true, 0)) => {}
+            Ok((true, missing)) => tracing::warn!(missing, "records are missing in the capture"),
+            _ => tracing::warn!("the last records of the capture may be missing"),
+        }
+    }
     if let Some(refresh) = refresh {
         refresh.abort();
     }

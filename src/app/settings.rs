@@ -96,6 +96,10 @@ settings! {
         seed: u64, "N";
         /// A journal: of every fault exactly the injections it has happen again, as with `tollgate replay`
         replay: PathBuf, "FILE";
+        /// File in which all that passes is recorded, payloads too, for `policy dry-run`; it must not be there yet
+        capture: PathBuf, "FILE";
+        /// Size at which nothing more is recorded there [default: 1GiB]
+        capture_max_bytes: Text<Size>, "SIZE";
         /// Whether policies may end the process with crash_at(…), as kill -9 would [default: false]
         allow_crash: bool, "BOOL";
     }

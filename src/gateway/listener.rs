@@ -4,7 +4,7 @@ use super::{
     auth::SaslConfig, budget::Budget, end::EndCause, limits::Limits, link::proxies::Through,
     metrics::Metrics, registry::Registry, release::Releaser, session, upstream::Upstream,
 };
-use crate::policy::{generation::Policies, verdict::Storm};
+use crate::policy::{capture::Capture, generation::Policies, verdict::Storm};
 use crate::wire::Str;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
@@ -32,6 +32,8 @@ pub struct Gateway {
     pub registry: Arc<Registry>,
     pub upstream: Arc<dyn Upstream>,
     pub policies: Arc<Policies>,
+    /// Where what passes is recorded.
+    pub capture: Option<Arc<Capture>>,
     /// Memory of request frames.
     pub request_memory: Arc<Budget>,
     /// Memory of responses that are held back or looked into.
@@ -47,6 +49,7 @@ impl Gateway {
         metrics: Arc<Metrics>,
         upstream: Arc<dyn Upstream>,
         policies: Arc<Policies>,
+        capture: Option<Arc<Capture>>,
     ) -> Arc<Gateway> {
         Arc::new(Gateway {
             registry: Registry::new(&limits),
@@ -56,6 +59,7 @@ impl Gateway {
             metrics,
             upstream,
             policies,
+            capture,
             stop: watch::Sender::new(false),
             stopping: AtomicBool::new(false),
         })

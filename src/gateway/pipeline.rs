@@ -14,6 +14,7 @@ use super::{
     upstream::{Caller, Submitted},
 };
 use crate::policy::{
+    capture::Capture,
     evaluate::{self, ExchangeContext},
     generation::Who,
     plan::{Plan, PlanSlot},
@@ -61,6 +62,8 @@ pub(super) struct Exchange {
     decided: Option<Box<Decided>>,
     /// Nothing is sent for it: its answer is lost, or that of an exchange before it.
     silent: bool,
+    /// The session, when what the upstream says is to be recorded.
+    recorded: Option<u64>,
 }
 
 /// What the rules decided about the request, for the response stage.
@@ -90,6 +93,7 @@ impl Exchange {
             release: None,
             decided: None,
             silent: false,
+            recorded: None,
         }
     }
 
@@ -214,6 +218,14 @@ impl Pipeline {
             return Taken::Nothing;
         }
         exchange.silent = silence == SILENT_EXECUTING;
+        if request.api() == ApiKey::Fetch && self.capture().is_some() {
+            // what is recorded names every partition, and is held
+            match without_session(&mut request, true) {
+                Ok(true) => {}
+                Ok(false) => return self.sent_back(request, exchange),
+                Err(error) => return Taken::Malformed(error),
+            }
+        }
         let (plan, who) = self.plan(caller);
         let interest = plan.request_interest(request.api());
         if interest.max(plan.response_interest(request.api())) == Interest::Nothing {
@@ -258,6 +270,15 @@ impl Pipeline {
             let session = caller.session;
             let decided = Decided { plan, who, session, original, verdict, answers: Vec::new() };
             self.carry_out(caller, request, exchange, decided)
+        }
+    }
+
+    /// A fetch that is to come again, in full.
+    fn sent_back(&self, mut request: Request, exchange: Exchange) -> Taken {
+        match request.answer(ErrorCode::FETCH_SESSION_ID_NOT_FOUND) {
+            Ok(_) if exchange.silent => Taken::Nothing,
+            Ok(response) => Taken::Go(Waiting { exchange, answered: Answered::Now(response) }),
+            Err(error) => Taken::Malformed(error),
         }
     }
 
@@ -358,6 +379,7 @@ impl Pipeline {
     }
 
     fn submit(&self, caller: &Arc<Caller>, request: Request, mut exchange: Exchange) -> Taken {
+        exchange.recorded = self.capture().map(|_| caller.session);
         match self.gateway.upstream.submit(caller, request) {
             // It is executed and nobody will hear of it. One whose effects are still to come takes up its place, and memory,
             // until they have: a silent session is not a way around the limits.
@@ -429,8 +451,15 @@ impl Pipeline {
                 response
             }
         };
+        let mut response = response;
+        let recorded = match (exchange.recorded, &mut response) {
+            (Some(session), Some(said)) => self.record(session, said, &mut due.share).await,
+            _ => Ok(()),
+        };
         if let Some(raw) = exchange.raw.take() {
             due.pieces = vec![Piece::Bytes(raw)];
+        } else if let Err(cause) = recorded {
+            due.closing = Some(Closing::Close(cause));
         } else if let Err(closing) = self.respond(&mut exchange, response, &mut due).await {
             due.closing = Some(closing);
         }
@@ -452,6 +481,22 @@ impl Pipeline {
         }
         due.exchange = exchange;
         Some(due)
+    }
+
+    fn capture(&self) -> Option<&Capture> {
+        self.gateway.capture.as_deref().filter(|capture| capture.is_on())
+    }
+
+    /// Records what the upstream said, before any rule sees it. Record data that lies in files is read for it; where there is no
+    /// memory for that, the answer is missing in the capture.
+    async fn record(&self, session: u64, said: &mut Response, share: &mut Share) -> Result<(), EndCause> {
+        let Some(capture) = self.capture() else { return Ok(()) };
+        match bring_to_memory(said, share, Duration::ZERO).await {
+            Ok(()) => capture.answer(session, said),
+            Err(EndCause::ResponseMemory) => capture.missed(),
+            Err(cause) => return Err(cause),
+        }
+        Ok(())
     }
 
     async fn respond(
@@ -586,26 +631,37 @@ fn expects_none(request: &Request) -> bool {
 /// Makes a fetch sessionless, so that every partition it is about is named in it (KIP-227), and asks for portions that can be
 /// held. An error carries the answer that sends the client back to a full fetch, or what was wrong.
 fn name_every_partition(request: &mut Request, decided: &Decided) -> Result<(), Result<Response, WireError>> {
+    let held = decided.verdict.response >= Interest::Records;
+    if without_session(request, held).map_err(Err)? {
+        return Ok(());
+    }
+    match decided.original.clone().answer(ErrorCode::FETCH_SESSION_ID_NOT_FOUND) {
+        Ok(Some(response)) => Err(Ok(response)),
+        Ok(None) => Err(Err(no_place(ApiKey::Fetch))),
+        Err(error) => Err(Err(error)),
+    }
+}
+
+/// Takes a fetch out of its session; `held`: in portions that can be held. False: it names only what changed in its session.
+fn without_session(request: &mut Request, held: bool) -> Result<bool, WireError> {
     let version = request.version();
-    let RequestBody::Fetch(fetch) = request.body_mut().map_err(Err)? else { return Ok(()) };
+    if version >= 7
+        && let RequestBody::Fetch(fetch) = request.body()?
+        && fetch.session_id != 0
+        && fetch.session_epoch > 0
+    {
+        return Ok(false);
+    }
+    let RequestBody::Fetch(fetch) = request.body_mut()? else { return Ok(true) };
     if version >= 7 {
-        if fetch.session_id != 0 && fetch.session_epoch > 0 {
-            let code = ErrorCode::FETCH_SESSION_ID_NOT_FOUND;
-            let mut original = decided.original.clone();
-            return match original.answer(code) {
-                Ok(Some(response)) => Err(Ok(response)),
-                Ok(None) => Err(Err(no_place(ApiKey::Fetch))),
-                Err(error) => Err(Err(error)),
-            };
-        }
         fetch.session_id = 0;
         fetch.session_epoch = -1;
         fetch.forgotten_topics_data.clear();
     }
-    if decided.verdict.response >= Interest::Records {
+    if held {
         fetch.max_bytes = fetch.max_bytes.min(INSPECTED_FETCH_BYTES);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Reads record data that lies in files, off the async workers, within the budget of held bytes: `share` takes all of it at

@@ -25,7 +25,7 @@ fn gateway(limits: Limits, policy: &str) -> Arc<Gateway> {
     let policies = Policies::new(Shared::new(Settings::default()));
     policies.load(&[Script { file: "p.rhai".into(), text: policy.into() }]).unwrap();
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
-    Gateway::new(limits, metrics, Arc::new(Agreeable), policies)
+    Gateway::new(limits, metrics, Arc::new(Agreeable), policies, None)
 }
 
 fn caller() -> Arc<Caller> {

@@ -50,6 +50,9 @@ pub(super) async fn run(
     toxics: Option<Toxics>,
 ) {
     let local = stream.local_addr().ok();
+    if let Some(capture) = &gateway.capture {
+        capture.opened(registered.info.id, &listener.name, registered.info.remote.ip());
+    }
     let mut begun = Pipeline::connect(&gateway, &listener, &registered.info).unwrap_or_default();
     if let Some(links) = Links::new(std::mem::take(&mut begun.links), begun.number, toxics) {
         return Box::pin(linked(gateway, listener, stream, registered, begun, links)).await;
@@ -113,6 +116,9 @@ async fn talk(
     };
     let (Closing::Close(cause) | Closing::Reset(cause)) = closing;
     gateway.metrics.ended(cause);
+    if let Some(capture) = &gateway.capture {
+        capture.closed(info.id);
+    }
     let who = info.who();
     let (principal, client_id) = (&who.principal, who.client_id.as_deref().unwrap_or(""));
     if cause.is_notable() {
@@ -431,6 +437,11 @@ impl ReaderLoop<'_> {
             api.bytes_in.inc_by(bytes as u64);
         }
         self.note_client(&mut request);
+        if let Some(capture) = &self.gateway.capture {
+            let caller = &*self.caller;
+            let who = (&caller.principal, &caller.listener, caller.remote);
+            capture.request(caller.session, who, &request, &frame.payload);
+        }
         let exchange = Exchange::new(&request, frame.share);
         match self.authentication.take(&mut request, &self.gateway.metrics).await {
             Step::Pass => {}

@@ -59,6 +59,8 @@ pub struct Ruling {
     pub by: Option<Arc<Rule>>,
     /// Rules that only watch and would have refused; none stands for an observed `default_deny()`.
     pub observed: Vec<Option<Arc<Rule>>>,
+    /// One that only watches and would have allowed what an observed `default_deny()` would have refused.
+    pub would_allow: Option<Arc<Rule>>,
 }
 
 impl Access {
@@ -179,21 +181,31 @@ impl Access {
                 observed.push(Some(Arc::clone(rule)));
                 continue;
             }
-            return Ruling { allowed: false, by: Some(Arc::clone(rule)), observed };
+            return Ruling { by: Some(Arc::clone(rule)), observed, ..Ruling::default() };
         }
         let asks_allows = self.default_deny || self.default_deny_observed || self.acls.is_some();
         if !asks_allows {
-            return Ruling { allowed: true, by: None, observed };
+            return Ruling { allowed: true, observed, ..Ruling::default() };
         }
         for rule in self.allows.iter().filter(|rule| !rule.observe) {
             if about(rule, &|operations| operations.implies(operation)) && holds(rule) {
-                return Ruling { allowed: true, by: Some(Arc::clone(rule)), observed };
+                let by = Some(Arc::clone(rule));
+                return Ruling { allowed: true, by, observed, ..Ruling::default() };
             }
         }
-        if !self.default_deny && self.default_deny_observed {
-            observed.push(None);
+        let refuses =
+            |rule: &Option<Arc<Rule>>| rule.iter().any(|rule| rule.has(|a| matches!(a, Action::Deny(_))));
+        let mut would_allow = None;
+        if !self.default_deny && self.default_deny_observed && !observed.iter().any(refuses) {
+            let mut watching = self.allows.iter().filter(|rule| rule.observe);
+            would_allow = watching
+                .find(|rule| about(rule, &|operations| operations.implies(operation)) && holds(rule))
+                .cloned();
+            if would_allow.is_none() {
+                observed.push(None);
+            }
         }
-        Ruling { allowed: !self.default_deny, by: None, observed }
+        Ruling { allowed: !self.default_deny, by: None, observed, would_allow }
     }
 
     /// Whether an allow names this operation on any resource of the kind at all, and no deny takes every one:

@@ -53,6 +53,8 @@ pub struct Shared {
     pub closures_wall: Duration,
     /// Whether a rule may end the process.
     allow_crash: bool,
+    /// Every policy is in observe mode.
+    watch_only: bool,
     /// Which operations of the disk rules in force are about: asked before every one.
     pub disk_rules: Concerned,
     pub pauses: Pauses,
@@ -83,6 +85,7 @@ impl Shared {
             replay: settings.replay,
             closures_wall: settings.closures_wall,
             allow_crash: settings.allow_crash,
+            watch_only: settings.watch_only,
             disk_rules: Concerned::default(),
             pauses: Pauses::default(),
             broker: settings.broker,
@@ -115,6 +118,8 @@ pub struct Settings {
     pub closures_wall: Duration,
     /// Whether `crash_at` may end the process: what is not allowed does not load.
     pub allow_crash: bool,
+    /// Whether all rules only watch, as in a dry run.
+    pub watch_only: bool,
     pub broker: Option<Arc<dyn EmbeddedBroker>>,
 }
 
@@ -138,6 +143,7 @@ impl Default for Settings {
             replay: None,
             closures_wall: CLOSURES_WALL,
             allow_crash: false,
+            watch_only: false,
             broker: None,
         }
     }
@@ -381,6 +387,7 @@ impl Policies {
                 None => match script::read(&script.file, &script.text, &self.shared.surroundings())
                     .and_then(|policy| added.map_or(Ok(()), |added| added.accepts(&policy)).map(|()| policy))
                     .and_then(|policy| self.allows(script, policy))
+                    .map(|policy| self.watches(policy))
                 {
                     Ok(policy) => loaded.push(New::Read(policy, added.cloned())),
                     Err(error) => errors.push(error),
@@ -435,6 +442,16 @@ impl Policies {
             }
             _ => Ok(policy),
         }
+    }
+
+    /// In a dry run nothing is done, whatever a policy says.
+    fn watches(&self, mut policy: script::Policy) -> script::Policy {
+        if self.shared.watch_only
+            && let Some(info) = Arc::get_mut(&mut policy.info)
+        {
+            info.observe = true;
+        }
+        policy
     }
 
     /// Puts what was read of `next` into force.

@@ -24,8 +24,8 @@ pub struct Lines {
     queue: Option<SyncSender<String>>,
     writer: Option<JoinHandle<()>>,
     counts: Arc<Counts>,
-    #[cfg(test)]
-    memory: Option<std::sync::Mutex<Vec<serde_json::Value>>>,
+    /// Where they are kept for who asks.
+    memory: Option<Mutex<Vec<serde_json::Value>>>,
 }
 
 /// What became of lines.
@@ -119,27 +119,21 @@ pub struct Missing {
 impl Lines {
     /// Lines that go nowhere.
     pub fn none() -> Self {
-        Self {
-            queue: None,
-            writer: None,
-            counts: Arc::default(),
-            #[cfg(test)]
-            memory: None,
-        }
+        Self { queue: None, writer: None, counts: Arc::default(), memory: None }
     }
 
-    /// Lines that a test reads at once.
-    #[cfg(test)]
+    /// Lines that are kept until they are taken: for who looks after each exchange.
     pub fn memory() -> Self {
         let mut made = Self::none();
-        made.memory = Some(std::sync::Mutex::default());
+        made.memory = Some(Mutex::default());
         made
     }
 
-    /// What was put since the last look.
-    #[cfg(test)]
+    /// What was put since the last look; of lines that are not kept nothing.
     pub fn taken(&self) -> Vec<serde_json::Value> {
-        self.memory.as_ref().map(|m| std::mem::take(&mut *m.lock().unwrap())).unwrap_or_default()
+        let kept = self.memory.as_ref();
+        kept.map(|kept| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)))
+            .unwrap_or_default()
     }
 
     /// Lines appended to a file.
@@ -160,18 +154,15 @@ impl Lines {
     }
 
     pub fn is_on(&self) -> bool {
-        #[cfg(test)]
-        if self.memory.is_some() {
-            return true;
-        }
-        self.queue.is_some()
+        self.queue.is_some() || self.memory.is_some()
     }
 
     /// Puts a line into the queue. Never waits.
     pub fn put(&self, line: &impl Serialize) {
-        #[cfg(test)]
-        if let Some(memory) = &self.memory {
-            memory.lock().unwrap().push(serde_json::to_value(line).unwrap());
+        if let Some(memory) = &self.memory
+            && let Ok(line) = serde_json::to_value(line)
+        {
+            memory.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         }
         let Some(queue) = &self.queue else { return };
         let counts = &self.counts;

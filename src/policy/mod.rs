@@ -11,6 +11,9 @@
 //!                               identity, random, state (what outlives a generation), journal, audit
 //! ```
 //!
+//! `testing` runs the tests of policy files, `tools` what people ask of policies, `capture` is recorded sessions that they are tried on, and
+//! `import` makes policies of another gateway's.
+//!
 //! What is added and switched off while the process runs is in `control`; what is off is not in the generation.
 //!
 //! Security rules come strictly before chaos, in both directions, and fail closed; chaos rules fail open. A draw
@@ -22,6 +25,7 @@
 pub mod access;
 pub mod acl;
 pub mod action;
+pub mod capture;
 pub mod clock;
 pub mod control;
 mod cursor;
@@ -31,6 +35,7 @@ pub mod fault;
 pub mod generation;
 pub mod glob;
 pub mod identity;
+pub mod import;
 pub mod journal;
 pub mod load;
 mod lru;

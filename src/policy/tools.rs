@@ -1,9 +1,11 @@
-//! What people ask of policies without running them: whether rules can be meant as they stand (`check`), and which rules would
-//! meet a request, in order (`explain`).
+//! What people ask of policies without running them: whether rules can be meant as they stand (`check`), which rules would
+//! meet a request, in order (`explain`), and what they would have done to recorded sessions (`dry_run`).
 
 mod check;
+mod dry_run;
 
 pub use check::check;
+pub use dry_run::{DryRunError, Report, dry_run};
 
 use super::generation::{Generation, Who};
 use super::rule::{Head, Kind, Rule};

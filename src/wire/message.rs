@@ -77,6 +77,11 @@ impl Request {
         self.client.client_id.as_ref()
     }
 
+    /// Bytes of a frame's payload before its body.
+    pub fn header_len(&self) -> usize {
+        self.body_at
+    }
+
     /// The decoded body, decoded at the first call.
     pub fn body(&mut self) -> Result<&RequestBody, WireError> {
         self.decode()?;

@@ -122,7 +122,7 @@ pub async fn start_with(upstream: Arc<dyn Upstream>, limits: Limits, scripts: &[
     policies.load(&scripts).unwrap_or_else(|errors| panic!("{errors:?}"));
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry).unwrap();
-    let gateway = Gateway::new(limits, metrics, upstream, policies);
+    let gateway = Gateway::new(limits, metrics, upstream, policies, None);
     let config = ListenerConfig {
         name: "test".into(),
         address: "127.0.0.1:0".parse().unwrap(),

@@ -138,7 +138,10 @@ impl Round<'_> {
         let observed = ruling.observed.iter().filter(|rule| rule.is_some() || !decided.by_acls);
         for rule in observed {
             let counters = rule.as_ref().map(|rule| &rule.life.counters);
-            counters.inspect(|counters| counters.matched());
+            counters.inspect(|counters| {
+                counters.matched();
+                counters.applied();
+            });
             let refuses = rule.as_ref().is_none_or(|rule| rule.has(|a| matches!(a, Action::Deny(_))));
             let told = Told {
                 rule: rule.as_deref(),
@@ -150,11 +153,12 @@ impl Round<'_> {
             };
             self.audit(&part.about, told);
         }
-        if let Some(rule) = ruling.by.as_ref().filter(|_| !decided.by_acls) {
+        let by = ruling.by.as_ref().filter(|_| !decided.by_acls);
+        if let Some(rule) = by.or(ruling.would_allow.as_ref()) {
             rule.life.counters.matched();
             rule.life.counters.applied();
         }
-        let by = ruling.by.as_deref().filter(|_| !decided.by_acls);
+        let by = by.map(|rule| &**rule);
         if !decided.allowed || by.is_some_and(super::report::audits) {
             let decision = if decided.allowed { "allow" } else { "deny" };
             let told = Told {

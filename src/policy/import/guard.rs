@@ -1,0 +1,318 @@
+//! Plugins that guard what clients may ask for.
+
+use super::chaos::Plugin;
+use super::sheet::{Sheet, Told, short};
+use super::text::{globs, literal};
+use serde_json::{Map, Value};
+
+pub fn plugin(class: &str) -> Option<Plugin> {
+    Some(match class {
+        "CreateTopicPolicyPlugin" => |sheet| topics(sheet, true),
+        "AlterTopicConfigPolicyPlugin" => |sheet| topics(sheet, false),
+        "ProducePolicyPlugin" => produce,
+        "TopicRequiredSchemaIdPolicyPlugin" => schema_id,
+        "ClientIdRequiredPolicyPlugin" => client_id,
+        "ConsumerGroupPolicyPlugin" => groups,
+        "ReadOnlyTopicPolicyPlugin" => read_only,
+        _ => return None,
+    })
+}
+
+/// Plugins that are known, and why no rule says what they do.
+pub fn without_equal(class: &str) -> Option<&'static str> {
+    Some(match class {
+        "EncryptSchemaBasedPlugin" | "FetchEncryptPlugin" | "FetchEncryptSchemaBasedPlugin" => {
+            "fields are encrypted by their paths, when they are produced"
+        }
+        "ProducerRateLimitingPolicyPlugin" => {
+            "Kafka's own quotas do that: kafka-configs --add-config producer_byte_rate=…"
+        }
+        "LimitConnectionPolicyPlugin" => {
+            "Kafka's own quotas do that: kafka-configs --add-config connection_creation_rate=…"
+        }
+        "LimitCommitOffsetPolicyPlugin" | "LimitJoinGroupPolicyPlugin" => {
+            "there is no limit on how often a group asks"
+        }
+        "AlterBrokerConfigPolicyPlugin" => "say who may alter them: on_access(\"AlterConfigs\").cluster()",
+        "AclsInterceptorPlugin" => "switch ACLs on in the settings: authorizer.class.name",
+        "FetchPolicyPlugin" => "what a fetch asks for is not limited",
+        "SchemaPayloadValidationPolicyPlugin" => "values are not held against schemas of a registry",
+        "DataQualityProducerPlugin" | "VirtualSqlTopicPlugin" | "CelTopicPlugin" => {
+            "there is no SQL and no CEL; see .value(…) and .each(…)"
+        }
+        "LargeMessageHandlingPlugin" | "LargeBatchHandlingPlugin" => "payloads are not kept elsewhere",
+        "CacheInterceptorPlugin" => "nothing is cached",
+        "AuditPlugin" => "see .audit()",
+        _ => return None,
+    })
+}
+
+/// Settings of topics that are whole numbers.
+const NUMBERS: &[&str] = &[
+    "deleteRetentionMs",
+    "fileDeleteDelayMs",
+    "flushMessages",
+    "flushMs",
+    "indexIntervalBytes",
+    "maxCompactionLagMs",
+    "maxMessageBytes",
+    "messageTimestampDifferenceMaxMs",
+    "minCleanableDirtyRatio",
+    "minCompactionLagMs",
+    "minInsyncReplicas",
+    "retentionBytes",
+    "retentionMs",
+    "segmentBytes",
+    "segmentIndexBytes",
+    "segmentJitterMs",
+    "segmentMs",
+];
+/// Those that are one of some values.
+const VALUES: &[&str] = &[
+    "cleanupPolicy",
+    "compressionType",
+    "messageTimestampType",
+    "preallocate",
+    "uncleanLeaderElectionEnable",
+    "messageDownconversionEnable",
+];
+
+/// `retentionMs` as Kafka writes it: `retention.ms`.
+fn dotted(name: &str) -> String {
+    name.chars()
+        .flat_map(|c| if c.is_ascii_uppercase() { vec!['.', c.to_ascii_lowercase()] } else { vec![c] })
+        .collect()
+}
+
+/// A limit's object, and what becomes of who breaks it.
+fn limit<'a>(sheet: &mut Sheet<'a>, field: &'a str) -> Option<(&'a Map<String, Value>, &'static str)> {
+    let value = sheet.value(field)?;
+    let Some(object) = value.as_object() else {
+        sheet.lost_field(field, &format!("an object is wanted, not {}", short(value)));
+        return None;
+    };
+    let known = ["min", "max", "value", "values", "action", "overrideValue", "throttleTimeMs"];
+    for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
+        sheet.lost_field(&format!("{field}.{key}"), "this field is not known");
+    }
+    let action = sheet.action(&format!("{field}.action"), object.get("action")).ok()?;
+    Some((object, action))
+}
+
+fn topics(sheet: &mut Sheet<'_>, made: bool) -> Result<(), Told> {
+    let topics = sheet.topics();
+    let mut limits: Vec<(String, &'static str)> = Vec::new();
+    let whole =
+        |value: Option<&Value>| value.and_then(Value::as_f64).map(f64::round).filter(|n| n.abs() < 1e15);
+    if made {
+        for (field, ours) in [("numPartition", "partitions"), ("replicationFactor", "replication")] {
+            let Some((object, action)) = limit(sheet, field) else { continue };
+            let (least, most) = (whole(object.get("min")), whole(object.get("max")));
+            let (least, most) = (least.unwrap_or(1.0), most.unwrap_or(f64::from(i32::MAX)));
+            limits.push((format!("{ours}: {least}..={most}"), action));
+        }
+        if let Some((object, action)) = limit(sheet, "namingConvention") {
+            match object.get("value").and_then(Value::as_str) {
+                Some(regex) if regex.len() <= 900 => {
+                    limits.push((format!("names: {}", literal(&format!("/{regex}/"))), action));
+                }
+                _ => sheet.lost_field("namingConvention.value", "a regular expression is wanted"),
+            }
+        }
+    }
+    for field in NUMBERS {
+        let Some((object, action)) = limit(sheet, field) else { continue };
+        let bounds = [(">=", object.get("min")), ("<=", object.get("max"))];
+        for (sign, bound) in bounds.into_iter().filter_map(|(sign, bound)| Some((sign, bound?.as_f64()?))) {
+            limits.push((format!("configs: #{{ {}: \"{sign} {bound}\" }}", literal(&dotted(field))), action));
+        }
+    }
+    for field in VALUES {
+        let Some((object, action)) = limit(sheet, field) else { continue };
+        let list = match (object.get("values"), object.get("value")) {
+            (Some(Value::Array(list)), _) => list.clone(),
+            (_, Some(one)) => vec![one.clone()],
+            _ => Vec::new(),
+        };
+        let texts: Vec<String> = list
+            .iter()
+            .filter_map(|one| match one {
+                Value::String(text) => Some(literal(&super::sheet::escaped(text))),
+                Value::Bool(truth) => Some(literal(if *truth { "true" } else { "false" })),
+                _ => None,
+            })
+            .collect();
+        match texts.is_empty() {
+            true => sheet.lost_field(field, "it names no value"),
+            false => {
+                let list = texts.join(", ");
+                limits.push((format!("configs: #{{ {}: [{list}] }}", literal(&dotted(field))), action));
+            }
+        }
+    }
+    let topics = topics?;
+    if !limits.is_empty() {
+        sheet.differs("", "it holds however a topic is made, grown or configured");
+    }
+    for (limit, action) in limits {
+        sheet.protect(&format!("on_create({topics})"), &format!("{action}.limit(#{{ {limit} }})"));
+    }
+    Ok(())
+}
+
+fn produce(sheet: &mut Sheet<'_>) -> Result<(), Told> {
+    let topics = sheet.topics();
+    let header = limit(sheet, "recordHeaderRequired");
+    let transaction = limit(sheet, "transactionRequired");
+    let version = limit(sheet, "version");
+    for field in ["acks", "compressions", "idempotenceRequired"] {
+        if sheet.value(field).is_some() {
+            sheet.lost_field(field, "how a client produces is not looked at");
+        }
+    }
+    let head = format!("on_produce({})", topics?);
+    let is = |object: &Map<String, Value>, wanted: bool| object.get("value") == Some(&Value::Bool(wanted));
+    match header {
+        Some((object, action)) if is(object, true) => {
+            sheet.protect(&head, &format!("{action}.require_header(\"*\")"))
+        }
+        Some((object, action)) if is(object, false) => {
+            sheet.protect(&head, &format!("{action}.header(\"*\").deny(\"Headers are not allowed\")"));
+        }
+        Some(_) => sheet.lost_field("recordHeaderRequired.value", "it is true or false"),
+        None => {}
+    }
+    if let Some((object, action)) = transaction {
+        let none = "cx.transactional_id == () || cx.transactional_id == \"\"";
+        match (is(object, true), is(object, false)) {
+            (true, _) => sheet
+                .protect(&head, &format!("{action}.when(|cx| {none}).deny(\"Transactions are required\")")),
+            (_, true) => {
+                sheet.protect(
+                    &head,
+                    &format!("{action}.when(|cx| !({none})).deny(\"Transactions are not allowed\")"),
+                );
+            }
+            _ => sheet.lost_field("transactionRequired.value", "it is true or false"),
+        }
+    }
+    if let Some((object, action)) = version {
+        let bound = |name: &str| object.get(name).and_then(Value::as_i64).filter(|n| (0..=1_000).contains(n));
+        let tests = [("min", "<"), ("max", ">")]
+            .map(|(name, sign)| bound(name).map(|bound| format!("cx.version {sign} {bound}")));
+        let tests: Vec<String> = tests.into_iter().flatten().collect();
+        match tests.is_empty() {
+            true => sheet.lost_field("version", "it has neither `min` nor `max`"),
+            false => {
+                let test = tests.join(" || ");
+                sheet.protect(
+                    &head,
+                    &format!("{action}.when(|cx| {test}).deny(\"This version of Produce is not allowed\")"),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn schema_id(sheet: &mut Sheet<'_>) -> Result<(), Told> {
+    let (topics, action) = (sheet.topics(), sheet.value("action"));
+    let action = sheet.action("action", action);
+    let required = sheet.value("schemaIdRequired");
+    let (topics, action) = (topics?, action?);
+    let begins = "record.value() != () && record.value().starts_with(\"\\x00\")";
+    let test = match required {
+        Some(Value::Bool(true)) => format!("if !({begins}) {{ cx.deny(\"SchemaId is required\"); }}"),
+        Some(Value::Bool(false)) => format!("if {begins} {{ cx.deny(\"SchemaId is not allowed\"); }}"),
+        _ => {
+            sheet.lost_field("schemaIdRequired", "it is true or false");
+            return Err(Told);
+        }
+    };
+    sheet.differs("schemaIdRequired", "a value has a schema id when it begins with a zero byte");
+    sheet.protect(&format!("on_produce({topics})"), &format!("{action}.each(|cx, record| {{ {test} }})"));
+    Ok(())
+}
+
+/// `name` against a glob without `?`, as an expression; None where that needs more.
+fn matches(name: &str, glob: &str) -> Option<String> {
+    let plain = |text: &str| !text.contains(['*', '?', '\\']);
+    match (glob, glob.strip_suffix('*'), glob.strip_prefix('*')) {
+        ("*", ..) => Some("true".to_owned()),
+        (exact, ..) if plain(exact) => Some(format!("{name} == {}", literal(exact))),
+        (_, Some(start), _) if plain(start) => Some(format!("{name}.starts_with({})", literal(start))),
+        (_, _, Some(end)) if plain(end) => Some(format!("{name}.ends_with({})", literal(end))),
+        _ => None,
+    }
+}
+
+fn client_id(sheet: &mut Sheet<'_>) -> Result<(), Told> {
+    let action = sheet.value("action");
+    let action = sheet.action("action", action);
+    if sheet.value("clientIdTemplate").is_some() {
+        sheet.lost_field("clientIdTemplate", "a client id is never written over");
+    }
+    let regex = sheet.text("namingConvention")?;
+    let action = action?;
+    let Some(regex) = regex else { return Err(Told) };
+    let globs = globs(regex);
+    let tests: Option<Vec<String>> =
+        globs.and_then(|globs| globs.iter().map(|glob| matches("cx.client_id", glob)).collect());
+    let Some(tests) = tests else {
+        sheet.lost_field("namingConvention", &format!("{regex} is no name, beginning or end"));
+        return Err(Told);
+    };
+    if tests.iter().any(|test| test == "true") {
+        return Err(Told);
+    }
+    sheet.differs(
+        "namingConvention",
+        "who is refused is told that authorization failed; any client may choose its id",
+    );
+    let test = tests.join(" || ");
+    sheet.protect(
+        "on_request(\"*\")",
+        &format!("{action}.when(|cx| !({test})).deny(\"The client id is not allowed\")"),
+    );
+    Ok(())
+}
+
+fn groups(sheet: &mut Sheet<'_>) -> Result<(), Told> {
+    for field in ["sessionTimeoutMs", "rebalanceTimeoutMs", "memberId", "groupInstanceId"] {
+        if sheet.value(field).is_some() {
+            sheet.lost_field(field, "of a member only its group is looked at");
+        }
+    }
+    let Some((object, action)) = limit(sheet, "groupId") else { return Err(Told) };
+    let Some(regex) = object.get("value").and_then(Value::as_str) else {
+        sheet.lost_field("groupId.value", "a regular expression is wanted");
+        return Err(Told);
+    };
+    let all = sheet.globs("groupId.value", regex)?;
+    if all == "\"*\"" {
+        return Err(Told);
+    }
+    // all but these
+    let others = all.replace(", \"", ", \"!").replacen('"', "\"!", 1);
+    sheet.differs("groupId", "who is refused is told that authorization of the group failed");
+    sheet.protect(
+        "on_request(\"JoinGroup\", \"ConsumerGroupHeartbeat\")",
+        &format!(".group({others}){action}.deny(\"The group id is not allowed\")"),
+    );
+    Ok(())
+}
+
+/// What changes a topic, besides Produce.
+const CHANGING: &str = "\"DeleteTopics\", \"AlterConfigs\", \"AlterPartitionReassignments\", \"CreatePartitions\", \
+                        \"IncrementalAlterConfigs\", \"DeleteRecords\", \"ElectLeaders\", \"AlterReplicaLogDirs\"";
+
+fn read_only(sheet: &mut Sheet<'_>) -> Result<(), Told> {
+    let (topics, action) = (sheet.topics(), sheet.value("action"));
+    let action = sheet.action("action", action);
+    let (topics, action) = (topics?, action?);
+    sheet.protect(&format!("on_produce({topics})"), &format!("{action}.deny(\"The topic is read-only\")"));
+    let named = if topics.is_empty() { "\"*\"" } else { topics.as_str() };
+    let rest = format!(".topic({named}){action}.deny(\"The topic is read-only\")");
+    sheet.protect(&format!("on_request({CHANGING})"), &rest);
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! One interceptor on its way: what of its configuration was read, the rules that it makes, and what has no equal.
+
+use super::text::{comment, globs, literal};
+use super::{Note, loads};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// Longer texts are not taken over.
+const TEXT: usize = 1_000;
+/// Interceptors have no end, and what harms has one here.
+const EXPIRES: &str = "7d";
+
+/// There is no rule, and why has been told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told;
+
+pub struct Sheet<'a> {
+    name: String,
+    config: Option<&'a Map<String, Value>>,
+    path: String,
+    read: BTreeSet<&'a str>,
+    /// `.principal(…)`, when it is about somebody.
+    who: String,
+    lines: Vec<String>,
+    notes: Vec<Note>,
+    rules: usize,
+}
+
+impl<'a> Sheet<'a> {
+    pub fn new(name: &str, config: Option<&'a Value>, path: String) -> Self {
+        let mut sheet = Self {
+            name: name.to_owned(),
+            config: config.and_then(Value::as_object),
+            path,
+            read: BTreeSet::new(),
+            who: String::new(),
+            lines: Vec::new(),
+            notes: Vec::new(),
+            rules: 0,
+        };
+        if let Some(other) = config.filter(|config| !config.is_object() && !config.is_null()) {
+            let path = sheet.path.clone();
+            sheet.lost(&path, &format!("a configuration is an object, not {other}"));
+        }
+        sheet
+    }
+
+    /// The comments and rules, and what is to be told.
+    pub fn end(self) -> (Vec<String>, Vec<Note>) {
+        (self.lines, self.notes)
+    }
+
+    fn note(&mut self, path: &str, what: &str, lost: bool) {
+        let what: String = what.chars().take(300).collect();
+        let path: String = path.chars().take(300).collect();
+        let note = Note { path, what, lost };
+        self.lines.push(format!("// {note}"));
+        self.notes.push(note);
+    }
+
+    /// Something has no equal.
+    pub fn lost(&mut self, path: &str, what: &str) {
+        self.note(path, what, true);
+    }
+
+    /// A field has no equal.
+    pub fn lost_field(&mut self, field: &str, what: &str) {
+        self.lost(&self.at(field), what);
+    }
+
+    /// Something is near and not equal.
+    pub fn differs(&mut self, field: &str, what: &str) {
+        self.note(&self.at(field), what, false);
+    }
+
+    /// Where a field of the configuration stands.
+    pub fn at(&self, field: &str) -> String {
+        if field.is_empty() { self.path.clone() } else { format!("{}.{field}", self.path) }
+    }
+
+    /// For whom it is. False: that cannot be said, and nobody else must be met.
+    pub fn scope(&mut self, scope: &Value, path: &str) -> bool {
+        let mut takes = true;
+        for (field, value) in scope.as_object().into_iter().flatten() {
+            let path = format!("{path}.{field}");
+            match (field.as_str(), value) {
+                (_, Value::Null) => {}
+                ("username", Value::String(name)) if name.len() <= TEXT => {
+                    let glob = format!("User:{}", escaped(name));
+                    self.who = format!(".principal({})", literal(&glob));
+                }
+                ("vCluster" | "vcluster", Value::String(name)) if name == "passthrough" => {}
+                _ => {
+                    self.lost(
+                        &path,
+                        &format!("{value}: there are no such scopes; name principals with .principal(…)"),
+                    );
+                    takes = false;
+                }
+            }
+        }
+        takes
+    }
+
+    pub fn value(&mut self, field: &'a str) -> Option<&'a Value> {
+        self.read.insert(field);
+        self.config?.get(field).filter(|value| !value.is_null())
+    }
+
+    /// A text; what is no text is told.
+    pub fn text(&mut self, field: &'a str) -> Result<Option<&'a str>, Told> {
+        match self.value(field) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.len() <= TEXT => Ok(Some(text)),
+            Some(other) => {
+                self.lost_field(
+                    field,
+                    &format!("a text of at most {TEXT} bytes is wanted, not {}", short(other)),
+                );
+                Err(Told)
+            }
+        }
+    }
+
+    /// A number from `least` to `most`.
+    pub fn number(&mut self, field: &'a str, least: f64, most: f64) -> Result<Option<f64>, Told> {
+        match self.value(field) {
+            None => Ok(None),
+            Some(value) => match value.as_f64() {
+                Some(number) if (least..=most).contains(&number) => Ok(Some(number)),
+                _ => {
+                    self.lost_field(
+                        field,
+                        &format!("a number from {least} to {most} is wanted, not {}", short(value)),
+                    );
+                    Err(Told)
+                }
+            },
+        }
+    }
+
+    /// The topics of `topic`, as arguments of a head: none means all.
+    pub fn topics(&mut self) -> Result<String, Told> {
+        match self.text("topic")? {
+            None => Ok(String::new()),
+            Some(regex) => self.globs("topic", regex).map(|globs| match globs.as_str() {
+                "\"*\"" => String::new(),
+                globs => globs.to_owned(),
+            }),
+        }
+    }
+
+    /// A regular expression as globs that are arguments.
+    pub fn globs(&mut self, field: &str, regex: &str) -> Result<String, Told> {
+        match globs(regex) {
+            Some(globs) => Ok(globs.iter().map(|glob| literal(glob)).collect::<Vec<_>>().join(", ")),
+            None => {
+                let what = format!("the regular expression {regex} has no equal among globs (* and ?)");
+                self.lost_field(field, &what);
+                Err(Told)
+            }
+        }
+    }
+
+    /// `.chance(…)` of a share in percent; nothing when it is always. An error: never.
+    pub fn chance(&mut self, field: &'a str) -> Result<String, Told> {
+        match self.number(field, 0.0, 100.0)?.unwrap_or(100.0) {
+            never if never <= 0.0 => {
+                self.lines.push(format!("// {} is 0: it does nothing", self.at(field)));
+                Err(Told)
+            }
+            always if always >= 100.0 => Ok(String::new()),
+            share => Ok(format!(".chance({:?})", share / 100.0)),
+        }
+    }
+
+    /// What an `action` asks for: `.observe()` of what is only told. An error: something that is not done here.
+    pub fn action(&mut self, field: &str, action: Option<&Value>) -> Result<&'static str, Told> {
+        match action.map(|action| action.as_str().unwrap_or_default()) {
+            None | Some("BLOCK") => Ok(""),
+            Some("INFO") => Ok(".observe()"),
+            Some(_) => {
+                let told = action.map(short).unwrap_or_default();
+                self.lost_field(
+                    field,
+                    &format!("the action {told}: what breaks a rule is refused (BLOCK) or told (INFO)"),
+                );
+                Err(Told)
+            }
+        }
+    }
+
+    /// A rule that harms.
+    pub fn fault(&mut self, head: &str, rest: &str) {
+        let who = self.who.clone();
+        self.rule(head, &format!("{who}{rest}.expires(\"{EXPIRES}\")"));
+    }
+
+    /// A rule that protects.
+    pub fn protect(&mut self, head: &str, rest: &str) {
+        let who = self.who.clone();
+        self.rule(head, &format!("{who}{rest}"));
+    }
+
+    fn rule(&mut self, head: &str, rest: &str) {
+        self.rules += 1;
+        let name = match self.rules {
+            1 => self.name.clone(),
+            n => format!("{} {n}", self.name),
+        };
+        let rule = format!("{head}.named({}){rest};", literal(&name));
+        match loads(&rule) {
+            Ok(()) => self.lines.push(rule),
+            Err(why) => {
+                self.lines.push(format!("// {}", comment(&rule)));
+                self.lost(&self.path.clone(), &format!("this rule does not load: {why}"));
+            }
+        }
+    }
+
+    /// Fields that no plugin asked for.
+    pub fn leftovers(&mut self) {
+        let unread: Vec<String> = self
+            .config
+            .into_iter()
+            .flat_map(|config| config.keys())
+            .filter(|key| !self.read.contains(key.as_str()))
+            .cloned()
+            .collect();
+        for field in unread {
+            self.lost_field(&field, "this field is not known");
+        }
+    }
+}
+
+/// A text as a glob that matches it alone.
+pub fn escaped(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if matches!(c, '*' | '?' | '\\' | '!') { vec!['\\', c] } else { vec![c] })
+        .collect()
+}
+
+/// A value as it is told.
+pub fn short(value: &Value) -> String {
+    value.to_string().chars().take(100).collect()
+}

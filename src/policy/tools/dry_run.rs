@@ -1,0 +1,303 @@
+//! What policies would have done to recorded sessions (`policy::capture`): every request and answer of the capture goes through the
+//! evaluation that serves, with the capture's time, and with rules that only watch. Nothing is forwarded, nobody is answered.
+
+mod report;
+
+pub use report::Report;
+
+use crate::policy::capture::{Problem, Reader, Record, What, is_secret};
+use crate::policy::clock::Clock;
+use crate::policy::error::LoadError;
+use crate::policy::evaluate::{ExchangeContext, on_connect};
+use crate::policy::generation::{Generation, Policies, Settings, Shared, Who};
+use crate::policy::journal::Lines;
+use crate::policy::load::Script;
+use crate::policy::plan::Plan;
+use crate::policy::rule::Rule;
+use crate::policy::secrets::Secrets;
+use crate::policy::verdict::{Interest, Verdict};
+use crate::wire::api::{Part, Resource};
+use crate::wire::{ApiKey, Request, RequestBody, Response, ResponseBody, Str};
+use bytes::Bytes;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io::Read;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Requests of one session whose answers are awaited, and the bytes of all sessions' together.
+const AWAITED: usize = 1_000;
+const AWAITED_BYTES: usize = 256 << 20;
+/// Sessions of which requests are remembered.
+const SESSIONS: usize = 65_536;
+
+/// Why nothing could be tried.
+#[derive(Debug)]
+pub enum DryRunError {
+    Policies(Vec<LoadError>),
+    Capture(Problem),
+}
+
+/// Feeds a capture to policies. Keys are made up: what is encrypted stays so.
+///
+/// # Errors
+/// When the policies do not load, or the file is no capture. Damage further on is told in the report.
+pub fn dry_run(scripts: &[Script], capture: impl Read) -> Result<Report, DryRunError> {
+    let records = Reader::new(capture).map_err(DryRunError::Capture)?;
+    let clock = Clock::manual();
+    let shared = Shared::new(Settings {
+        clock: clock.clone(),
+        secrets: Secrets::made_up(),
+        allow_crash: true,
+        watch_only: true,
+        audit: Lines::memory(),
+        ..Settings::default()
+    });
+    let policies = Policies::new(shared);
+    let generation = policies.load(scripts).map_err(DryRunError::Policies)?;
+    let mut run = Run {
+        rules: generation.policies.iter().flat_map(|policy| policy.rules.iter().cloned()).collect(),
+        report: Report::of(&generation),
+        generation,
+        clock,
+        began: None,
+        sessions: HashMap::new(),
+        awaited_bytes: 0,
+    };
+    for record in records {
+        match record {
+            Ok(record) => run.take(record),
+            Err(problem) => run.report.problem = Some(problem),
+        }
+    }
+    Ok(run.report)
+}
+
+struct Run {
+    generation: Arc<Generation>,
+    rules: Vec<Arc<Rule>>,
+    report: Report,
+    clock: Clock,
+    /// The time of the first record.
+    began: Option<u64>,
+    sessions: HashMap<u64, VecDeque<Awaited>>,
+    awaited_bytes: usize,
+}
+
+/// A request that went upstream.
+struct Awaited {
+    who: Arc<Who>,
+    plan: Arc<Plan>,
+    request: Request,
+    verdict: Verdict,
+    bytes: usize,
+}
+
+/// Whose doing it was, and what it was about.
+struct Doing<'a> {
+    time: u64,
+    who: &'a Who,
+    topics: &'a [Str],
+}
+
+impl Run {
+    fn take(&mut self, record: Record) {
+        let Record { time, session, what } = record;
+        let began = *self.began.get_or_insert(time);
+        // a clock that was set back stands still here
+        self.clock.advance_to(Duration::from_millis(time.saturating_sub(began)));
+        self.report.saw(time);
+        match what {
+            What::Opened { listener, peer } => self.opened(time, session, &listener, peer),
+            What::Request { body_left_out: true, .. } => {
+                self.report.requests += 1;
+                self.report.left_out += 1;
+            }
+            What::Request { principal, listener, peer, frame, .. } => {
+                self.report.requests += 1;
+                let speaker = Speaker { principal, listener, peer };
+                self.asked(time, session, &speaker, frame);
+            }
+            What::Answer { api, version, frame } => {
+                self.report.answers += 1;
+                self.answered(time, session, api, version, frame);
+            }
+            What::Closed => {
+                for awaited in self.sessions.remove(&session).unwrap_or_default() {
+                    self.awaited_bytes -= awaited.bytes;
+                }
+            }
+            What::Dropped(records) => self.report.dropped += records,
+            What::Full => self.report.full = true,
+        }
+    }
+
+    fn opened(&mut self, time: u64, session: u64, listener: &Str, peer: IpAddr) {
+        self.report.sessions += 1;
+        let who = Who {
+            principal: "".into(),
+            client_id: "".into(),
+            listener: (&**listener).into(),
+            remote_ip: peer,
+        };
+        let before = self.counts();
+        // what rules would do to the session is in their counts
+        drop(on_connect(&self.generation, listener, peer, session));
+        self.book(&before, &Doing { time, who: &who, topics: &[] });
+    }
+
+    fn asked(&mut self, time: u64, session: u64, speaker: &Speaker, frame: Bytes) {
+        let bytes = frame.len();
+        let Ok(mut request) = Request::parse(frame) else {
+            self.report.unreadable += 1;
+            return;
+        };
+        let who = Arc::new(Who {
+            principal: (&*speaker.principal).into(),
+            client_id: request.client_id().map_or("", |id| &**id).into(),
+            listener: (&*speaker.listener).into(),
+            remote_ip: speaker.peer,
+        });
+        let plan = self.generation.plan(&who);
+        if plan.request_interest(request.api()).max(plan.response_interest(request.api()))
+            == Interest::Nothing
+        {
+            return;
+        }
+        if request.body().is_err() {
+            self.report.unreadable += 1;
+            return;
+        }
+        let topics = self.topics(&request);
+        let before = self.counts();
+        let original = request.clone();
+        let mut verdict = plan.on_request(&ExchangeContext { who: &who, session }, &mut request);
+        if request.api() == ApiKey::Fetch {
+            // within a session the answer names what the request does not
+            verdict.response = verdict.response.max(plan.response_interest(request.api()));
+        }
+        self.book(&before, &Doing { time, who: &who, topics: &topics });
+        if verdict.response > Interest::Nothing {
+            self.wait_for(session, Awaited { who, plan, request: original, verdict, bytes });
+        }
+    }
+
+    /// Remembers a request until its answer comes. Where there is no room, the oldest of the session is forgotten.
+    fn wait_for(&mut self, session: u64, awaited: Awaited) {
+        if self.sessions.len() >= SESSIONS && !self.sessions.contains_key(&session) {
+            self.report.unmatched += 1;
+            return;
+        }
+        let queue = self.sessions.entry(session).or_default();
+        self.awaited_bytes += awaited.bytes;
+        queue.push_back(awaited);
+        while queue.len() > AWAITED || (self.awaited_bytes > AWAITED_BYTES && !queue.is_empty()) {
+            if let Some(oldest) = queue.pop_front() {
+                self.awaited_bytes -= oldest.bytes;
+                self.report.unmatched += 1;
+            }
+        }
+    }
+
+    fn answered(&mut self, time: u64, session: u64, api: ApiKey, version: i16, frame: Bytes) {
+        if is_secret(api) {
+            return;
+        }
+        let Ok(mut response) = Response::parse(api, version, frame) else {
+            self.report.unreadable += 1;
+            return;
+        };
+        self.learn(&response.body);
+        let Some(queue) = self.sessions.get_mut(&session) else { return };
+        let is_asked = |awaited: &Awaited| {
+            awaited.request.correlation_id() == response.correlation_id
+                && awaited.request.api() == api
+                && awaited.request.version() == version
+        };
+        let Some(awaited) = queue.iter().position(is_asked).and_then(|at| queue.remove(at)) else { return };
+        self.awaited_bytes -= awaited.bytes;
+        let mut topics = self.topics(&awaited.request);
+        topics.extend(self.fetched_topics(&response.body));
+        let before = self.counts();
+        let cx = ExchangeContext { who: &awaited.who, session };
+        awaited.plan.on_response(&cx, &awaited.request, &awaited.verdict, &mut response);
+        self.book(&before, &Doing { time, who: &awaited.who, topics: &topics });
+    }
+
+    /// Names of topics, also from answers that no rule is about.
+    fn learn(&self, body: &ResponseBody) {
+        if let ResponseBody::Metadata(body) = body {
+            for topic in body.topics.iter().filter(|topic| topic.error_code == 0) {
+                if let Some(name) = &topic.name {
+                    self.generation.shared.names.learn(name, topic.topic_id);
+                }
+            }
+        }
+    }
+
+    fn topics(&self, request: &Request) -> Vec<Str> {
+        let Ok(body) = request.decoded() else { return Vec::new() };
+        let named = |part: &Part| match part.name.is_empty() {
+            true => self.generation.shared.names.name(part.topic_id),
+            false => Some(part.name.clone()),
+        };
+        let parts = RequestBody::parts(body, request.version());
+        let topics: BTreeSet<Str> =
+            parts.iter().filter(|part| part.resource == Resource::Topic).filter_map(named).collect();
+        topics.into_iter().collect()
+    }
+
+    /// A fetch within a session names partitions only in its answer.
+    fn fetched_topics(&self, body: &ResponseBody) -> Vec<Str> {
+        let ResponseBody::Fetch(fetch) = body else { return Vec::new() };
+        let name = |topic: &crate::wire::api::fetch::FetchableTopicResponse| match topic.topic.is_empty() {
+            true => self.generation.shared.names.name(topic.topic_id),
+            false => Some(topic.topic.clone()),
+        };
+        fetch.responses.iter().filter_map(name).collect()
+    }
+
+    fn counts(&self) -> Vec<(u64, u64)> {
+        let read = |rule: &Arc<Rule>| {
+            let (matched, applied, _) = rule.life.counters.read();
+            (matched, applied)
+        };
+        self.rules.iter().map(read).collect()
+    }
+
+    /// Books what rules counted since, to whose doing it was.
+    fn book(&mut self, before: &[(u64, u64)], doing: &Doing<'_>) {
+        let after = self.counts();
+        for (at, (before, after)) in before.iter().zip(&after).enumerate() {
+            let (matched, acted) = (after.0 - before.0, after.1 - before.1);
+            if matched == 0 && acted == 0 {
+                continue;
+            }
+            let (Some(rule), Some(report)) = (self.rules.get(at), self.report.rules.get_mut(at)) else {
+                continue;
+            };
+            let topics = doing.topics.iter().filter(|topic| rule.selectors.topic_matches(topic));
+            report.met(matched, acted, doing.time, doing.who, topics.map(|topic| &**topic));
+        }
+        let refused = self.generation.shared.audit.taken().into_iter().filter(|line| {
+            line.get("policy").is_some_and(|policy| policy == "")
+                && line.get("decision").is_some_and(|d| d == "deny")
+        });
+        let refused = refused.count() as u64;
+        if refused > 0
+            && let Some(report) = &mut self.report.default_deny
+        {
+            report.met(refused, refused, doing.time, doing.who, doing.topics.iter().map(|topic| &**topic));
+        }
+    }
+}
+
+/// Of a recorded request.
+struct Speaker {
+    principal: Str,
+    listener: Str,
+    peer: IpAddr,
+}
+
+#[cfg(test)]
+mod tests;
