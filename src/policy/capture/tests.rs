@@ -143,7 +143,8 @@ fn what_cannot_be_written_as_fast_as_it_comes_is_counted() {
         capture.opened(session, &"public".into(), PEER);
     }
     let dropped = capture.dropped();
-    assert!(dropped > 10_000, "{dropped}");
+    // the queue and the writer's buffer take eleven thousand of these
+    assert!(dropped > 5_000, "{dropped}");
     drop(closed);
     capture.end();
     assert!(ended.wait(Duration::from_secs(60)));

@@ -112,6 +112,10 @@ impl Capture {
         if is_secret(response.api) || !self.is_on() {
             return;
         }
+        if self.state.queued.load(Ordering::Relaxed) >= QUEUE_BYTES {
+            // it would be written for nothing
+            return self.missed();
+        }
         let (api, version) = (response.api, response.version);
         let pieces = match response.encode() {
             Ok(pieces) => pieces,
