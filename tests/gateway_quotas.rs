@@ -10,10 +10,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use support::{Scripted, agree, flat, heartbeat, start};
+use support::{Scripted, agree, agreeable, flat, heartbeat, start, start_with};
 use tokio::sync::Notify;
 use tollgate::gateway::{Caller, Limits, Submitted, Upstream};
-use tollgate::wire::{ApiKey, Request, Response, api::metadata};
+use tollgate::wire::{ApiKey, Request, Response, ResponseBody, api::metadata};
 
 const MUTE: Duration = Duration::from_millis(400);
 
@@ -174,4 +174,36 @@ async fn a_large_frame_under_way_is_not_held_until_the_session_may_speak() {
     let unread =
         tokio::time::timeout(MUTE, running.until("tollgate_requests_total", &[("api", "Heartbeat")], 2.0));
     assert!(unread.await.is_err());
+}
+
+/// Ten requests come at once, as ten seconds' worth do with Kafka's windows; the eleventh is answered at once, and nobody reads the
+/// twelfth for a second.
+#[tokio::test]
+async fn a_policys_quota_mutes_who_used_it_up_and_nobody_else() {
+    const POLICY: &str = r#"on_request("Heartbeat").quota("1 requests/s", "client_id");"#;
+    let upstream = Scripted::new(agreeable);
+    let running = start_with(upstream.clone(), Limits::default(), &[("quota.rhai", POLICY)]).await;
+    let (mut client, mut other) = (running.client().await, running.client().await);
+    let told = |body: ResponseBody| match body {
+        ResponseBody::Heartbeat(body) => body.throttle_time_ms,
+        other => panic!("{other:?}"),
+    };
+    for _ in 0..10 {
+        client.send(4, "greedy", heartbeat("g")).await;
+        assert_eq!(told(client.receive(ApiKey::Heartbeat, 4).await.body), 0);
+    }
+    let begun = Instant::now();
+    client.send(4, "greedy", heartbeat("g")).await;
+    let wait = told(client.receive(ApiKey::Heartbeat, 4).await.body);
+    assert!((500..=1000).contains(&wait), "{wait}");
+    client.send(4, "greedy", heartbeat("g")).await;
+    other.send(4, "modest", heartbeat("g")).await;
+    assert_eq!(told(other.receive(ApiKey::Heartbeat, 4).await.body), 0);
+    let wait = Duration::from_millis(wait.unsigned_abs().into());
+    let heard = upstream.apis().len();
+    if begun.elapsed() < wait {
+        assert_eq!(heard, 12, "what is muted is not read");
+    }
+    client.receive(ApiKey::Heartbeat, 4).await;
+    assert!(begun.elapsed() >= wait, "{:?}", begun.elapsed());
 }

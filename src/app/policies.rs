@@ -62,6 +62,7 @@ pub fn open(config: &Config, broker: &Arc<Broker>) -> Result<Opened, Failure> {
         replay,
         allow_crash: config.policies.allow_crash,
         broker: Some(Arc::new(Truncates(Arc::clone(broker)))),
+        node_id: config.broker.node_id,
         ..Settings::default()
     });
     let policies = Policies::new(shared);

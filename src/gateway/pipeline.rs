@@ -161,7 +161,7 @@ impl Pipeline {
         self.silence.load(Relaxed) != SPEAKING
     }
 
-    /// Until when the upstream wants no request of this client.
+    /// Until when nobody wants a request of this client.
     pub fn muted(&self) -> &Mute {
         &self.muted
     }
@@ -243,6 +243,7 @@ impl Pipeline {
         let mut verdict = off_worker(heavy, || plan.on_request(&cx, &mut request));
         exchange.release = Release::new(exchange.started, std::mem::take(&mut verdict.holds), plan.number);
         self.gateway.storm(caller.session, &std::mem::take(&mut verdict.storms));
+        self.muted.until(verdict.mute);
         match verdict.end {
             Some(End::Disconnect) => return Taken::End(Closing::Close(EndCause::PolicyDisconnect)),
             Some(End::Reset) => return Taken::End(Closing::Reset(EndCause::PolicyReset)),
@@ -515,10 +516,13 @@ impl Pipeline {
             }
             if let Some(said) = response.take() {
                 let mut said = self.merge(decided, said).map_err(|_| unsayable)?;
-                if !decided.verdict.throttle.is_zero()
+                let (told, mute) = (decided.verdict.throttle, decided.verdict.mute);
+                // as it was said at the request, and from the response on
+                self.muted.until(mute);
+                if !told.max(mute).is_zero()
                     && let Some(named) = said.body.throttle_time_ms()
                 {
-                    let time = decided.verdict.throttle.as_millis();
+                    let time = told.max(mute).as_millis();
                     *named = (*named).max(i32::try_from(time).unwrap_or(i32::MAX));
                 }
                 if decided.verdict.response >= Interest::Records {
@@ -536,6 +540,7 @@ impl Pipeline {
                         none => *none = Release::new(Instant::now(), verdict.holds, decided.plan.number),
                     }
                     self.gateway.storm(decided.session, &verdict.storms);
+                    self.muted.until(verdict.mute);
                     match verdict.end {
                         Some(End::Disconnect) => return Err(Closing::Close(EndCause::PolicyDisconnect)),
                         Some(End::Reset) => return Err(Closing::Reset(EndCause::PolicyReset)),

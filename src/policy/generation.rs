@@ -60,6 +60,8 @@ pub struct Shared {
     pub pauses: Pauses,
     /// What of the embedded broker faults can reach.
     pub broker: Option<Arc<dyn EmbeddedBroker>>,
+    /// Of the broker that clients come to.
+    pub node_id: i32,
     /// Closures that failed.
     pub closure_failures: AtomicU64,
     pub(super) cursors: CursorKey,
@@ -89,6 +91,7 @@ impl Shared {
             disk_rules: Concerned::default(),
             pauses: Pauses::default(),
             broker: settings.broker,
+            node_id: settings.node_id,
             closure_failures: AtomicU64::new(0),
             cursors: CursorKey::random(),
             sequences: Sequences::default(),
@@ -121,6 +124,8 @@ pub struct Settings {
     /// Whether all rules only watch, as in a dry run.
     pub watch_only: bool,
     pub broker: Option<Arc<dyn EmbeddedBroker>>,
+    /// Kafka's `node.id` of the broker that clients come to; there is one.
+    pub node_id: i32,
 }
 
 /// The broker in this process, as far as faults reach into it.
@@ -145,6 +150,7 @@ impl Default for Settings {
             allow_crash: false,
             watch_only: false,
             broker: None,
+            node_id: 1,
         }
     }
 }
@@ -173,7 +179,7 @@ pub struct LoadedPolicy {
     pub default_deny: Option<Place>,
     pub tests: Vec<TestSpec>,
     pub origin: Origin,
-    windows: Vec<(String, Duration)>,
+    state_names: Vec<(String, super::state::Kind)>,
     /// When it ends by what was said when it was added, on the policies' clock.
     pub until: Option<Duration>,
 }
@@ -208,7 +214,7 @@ impl LoadedPolicy {
                 default_deny,
                 tests: self.tests.clone(),
                 origin: self.origin,
-                windows: self.windows.clone(),
+                state_names: self.state_names.clone(),
                 until: self.until,
             })
         })
@@ -498,11 +504,9 @@ impl Policies {
         let keys: HashSet<u64> = rules().map(|rule| rule.key).collect();
         let births = rules().map(|rule| rule.life.born).collect();
         self.shared.subjects.retain_rules(|rule| keys.contains(&rule), &births);
-        self.shared.state.retain(|policy, name, length| {
-            generation
-                .loaded
-                .iter()
-                .any(|p| p.info.name == policy && p.windows.iter().any(|(n, l)| n == name && *l == length))
+        self.shared.state.retain(|policy, name, kind| {
+            let names = |p: &LoadedPolicy| p.state_names.iter().any(|(n, k)| n == name && *k == kind);
+            generation.loaded.iter().any(|p| p.info.name == policy && names(p))
         });
     }
 }
@@ -566,6 +570,7 @@ fn enliven(
                 counters: Arc::clone(&old.counters),
                 fired: Arc::clone(&old.fired),
                 queue: Arc::clone(&old.queue),
+                meters: Arc::clone(&old.meters),
             },
             None => Life {
                 born: number,
@@ -575,6 +580,7 @@ fn enliven(
                 counters: Arc::new(Counters::default()),
                 fired: Arc::new(Fired::default()),
                 queue: Arc::default(),
+                meters: Arc::default(),
             },
         };
         let forced = match (&shared.replay, spec.kind) {
@@ -605,7 +611,7 @@ fn enliven(
         default_deny: policy.default_deny,
         tests: policy.tests,
         origin: Origin::of(added.as_ref()),
-        windows: policy.windows,
+        state_names: policy.state_names,
         until,
     }
 }

@@ -6,6 +6,7 @@
 //! that cannot match leave a frame opaque, or cost one look-up a part.
 
 use super::access::Access;
+use super::action::quota::Unit;
 use super::action::{EditRule, RecordEdits};
 use super::evaluate;
 use super::fault::reply::ReplyFault;
@@ -244,9 +245,12 @@ fn edit_rule(rule: &Rule) -> EditRule {
 /// How deep a rule must look into request and response of an api it covers.
 fn wants(rule: &Rule, api: ApiKey) -> (Interest, Interest) {
     let records = rule.needs_records();
+    let meters = |unit| rule.quotas().any(|quota| quota.unit == unit);
     let cuts = |fault: &ReplyFault| matches!(fault, ReplyFault::TruncateFetch(_));
     match api {
         ApiKey::Fetch if records || rule.reply_faults().any(cuts) => (Interest::Parts, Interest::Records),
+        ApiKey::Fetch if meters(Unit::Records) => (Interest::Parts, Interest::Records),
+        ApiKey::Fetch if meters(Unit::Bytes) => (Interest::Parts, Interest::Parts),
         ApiKey::Fetch if decided_on_reply(rule, api) => (Interest::Parts, Interest::Parts),
         _ if decided_on_reply(rule, api) => (Interest::Nothing, Interest::Parts),
         _ if records => (Interest::Records, Interest::Nothing),
@@ -344,6 +348,7 @@ impl PlanCache {
             if rule.head != Head::Connect
                 && !rule.head.is_broker()
                 && selectors.matches(&who.principal, &who.client_id, &who.listener, who.remote_ip)
+                && selectors.is_at(generation.shared.node_id)
                 && rule.chooses(identity([who.principal.as_bytes(), who.client_id.as_bytes()]), 0)
             {
                 places.push(place);

@@ -1,6 +1,7 @@
 //! A rule: head, selectors, triggers, actions. Plain data, made once when its policy is loaded, shared by all
 //! threads. Closures are named by their index in the policy; no Rhai value is here.
 
+use super::action::quota::{Meters, Quota};
 use super::action::{Edit, Limit, OnUnparsable};
 use super::error::Place;
 use super::fault::Fault;
@@ -149,6 +150,7 @@ pub enum Action {
     Edit(Edit),
     RequireHeader(Glob),
     Limit(Limit),
+    Quota(Quota),
     Audit,
     /// A closure over each record: its index among those of the policy, and its text.
     Each(When),
@@ -189,6 +191,7 @@ impl fmt::Display for Action {
             Self::Edit(Edit::RemoveHeader(names)) => write!(f, "remove_header({names})"),
             Self::RequireHeader(name) => write!(f, "require_header({name})"),
             Self::Limit(limit) => write!(f, "limit({limit})"),
+            Self::Quota(quota) => write!(f, "{quota}"),
             Self::Audit => f.write_str("audit()"),
             Self::Each(closure) => write!(f, "each({})", closure.text),
             Self::Fault(fault) => write!(f, "{fault}"),
@@ -234,6 +237,8 @@ pub struct Life {
     pub fired: Arc<Fired>,
     /// Of a rule that makes a broker slow.
     pub queue: Arc<Queue>,
+    /// Of a rule with quotas.
+    pub meters: Arc<Meters>,
 }
 
 /// What happened to a rule, for metrics.
@@ -315,6 +320,13 @@ impl Rule {
                 Action::Deny(_) | Action::Audit => about_records,
                 _ => false,
             })
+    }
+
+    pub fn quotas(&self) -> impl Iterator<Item = &Quota> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::Quota(quota) => Some(quota),
+            _ => None,
+        })
     }
 
     /// The faults of a rule that strikes single records; such a rule has no others.

@@ -15,6 +15,7 @@ pub struct Selectors {
     /// Every list must let the topic through: the head's own and those of `.topic`.
     pub topics: Vec<Patterns>,
     pub partitions: Option<Partitions>,
+    pub api_version: Option<Versions>,
     pub groups: Option<Patterns>,
     pub transactional_ids: Option<Patterns>,
     pub cluster: bool,
@@ -29,6 +30,8 @@ pub struct WhoSelectors {
     pub client_id: Option<Patterns>,
     pub listener: Option<Patterns>,
     pub from_ip: Vec<CidrList>,
+    /// Node ids of the broker that the client came to.
+    pub broker: Option<Partitions>,
     /// The share of the sessions that is chosen.
     pub sessions: Option<f64>,
 }
@@ -56,6 +59,11 @@ impl WhoSelectors {
             && holds(&self.listener, listener)
             && self.from_ip.iter().all(|list| list.contains(ip))
     }
+
+    /// Whether the rule holds at the broker with this node id.
+    pub fn is_at(&self, node_id: i32) -> bool {
+        self.broker.as_ref().is_none_or(|ids| ids.contains(node_id))
+    }
 }
 
 impl Selectors {
@@ -73,7 +81,33 @@ impl Selectors {
     }
 }
 
-/// Partition numbers: single ones and ranges, ends included.
+/// Versions of an api.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Versions {
+    /// Single ones and ranges.
+    These(Partitions),
+    Compared(Comparison, i16),
+}
+
+impl Versions {
+    pub fn contains(&self, version: i16) -> bool {
+        match self {
+            Self::These(ranges) => ranges.contains(version.into()),
+            Self::Compared(comparison, wanted) => comparison.holds(version.into(), (*wanted).into()),
+        }
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::These(ranges) => write!(f, "{ranges}"),
+            Self::Compared(comparison, wanted) => write!(f, "{} {wanted}", comparison.sign()),
+        }
+    }
+}
+
+/// Numbers of partitions, and of brokers: single ones and ranges, ends included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partitions(pub Vec<(i32, i32)>);
 
@@ -375,6 +409,12 @@ impl fmt::Display for Selectors {
                 write!(f, ".{word}({patterns})")?;
             }
         }
+        if let Some(versions) = &self.api_version {
+            write!(f, ".api_version({versions})")?;
+        }
+        if let Some(ids) = &self.who.broker {
+            write!(f, ".broker({ids})")?;
+        }
         if self.cluster {
             f.write_str(".cluster()")?;
         }
@@ -466,6 +506,7 @@ mod tests {
     fn who_needs_all_to_hold() {
         let who = WhoSelectors {
             sessions: None,
+            broker: None,
             principal: Some(Patterns::new(["User:a*"])),
             client_id: Some(Patterns::new(["!admin"])),
             listener: Some(Patterns::new(["public"])),

@@ -1,42 +1,75 @@
-//! What scripts share across exchanges, sessions and threads: native windows, found by policy and name.
+//! What scripts share across exchanges, sessions and threads: native windows, counters and maps, found by policy and name.
 //!
-//! A window survives reloads as long as a policy of that name names it. Memory is bounded: keys per window
-//! (the least recently used goes, and is counted), windows per policy, bytes of a key.
+//! They survive reloads as long as a policy of that name names them. Memory is bounded: keys of each (the least recently used
+//! goes, and is counted), how many one policy has, bytes of a key and of a value.
+
+mod counter;
+mod map;
+mod window;
+
+pub use counter::Counter;
+pub use map::{KEYS_PER_MAP, SharedMap, VALUE_BYTES};
+pub use window::Window;
 
 use super::clock::Clock;
 use super::lru::Lru;
-use std::collections::{BTreeMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Keys one window remembers.
-pub const KEYS_PER_WINDOW: usize = 65_536;
-/// Windows one policy may have.
-pub const WINDOWS_PER_POLICY: usize = 64;
+/// Keys one window or counter remembers.
+pub const KEYS: usize = 65_536;
+/// Windows, counters and maps one policy may have together.
+pub const STATES_PER_POLICY: usize = 64;
 /// Longer keys count under a hash of themselves.
 const KEY_BYTES: usize = 256;
 const SHARDS: usize = 16;
-/// A window is counted in this many steps: an event leaves at most one step late, never early.
-const STEPS: u64 = 64;
 
-/// All windows of a process.
+/// What kind of state a name stands for. A window of another length is another one: what was counted over an hour says
+/// nothing about a minute, and a script that fails to load must not have touched the window of the living one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Window(Duration),
+    Counter,
+    Map,
+}
+
+impl Kind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Window(_) => "window",
+            Self::Counter => "counter",
+            Self::Map => "shared_map",
+        }
+    }
+}
+
+/// All state of a process.
 #[derive(Debug)]
 pub struct StateStore {
     clock: Clock,
     windows: Mutex<BTreeMap<Named, Arc<Window>>>,
-    /// Outlives the windows it counts for.
+    counters: Mutex<BTreeMap<Named, Arc<Counter>>>,
+    maps: Mutex<BTreeMap<Named, Arc<SharedMap>>>,
+    /// Outlives what it counts for.
     evicted: Arc<AtomicU64>,
 }
 
-/// Policy, name and length. One with another length is another window: what was counted over an hour says
-/// nothing about a minute, and a script that fails to load must not have touched the window of the living one.
-type Named = (String, String, Duration);
+/// Policy, name and kind.
+type Named = (String, String, Kind);
 
 impl StateStore {
     pub fn new(clock: Clock) -> Arc<Self> {
-        Arc::new(Self { clock, windows: Mutex::default(), evicted: Arc::default() })
+        Arc::new(Self {
+            clock,
+            windows: Mutex::default(),
+            counters: Mutex::default(),
+            maps: Mutex::default(),
+            evicted: Arc::default(),
+        })
     }
 
     pub fn clock(&self) -> &Clock {
@@ -45,123 +78,104 @@ impl StateStore {
 
     /// The window of this policy, name and length.
     pub fn window(&self, policy: &str, name: &str, length: Duration) -> Arc<Window> {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let named = (policy.to_owned(), name.to_owned(), length);
-        let window = windows
-            .entry(named)
-            .or_insert_with(|| Arc::new(Window::new(self.clock.clone(), length, Arc::clone(&self.evicted))));
-        Arc::clone(window)
+        let new = || Window::new(self.clock.clone(), length, Arc::clone(&self.evicted));
+        find(&self.windows, policy, name, Kind::Window(length), new)
     }
 
-    /// Forgets windows that no loaded policy names any more.
-    pub fn retain(&self, mut named: impl FnMut(&str, &str, Duration) -> bool) {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.retain(|(policy, name, length), _| named(policy, name, *length));
+    pub fn counter(&self, policy: &str, name: &str) -> Arc<Counter> {
+        find(&self.counters, policy, name, Kind::Counter, || Counter::new(Arc::clone(&self.evicted)))
     }
 
-    /// Keys that had to be forgotten, over all windows there were.
+    pub fn shared_map(&self, policy: &str, name: &str) -> Arc<SharedMap> {
+        find(&self.maps, policy, name, Kind::Map, || SharedMap::new(Arc::clone(&self.evicted)))
+    }
+
+    /// Forgets what no loaded policy names any more.
+    pub fn retain(&self, mut named: impl FnMut(&str, &str, Kind) -> bool) {
+        let mut keep = |(policy, name, kind): &Named| named(policy, name, *kind);
+        lock(&self.windows).retain(|named, _| keep(named));
+        lock(&self.counters).retain(|named, _| keep(named));
+        lock(&self.maps).retain(|named, _| keep(named));
+    }
+
+    /// Counts what had to be forgotten elsewhere.
+    pub fn note_evicted(&self) {
+        self.evicted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Keys that had to be forgotten, over all there was.
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
     }
 }
 
-/// Counts events by key over the last `length` of time.
-#[derive(Debug)]
-pub struct Window {
-    length: Duration,
-    step: Duration,
-    clock: Clock,
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn find<T>(
+    all: &Mutex<BTreeMap<Named, Arc<T>>>,
+    policy: &str,
+    name: &str,
+    kind: Kind,
+    new: impl FnOnce() -> T,
+) -> Arc<T> {
+    let named = (policy.to_owned(), name.to_owned(), kind);
+    Arc::clone(lock(all).entry(named).or_insert_with(|| Arc::new(new())))
+}
+
+/// The key as it is kept: a long one as a hash of itself.
+pub fn bounded(key: &[u8]) -> Cow<'_, [u8]> {
+    match key.len() {
+        0..=KEY_BYTES => key.into(),
+        _ => super::random::identity([key]).to_le_bytes().to_vec().into(),
+    }
+}
+
+/// Values by key, bounded, behind locks that sessions seldom share.
+struct Shards<V> {
     place: RandomState,
-    shards: Vec<Mutex<Shard>>,
+    shards: Vec<Mutex<Lru<Box<[u8]>, V>>>,
     evicted: Arc<AtomicU64>,
 }
 
-struct Shard(Lru<Box<[u8]>, Counts>);
-
-impl std::fmt::Debug for Shard {
+impl<V> std::fmt::Debug for Shards<V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} keys", self.0.len())
+        write!(f, "{} keys", self.len())
     }
 }
 
-/// Steps that hold something, oldest first.
-#[derive(Default)]
-struct Counts(VecDeque<(u64, u32)>);
-
-impl Window {
-    fn new(clock: Clock, length: Duration, evicted: Arc<AtomicU64>) -> Self {
-        let shard = || Mutex::new(Shard(Lru::new(KEYS_PER_WINDOW / SHARDS)));
-        Self {
-            length,
-            step: (length / STEPS as u32).max(Duration::from_millis(1)),
-            clock,
-            place: RandomState::new(),
-            shards: (0..SHARDS).map(|_| shard()).collect(),
-            evicted,
-        }
+impl<V> Shards<V> {
+    fn new(keys: usize, evicted: Arc<AtomicU64>) -> Self {
+        let shard = || Mutex::new(Lru::new(keys / SHARDS));
+        Self { place: RandomState::new(), shards: (0..SHARDS).map(|_| shard()).collect(), evicted }
     }
 
-    pub fn length(&self) -> Duration {
-        self.length
+    fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    /// Events under `key` in the window that ends now.
-    pub fn count(&self, key: &[u8]) -> u64 {
-        let (key, now) = (Self::bounded(key), self.step_now());
-        let mut shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.0.get_mut(&*key).map_or(0, |counts| counts.total(now))
+    /// None: nothing is kept under the key.
+    fn look<T>(&self, key: &[u8], act: impl FnOnce(&mut V) -> T) -> Option<T> {
+        lock(self.shard(key)).get_mut(key).map(act)
     }
 
-    pub fn add(&self, key: &[u8], n: u32) {
-        let (key, now) = (Self::bounded(key), self.step_now());
-        let mut shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
-        let (counts, evicted) = shard.0.get_or_insert_with(key.into_owned().into(), Counts::default);
-        counts.add(now, n);
-        if evicted.is_some() {
-            self.evicted.fetch_add(1, Ordering::Relaxed);
-        }
+    fn remove(&self, key: &[u8]) {
+        lock(self.shard(key)).remove(key);
     }
 
-    pub fn clear(&self, key: &[u8]) {
-        let key = Self::bounded(key);
-        let mut shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.0.remove(&*key);
-    }
-
-    /// The key as it is kept: a long one as a hash of itself.
-    pub fn bounded(key: &[u8]) -> std::borrow::Cow<'_, [u8]> {
-        match key.len() {
-            0..=KEY_BYTES => key.into(),
-            _ => super::random::identity([key]).to_le_bytes().to_vec().into(),
-        }
-    }
-
-    fn step_now(&self) -> u64 {
-        (self.clock.now().as_nanos() / self.step.as_nanos()) as u64
-    }
-
-    fn shard(&self, key: &[u8]) -> &Mutex<Shard> {
+    fn shard(&self, key: &[u8]) -> &Mutex<Lru<Box<[u8]>, V>> {
         &self.shards[self.place.hash_one(key) as usize % SHARDS]
     }
 }
 
-impl Counts {
-    fn add(&mut self, now: u64, n: u32) {
-        self.forget(now);
-        match self.0.back_mut() {
-            Some((step, count)) if *step >= now => *count = count.saturating_add(n),
-            _ => self.0.push_back((now, n)),
-        }
-    }
-
-    fn total(&mut self, now: u64) -> u64 {
-        self.forget(now);
-        self.0.iter().map(|(_, n)| u64::from(*n)).sum()
-    }
-
-    fn forget(&mut self, now: u64) {
-        while self.0.front().is_some_and(|(step, _)| step + STEPS < now) {
-            self.0.pop_front();
+impl<V: Default> Shards<V> {
+    fn change(&self, key: &[u8], act: impl FnOnce(&mut V)) {
+        let mut shard = lock(self.shard(key));
+        let (value, evicted) = shard.get_or_insert_with(key.into(), V::default);
+        act(value);
+        if evicted.is_some() {
+            self.evicted.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -172,99 +186,42 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn window() -> (Clock, Arc<Window>) {
-        let clock = Clock::manual();
-        let store = StateStore::new(clock.clone());
-        let window = store.window("p", "w", MINUTE);
-        (clock, window)
-    }
-
-    #[test]
-    fn counts_by_key_and_forgets_with_time() {
-        let (clock, window) = window();
-        window.add(b"ada", 1);
-        clock.advance(Duration::from_secs(30));
-        window.add(b"ada", 2);
-        window.add(b"bob", 1);
-        assert_eq!((window.count(b"ada"), window.count(b"bob"), window.count(b"eve")), (3, 1, 0));
-        clock.advance(Duration::from_secs(30));
-        assert_eq!(window.count(b"ada"), 3, "an event counts for its whole minute");
-        clock.advance(Duration::from_secs(2));
-        assert_eq!(window.count(b"ada"), 2);
-        clock.advance(Duration::from_secs(30));
-        assert_eq!(window.count(b"ada"), 0);
-    }
-
-    #[test]
-    fn memory_of_a_key_is_bounded_by_steps() {
-        let (clock, window) = window();
-        for _ in 0..100_000 {
-            window.add(b"k", 1);
-            clock.advance(Duration::from_millis(1));
-        }
-        let mut shard = window.shard(b"k").lock().unwrap();
-        assert!(shard.0.get_mut(b"k".as_slice()).unwrap().0.len() <= STEPS as usize + 1);
-    }
-
     #[test]
     fn keys_are_bounded_and_evictions_counted() {
-        let (_, window) = window();
-        for i in 0..(KEYS_PER_WINDOW as u32 * 2) {
-            window.add(&i.to_le_bytes(), 1);
-        }
-        let kept: usize = window.shards.iter().map(|s| s.lock().unwrap().0.len()).sum();
-        assert!(kept <= KEYS_PER_WINDOW);
-        assert_eq!(window.evicted.load(Ordering::Relaxed), (KEYS_PER_WINDOW * 2 - kept) as u64);
-    }
-
-    #[test]
-    fn evictions_stay_counted_when_their_window_is_forgotten() {
         let store = StateStore::new(Clock::manual());
-        let window = store.window("p", "w", MINUTE);
-        (0..KEYS_PER_WINDOW as u32 * 2).for_each(|i| window.add(&i.to_le_bytes(), 1));
-        let evicted = store.evicted();
-        assert!(evicted >= KEYS_PER_WINDOW as u64);
+        let (window, counter, map) =
+            (store.window("p", "w", MINUTE), store.counter("p", "c"), store.shared_map("p", "m"));
+        let mut evicted = 0;
+        let mut fill = |keys: usize, put: &dyn Fn(&[u8]), held: &dyn Fn(&[u8]) -> bool| {
+            (0..keys as u32 * 2).for_each(|n| put(&n.to_le_bytes()));
+            let kept = (0..keys as u32 * 2).filter(|n| held(&n.to_le_bytes())).count();
+            assert!(kept <= keys && kept > keys / 2, "{kept} of {keys}");
+            evicted += (keys * 2 - kept) as u64;
+            assert_eq!(store.evicted(), evicted);
+        };
+        fill(KEYS, &|key| window.add(key, 1), &|key| window.count(key) > 0);
+        fill(KEYS, &|key| counter.add(key, 1), &|key| counter.count(key) > 0);
+        fill(KEYS_PER_MAP, &|key| map.set(key, 1.into()), &|key| !map.get(key).is_null());
         store.retain(|_, _, _| false);
-        assert_eq!(store.evicted(), evicted);
+        assert_eq!(store.evicted(), evicted, "what is forgotten stays counted");
     }
 
     #[test]
-    fn long_keys_stay_apart() {
-        let (_, window) = window();
-        let (a, b) = (vec![b'a'; 5000], [vec![b'a'; 4999], vec![b'b']].concat());
-        window.add(&a, 1);
-        assert_eq!((window.count(&a), window.count(&b)), (1, 0));
-    }
-
-    #[test]
-    fn a_window_is_found_by_policy_and_name() {
+    fn state_is_found_by_policy_name_and_kind() {
         let store = StateStore::new(Clock::manual());
         store.window("p", "w", MINUTE).add(b"k", 1);
+        store.counter("p", "w").add(b"k", 2);
+        store.shared_map("p", "w").set(b"k", 3.into());
         assert_eq!(store.window("p", "w", MINUTE).count(b"k"), 1);
         assert_eq!(store.window("q", "w", MINUTE).count(b"k"), 0);
         assert_eq!(store.window("p", "v", MINUTE).count(b"k"), 0);
         assert_eq!(store.window("p", "w", MINUTE * 2).count(b"k"), 0);
-        store.retain(|policy, _, _| policy == "q");
+        assert_eq!((store.counter("p", "w").count(b"k"), store.counter("q", "w").count(b"k")), (2, 0));
+        assert_eq!(store.shared_map("p", "w").get(b"k"), 3);
+        assert!(store.shared_map("p", "v").get(b"k").is_null());
+        store.retain(|policy, _, kind| policy == "p" && kind == Kind::Counter);
         assert_eq!(store.window("p", "w", MINUTE).count(b"k"), 0, "forgotten with its policy");
-    }
-
-    #[test]
-    fn clear_forgets_one_key() {
-        let (_, window) = window();
-        window.add(b"a", 3);
-        window.add(b"b", 1);
-        window.clear(b"a");
-        assert_eq!((window.count(b"a"), window.count(b"b")), (0, 1));
-    }
-
-    #[test]
-    fn concurrent_adds_are_all_counted() {
-        let (_, window) = window();
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..5_000).for_each(|_| window.add(b"k", 1)));
-            }
-        });
-        assert_eq!(window.count(b"k"), 20_000);
+        assert!(store.shared_map("p", "w").get(b"k").is_null());
+        assert_eq!(store.counter("p", "w").count(b"k"), 2);
     }
 }

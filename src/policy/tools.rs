@@ -46,7 +46,9 @@ pub fn explain(generation: &Generation, question: &Question) -> String {
     ];
     let mut none = true;
     for (stage, rules) in stages {
-        let meeting: Vec<&Arc<Rule>> = rules.into_iter().filter(|rule| meets(rule, question)).collect();
+        let here = |rule: &Rule| rule.selectors.who.is_at(generation.shared.node_id);
+        let meeting: Vec<&Arc<Rule>> =
+            rules.into_iter().filter(|rule| here(rule) && meets(rule, question)).collect();
         if meeting.is_empty() {
             continue;
         }

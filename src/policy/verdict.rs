@@ -159,6 +159,8 @@ pub struct Verdict {
     pub response: ResponseInterest,
     /// What the answer says that the client must wait for.
     pub throttle: Duration,
+    /// As `throttle`, and nothing more is taken from the session for so long.
+    pub mute: Duration,
     /// What the session is in from here on.
     pub storms: Vec<Storm>,
     /// The upstream gets it twice; the first answer counts.
@@ -200,6 +202,8 @@ pub struct ResponseVerdict {
     pub lose: Option<Lose>,
     pub end: Option<End>,
     pub storms: Vec<Storm>,
+    /// Nothing more is taken from the session for so long; the response says it already.
+    pub mute: Duration,
 }
 
 /// What was decided about a new session, before its first byte.

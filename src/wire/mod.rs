@@ -1,7 +1,7 @@
 //! Kafka's wire format, pure: no sockets, no async, nothing else of the crate.
 //!
 //! `frame` cuts a byte stream into frames, `header` and `message` read what a frame is about, `table` lists every api,
-//! `api/` declares the messages with the macro of `schema`, `record/` looks into batches.
+//! `api/` declares the messages with the macro of `schema`, `record/` looks into batches, `rate` measures as Kafka's quotas do.
 
 pub mod api;
 pub mod error;
@@ -12,6 +12,7 @@ pub mod message;
 #[cfg(test)]
 mod oracle_tests;
 pub mod payload;
+pub mod rate;
 pub mod read;
 pub mod record;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Client quotas (KIP-13, KIP-124, KIP-546, KIP-599, KIP-612): what users, client ids and addresses may use, kept in the
 //! catalogue's store, and what they have used, in memory.
 //!
-//! `entity.rs` says whom a quota can be for, `limits.rs` which of them holds for whom, `rate.rs` how use is measured and
-//! `windows.rs` remembers it, within bounds. `metering.rs` puts it around a request: a client that used more than its quota is
+//! `entity.rs` says whom a quota can be for, `limits.rs` which of them holds for whom, `wire::rate` how use is measured
+//! and `windows.rs` remembers it, within bounds. `metering.rs` puts it around a request: a client that used more than its quota is
 //! told so in `throttle_time_ms`, and [`super::Reply::Metered`] says for how long its session is not read.
 //!
 //! Without any quota a request costs one look at a flag.
@@ -10,7 +10,6 @@
 pub mod entity;
 mod limits;
 mod metering;
-mod rate;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -23,7 +22,6 @@ use entity::Entity;
 pub(super) use limits::Kind;
 use limits::{Limits, Purse};
 pub(super) use metering::{Metering, Mutations, metered, millis, size_of};
-use rate::{Rate, TokenBucket, Windows};
 use serde::{Deserialize, Serialize};
 use windows::Used;
 
@@ -32,6 +30,7 @@ use super::config::Settings;
 use super::error::{ApiError, BrokerError};
 use super::{Clock, Context};
 use crate::storage::KvOp;
+use crate::wire::rate::{Rate, TokenBucket, Windows};
 use crate::wire::{ErrorCode, Str};
 
 const TABLE: &str = "client.quotas";

@@ -6,6 +6,7 @@ pub mod json;
 pub mod limit;
 pub mod mask;
 pub mod path;
+pub mod quota;
 pub mod seal;
 
 pub use edit::{

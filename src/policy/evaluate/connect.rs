@@ -93,8 +93,7 @@ impl Begin<'_> {
     fn count_events(&mut self) {
         for (side, kind) in [(Side::Security, Kind::Security), (Side::Chaos, Kind::Chaos)] {
             let rules = self.generation.connect_rules(kind);
-            let concerned =
-                rules.filter(|rule| rule.selectors.who.matches("", "", self.listener, self.remote));
+            let concerned = rules.filter(|rule| self.concerns(rule));
             if let Some(born) = concerned.map(|rule| rule.life.born).max() {
                 let address = self.remote.to_string();
                 let subject = self.subject(side, &address).id();
@@ -103,10 +102,14 @@ impl Begin<'_> {
         }
     }
 
+    fn concerns(&self, rule: &Rule) -> bool {
+        let who = &rule.selectors.who;
+        who.matches("", "", self.listener, self.remote) && who.is_at(self.generation.shared.node_id)
+    }
+
     /// None: the selectors do not hold. An error is a `.when` that failed.
     fn holds(&self, rule: &Arc<Rule>) -> Result<bool, String> {
-        let who = &rule.selectors.who;
-        if rule.is_expired(self.now) || !who.matches("", "", self.listener, self.remote) {
+        if rule.is_expired(self.now) || !self.concerns(rule) {
             return Ok(false);
         }
         let Some(when) = &rule.selectors.when else { return Ok(true) };

@@ -13,6 +13,7 @@ mod inspect;
 mod limit;
 mod number;
 mod operations;
+mod quota;
 mod records;
 mod reply;
 mod report;
@@ -32,8 +33,8 @@ use super::identity::{Met, Sequenced, Side, Subject};
 use super::plan::{Candidates, Plan};
 use super::rule::{Kind, Rule};
 use super::script::closure::{self, Closure, ClosureError};
-use super::script::host::Pending;
 use super::script::objects::CxData;
+use super::script::pending::Pending;
 use super::sequences::Recounted;
 use super::verdict::{Interest, Outcome, ResponseVerdict, Verdict};
 use crate::wire::api::{Part, Resource};
@@ -301,6 +302,7 @@ impl<'a> Round<'a> {
         };
         if rule.is_expired(self.now)
             || !selectors.partition_matches(about.partition)
+            || !selectors.api_version.as_ref().is_none_or(|versions| versions.contains(self.version))
             || !named(&selectors.groups, &about.group)
             || !(named(&selectors.transactional_ids, &about.transactional_id)
                 || self.lacks_transactional_id(about)

@@ -1,12 +1,14 @@
 //! The request stage: access, the other security rules, then chaos; and the verdict of it all.
 
 use super::chaos::{Injections, Possible, Stage};
+use super::quota::{Counted, Use};
 use super::records::Way;
 use super::report::Told;
 use super::{ExchangeContext, Holds, PartState, Round, Shape};
 use crate::policy::identity::{Sequenced, Side};
 use crate::policy::plan::Plan;
-use crate::policy::rule::{Action, Head, Kind};
+use crate::policy::rule::{Action, Head, Kind, Rule};
+use crate::policy::script::closure::ClosureError;
 use crate::policy::verdict::{End, Interest, Lose, Outcome, Verdict};
 use crate::wire::record::BatchHeader;
 use crate::wire::{ApiKey, ErrorCode, Payload, Request, RequestBody, Str};
@@ -57,6 +59,8 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
     let mut parts = round.parts(listed, whole.as_ref(), also.as_ref());
     shape(body, &mut parts);
     round.protect(body, &mut parts, has_parts, &mut edits);
+    let payloads = produced(body);
+    verdict.mute = round.meter(&mut parts, Counted::AtRequest, &|at| used(payloads.get(at).copied()));
 
     if !has_parts && let Some(Outcome::Answer { code, .. }) = parts.first().map(|part| &part.outcome) {
         return answer_whole(body, round.version, *code, verdict);
@@ -69,7 +73,6 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
         throttle: api.has_throttle_time(),
         request: true,
     };
-    let payloads = produced(body);
     round.recount_known(&payloads, &mut parts, &mut edits);
     let payload = |at: usize| edits.payload(at).or_else(|| payloads.get(at)?.to_bytes().ok());
     let mut injections = round.inject(&mut parts, Stage::Request, &possible, &payload);
@@ -167,16 +170,16 @@ impl Round<'_> {
     /// One security rule and one part. What it does to records is left to `fired`.
     pub(super) fn protect_part(&self, place: usize, part: &mut PartState, fired: &mut Vec<usize>) {
         let rule = &self.plan.security[place];
+        // they come last
+        if rule.quotas().next().is_some() {
+            return;
+        }
         let holds = self.holds(rule, part);
         if !holds.or_failed() {
             return;
         }
         if let Holds::Failed(error) = holds {
-            let told = error.to_string();
-            self.audit(&part.about, Told::new(rule, "error").because(&told));
-            if !rule.observe {
-                part.refuse(part.refusal(), format!("the rule at {} failed", rule.written_at()));
-            }
+            self.fail(rule, part, &error);
             return;
         }
         if !rule.triggers.is_always() {
@@ -214,6 +217,15 @@ impl Round<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// A security rule that fails refuses.
+    pub(super) fn fail(&self, rule: &Rule, part: &mut PartState, error: &ClosureError) {
+        let told = error.to_string();
+        self.audit(&part.about, Told::new(rule, "error").because(&told));
+        if !rule.observe {
+            part.refuse(part.refusal(), format!("the rule at {} failed", rule.written_at()));
         }
     }
 
@@ -311,6 +323,16 @@ fn produced(body: &RequestBody) -> Vec<&Payload> {
     let RequestBody::Produce(produce) = body else { return Vec::new() };
     let partitions = produce.topic_data.iter().flat_map(|topic| &topic.partition_data);
     partitions.map(|partition| &partition.records).collect()
+}
+
+/// What a produced part uses of quotas.
+fn used(payload: Option<&Payload>) -> Use {
+    let header = match payload {
+        Some(Payload::Bytes(payload)) => BatchHeader::parse(payload).ok(),
+        _ => None,
+    };
+    let records = header.map_or(0, |header| u64::try_from(header.record_count).unwrap_or_default());
+    Use { bytes: payload.map_or(0, Payload::len), records }
 }
 
 /// What tells each part from others of its subject.

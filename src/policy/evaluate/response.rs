@@ -2,11 +2,13 @@
 //! fetches that are decided when the reply is known.
 
 use super::chaos::{Possible, Stage};
+use super::quota::{Counted, Use};
 use super::records::Way;
 use super::{ExchangeContext, PartState, Round, Shape};
 use crate::policy::plan::Plan;
 use crate::policy::verdict::{Interest, Outcome, ResponseVerdict, Verdict};
 use crate::wire::api::{Part, fetch};
+use crate::wire::record::batches;
 use crate::wire::{ErrorCode, Payload, Request, RequestBody, Response, ResponseBody, Str, Uuid};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -57,6 +59,8 @@ impl Round<'_> {
         for (part, partition) in parts.iter_mut().zip(&mut partitions) {
             decided.edited |= self.protect_fetched(part, partition);
         }
+        decided.mute =
+            self.meter(&mut parts, Counted::AtReply, &|at| used(partitions.get(at).map(|it| &**it)));
         // an empty reply draws nothing, and what failed already is left alone
         for (part, partition) in parts.iter_mut().zip(&partitions) {
             part.harmed = partition.error_code != 0 || partition.records.is_empty();
@@ -93,7 +97,8 @@ impl Round<'_> {
                 decided.edited = true;
             }
         }
-        let harm = injections.harm;
+        let mut harm = injections.harm;
+        harm.throttle = harm.throttle.max(decided.mute);
         (decided.delay, decided.lose, decided.end) = (harm.delay, harm.lose, harm.end);
         decided.holds = injections.holds;
         decided.storms = injections.storms;
@@ -182,6 +187,22 @@ impl Round<'_> {
             _ => {}
         }
     }
+}
+
+/// What a fetched part uses of quotas.
+fn used(partition: Option<&fetch::FetchPartitionData>) -> Use {
+    let Some(partition) = partition.filter(|partition| partition.error_code == 0) else {
+        return Use::default();
+    };
+    let records = match &partition.records {
+        Payload::Bytes(payload) => {
+            let all = batches(payload).map_while(Result::ok);
+            all.map(|batch| u64::try_from(batch.header.record_count).unwrap_or_default()).sum()
+        }
+        // who counts records has them in memory
+        _ => 0,
+    };
+    Use { bytes: partition.records.len(), records }
 }
 
 /// A partition answered with an error carries nothing else.

@@ -5,8 +5,9 @@
 //! closures of that generation, whatever was loaded since.
 
 use super::engine::{self, CALL};
-use super::host::{Host, Pending};
+use super::host::Host;
 use super::objects::{Cx, CxData, RecordData, RecordHandle};
+use super::pending::Pending;
 use super::testing::Bench;
 use super::{Surroundings, explain};
 use crate::policy::error::{LoadError, Place};

@@ -31,7 +31,8 @@ pub struct Draft {
     /// The closures given to rules, in the order the script gives them.
     pub closures: Vec<FnPtr>,
     pub tests: Vec<TestDraft>,
-    pub windows: Vec<(String, Duration)>,
+    /// Windows, counters and maps that it names.
+    pub state_names: Vec<(String, crate::policy::state::Kind)>,
     pub text: Arc<str>,
     pub state: Arc<StateStore>,
     pub secrets: Secrets,
@@ -79,7 +80,7 @@ impl Draft {
             rules: Vec::new(),
             closures: Vec::new(),
             tests: Vec::new(),
-            windows: Vec::new(),
+            state_names: Vec::new(),
             text,
             state,
             secrets,
@@ -88,7 +89,7 @@ impl Draft {
 
     /// Whether nothing was said yet that rests on the policy's name.
     pub fn is_untouched(&self) -> bool {
-        !self.is_named && self.rules.is_empty() && self.windows.is_empty() && self.tests.is_empty()
+        !self.is_named && self.rules.is_empty() && self.state_names.is_empty() && self.tests.is_empty()
     }
 
     /// What can be said only when all is there.
@@ -140,6 +141,7 @@ impl RuleDraft {
             return Err(Incomplete { place: self.place, message });
         }
         self.check_faults()?;
+        self.check_quotas()?;
         if let (Some((_, place)), Kind::Security) = (self.expires, self.kind()) {
             let message = "`expires` on a security rule: what protects does not end by itself".to_owned();
             return Err(Incomplete { place, message });
@@ -175,6 +177,32 @@ impl RuleDraft {
             return Err(Incomplete { place: *place, message });
         }
         Ok(())
+    }
+}
+
+impl RuleDraft {
+    /// A quota counts all that its selectors let through, part by part.
+    fn check_quotas(&self) -> Result<(), Incomplete> {
+        let is_quota = |action: &Action| matches!(action, Action::Quota(_));
+        let Some((quota, place)) = self.actions.iter().find(|(action, _)| is_quota(action)) else {
+            return Ok(());
+        };
+        let fail = |place: Place, message: String| Err(Incomplete { place, message });
+        if !self.selectors.records.is_empty() {
+            let why = format!("`{quota}` counts whole batches, so its rule cannot choose single records");
+            return fail(*place, why);
+        }
+        if !self.triggers.is_always() {
+            return fail(*place, format!("`{quota}` counts everything, so its rule has no trigger"));
+        }
+        let other = self.actions.iter().find(|(action, _)| !is_quota(action) && *action != Action::Audit);
+        match other {
+            Some((action, place)) => fail(
+                *place,
+                format!("`{action}` does not go with `{quota}`, which comes last: write two rules"),
+            ),
+            None => Ok(()),
+        }
     }
 }
 

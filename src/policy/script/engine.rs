@@ -117,6 +117,7 @@ pub fn engine(host: &Rc<Host>) -> Engine {
     super::triggers::register(&mut engine);
     super::actions::register(&mut engine, host);
     super::limit::register(&mut engine);
+    super::quota::register(&mut engine);
     super::seal::register(&mut engine, host);
     super::faults::register(&mut engine);
     super::disk_faults::register(&mut engine, host);
@@ -124,7 +125,8 @@ pub fn engine(host: &Rc<Host>) -> Engine {
     super::reply_faults::register(&mut engine);
     super::link_faults::register(&mut engine);
     super::values::register(&mut engine);
-    super::objects::register(&mut engine, host);
+    super::objects::register(&mut engine);
+    super::shared::register(&mut engine, host);
     super::testing::register(&mut engine, host);
     engine
 }

@@ -6,12 +6,10 @@ use super::host::Host;
 use super::vocabulary::nearest;
 use crate::policy::glob::Patterns;
 use crate::policy::rule::{ApiSet, Head, Operations};
-use crate::policy::state::WINDOWS_PER_POLICY;
 use crate::wire::table::APIS;
 use crate::wire::{ApiKey, Operation};
 use rhai::Engine;
 use std::rc::Rc;
-use std::time::Duration;
 
 pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     engine.register_type_with_name::<RuleHandle>("rule");
@@ -99,29 +97,6 @@ fn settings(engine: &mut Engine, host: &Rc<Host>) {
         own.draft(call.word, |draft| {
             draft.default_deny.get_or_insert(call.place());
         })
-    });
-    let own = Rc::clone(host);
-    word(engine, "window", 2..=2, move |call| {
-        let (name, length) = (call.text(0)?, call.duration(1)?);
-        if name.is_empty() || name.len() > 100 {
-            return Err("a window has a name of at most 100 bytes".to_owned());
-        }
-        if length < Duration::from_millis(1) {
-            return Err("a window is at least a millisecond long".to_owned());
-        }
-        own.draft(call.word, |draft| {
-            match draft.windows.iter().find(|(known, _)| *known == name) {
-                Some((_, other)) if *other != length => {
-                    return Err(format!("the window \"{name}\" was {other:?} long before"));
-                }
-                Some(_) => {}
-                None if draft.windows.len() >= WINDOWS_PER_POLICY => {
-                    return Err(format!("a policy has at most {WINDOWS_PER_POLICY} windows"));
-                }
-                None => draft.windows.push((name.clone(), length)),
-            }
-            Ok(super::objects::WindowHandle(draft.state.window(&draft.name, &name, length)))
-        })?
     });
 }
 

@@ -20,10 +20,13 @@ mod limit;
 mod link_faults;
 mod lint;
 pub mod objects;
+pub mod pending;
+mod quota;
 mod record_faults;
 mod reply_faults;
 mod seal;
 mod selectors;
+mod shared;
 pub mod testing;
 mod triggers;
 mod values;
@@ -54,7 +57,8 @@ pub struct Policy {
     pub rules: Vec<RuleSpec>,
     pub default_deny: Option<Place>,
     pub tests: Vec<TestSpec>,
-    pub windows: Vec<(String, Duration)>,
+    /// Windows, counters and maps that it names.
+    pub state_names: Vec<(String, super::state::Kind)>,
 }
 
 /// A rule with its name.
@@ -164,7 +168,7 @@ fn policy(file: &Path, text: &Arc<str>, around: &Surroundings, run: Run) -> Resu
         info,
         default_deny: draft.default_deny,
         tests: tests.collect(),
-        windows: draft.windows,
+        state_names: draft.state_names,
     })
 }
 
@@ -255,10 +259,14 @@ fn explain(error: &EvalAltResult) -> (Place, String) {
         EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
         EvalAltResult::ErrorTerminated(reason, _) => format!("the script was stopped: {reason}"),
         EvalAltResult::ErrorAssignmentToConstant(name, _) => {
-            format!("`{name}` cannot be changed here: it was captured, or is a constant; use window(…)")
+            format!(
+                "`{name}` cannot be changed here: it was captured, or is a constant; use window(…), counter(…) or shared_map(…)"
+            )
         }
         EvalAltResult::ErrorNonPureMethodCallOnConstant(name, _) => {
-            format!("`{name}` would change what was captured, or a constant; use window(…)")
+            format!(
+                "`{name}` would change what was captured, or a constant; use window(…), counter(…) or shared_map(…)"
+            )
         }
         EvalAltResult::ErrorStackOverflow(_) => "functions call each other too deeply".to_owned(),
         EvalAltResult::ErrorParsing(kind, _) => kind.to_string(),

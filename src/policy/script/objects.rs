@@ -1,17 +1,13 @@
-//! What closures see: `cx`, the record, windows. Their words take any value: a missing `$.user` is `()`, and
-//! `()` is a key under which nothing is ever counted.
+//! What closures see: `cx` and the record. What they share is in `shared`.
 
 use super::call::{Form, fail, member, method, registered};
-use super::host::Host;
 use crate::policy::selector::ValuePath;
-use crate::policy::state::Window;
 use bytes::Bytes;
 use rhai::{Dynamic, Engine, ImmutableString, Position};
 use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// The exchange, or the part of it, that a closure looks at.
 #[derive(Clone)]
@@ -55,21 +51,15 @@ pub struct RecordData {
     pub timestamp: i64,
 }
 
-/// A window.
-#[derive(Clone)]
-pub struct WindowHandle(pub Arc<Window>);
-
 /// Paths that closures asked for, compiled.
 type Paths = RefCell<HashMap<ImmutableString, Rc<ValuePath>>>;
 const PATHS: usize = 256;
 
-pub fn register(engine: &mut Engine, host: &Rc<Host>) {
+pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Cx>("cx");
     engine.register_type_with_name::<RecordHandle>("record");
-    engine.register_type_with_name::<WindowHandle>("window");
     context(engine);
     record(engine);
-    windows(engine, host);
 }
 
 /// The names that can follow `cx.` and `record.`, for the check at load.
@@ -151,31 +141,6 @@ fn record(engine: &mut Engine) {
     );
 }
 
-fn windows(engine: &mut Engine, host: &Rc<Host>) {
-    let own = Rc::clone(host);
-    method(engine, "count", 1..=1, move |window: &mut WindowHandle, call| {
-        let count = window_key(&call.value(0)).map_or(0, |key| own.additions(|a| a.count(&window.0, &key)));
-        Ok(count as i64)
-    });
-    let own = Rc::clone(host);
-    method(engine, "add", 1..=2, move |window: &mut WindowHandle, call| {
-        let n = if call.len() > 1 { call.integer(1, 0)?.min(i64::from(u32::MAX)) as u32 } else { 1 };
-        match window_key(&call.value(0)) {
-            Some(key) => own.additions(|a| a.add(&window.0, &key, n)),
-            None => Ok(()),
-        }
-    });
-}
-
-/// What a value counts under; nothing counts under `()`. `1` and `"1"` are different keys.
-fn window_key(value: &Dynamic) -> Option<Vec<u8>> {
-    match value {
-        v if v.is_unit() => None,
-        v if v.is_string() => Some([b"s", v.to_string().as_bytes()].concat()),
-        v => Some([b"v", v.to_string().as_bytes()].concat()),
-    }
-}
-
 fn compiled(paths: &Paths, text: ImmutableString) -> Result<Rc<ValuePath>, String> {
     if let Some(path) = paths.borrow().get(&text) {
         return Ok(Rc::clone(path));
@@ -213,5 +178,22 @@ pub fn dynamic(value: serde_json::Value) -> Dynamic {
             let fields = fields.into_iter().map(|(name, value)| (name.into(), dynamic(value)));
             Dynamic::from_map(fields.collect())
         }
+    }
+}
+
+/// A value of Rhai as JSON has it; what JSON does not know, by its text.
+pub fn json(value: &Dynamic) -> serde_json::Value {
+    if let Some(map) = value.clone().try_cast::<rhai::Map>() {
+        return map.iter().map(|(name, value)| (name.to_string(), json(value))).collect();
+    }
+    if let Some(list) = value.clone().try_cast::<rhai::Array>() {
+        return list.iter().map(json).collect();
+    }
+    match value {
+        v if v.is_unit() => serde_json::Value::Null,
+        v if v.is_bool() => v.as_bool().unwrap_or_default().into(),
+        v if v.is_int() => v.as_int().unwrap_or_default().into(),
+        v if v.is_float() => v.as_float().unwrap_or_default().into(),
+        v => v.to_string().into(),
     }
 }

@@ -4,10 +4,14 @@ use super::call::{Call, MOST, rule_word};
 use super::draft::{RuleDraft, RuleHandle};
 use crate::policy::glob::{Glob, Patterns};
 use crate::policy::rule::{ApiSet, Head};
-use crate::policy::selector::{CidrList, Comparison, Partitions, RecordSelector, Test, ValuePath, When};
+use crate::policy::selector::{
+    CidrList, Comparison, Partitions, RecordSelector, Test, ValuePath, Versions, When,
+};
 use crate::wire::ApiKey;
+use crate::wire::table::APIS;
 use rhai::{Array, Dynamic, Engine};
 
+const EXCHANGES: &[&str] = &["on_produce", "on_fetch", "on_request"];
 const RECORDS: &[&str] = &["on_produce", "on_fetch"];
 const WHO: &[&str] = &["on_access", "on_produce", "on_fetch", "on_request", "on_create"];
 const WHAT: &[&str] = &["on_access", "on_produce", "on_fetch", "on_request", "on_create", "on_disk"];
@@ -28,11 +32,33 @@ pub fn register(engine: &mut Engine) {
         })
     });
     rule_word(engine, "partition", 1..=MOST, |rule, call| {
-        let partitions = partitions(&call)?;
+        let partitions = numbers(&call, "partition numbers")?;
         rule.select(&call, PARTITIONED, |rule| {
             needs(rule, &call, TOPICS, "topics")?;
             once(&mut rule.selectors.partitions, partitions, &call)
         })
+    });
+    rule_word(engine, "api_version", 1..=MOST, |rule, call| {
+        let versions = versions(&call)?;
+        rule.select(&call, EXCHANGES, |rule| {
+            let covered: Vec<_> = APIS.iter().filter(|api| rule.head.covers(api.key)).collect();
+            let has = |versions: &Versions| {
+                let mut all = covered.iter().flat_map(|api| api.min_version..=api.max_version);
+                all.any(|version| versions.contains(version))
+            };
+            if !has(&versions) {
+                let ranges = covered.iter().take(3);
+                let ranges =
+                    ranges.map(|api| format!("{} {} to {}", api.name, api.min_version, api.max_version));
+                let ranges: Vec<String> = ranges.collect();
+                return Err(format!("`api_version` finds nothing here: there are {}", ranges.join(", ")));
+            }
+            once(&mut rule.selectors.api_version, versions, &call)
+        })
+    });
+    rule_word(engine, "broker", 1..=MOST, |rule, call| {
+        let ids = numbers(&call, "node ids")?;
+        rule.select(&call, ALL, |rule| once(&mut rule.selectors.who.broker, ids, &call))
     });
     patterns(engine, "principal", WHO, |rule| &mut rule.selectors.who.principal);
     patterns(engine, "client_id", WHO, |rule| &mut rule.selectors.who.client_id);
@@ -227,24 +253,25 @@ fn needs(rule: &mut RuleDraft, call: &Call<'_, '_>, having: &[ApiKey], things: &
     Ok(())
 }
 
-fn partitions(call: &Call<'_, '_>) -> Result<Partitions, String> {
+/// Numbers and ranges of them; arrays among them are laid out.
+fn numbers(call: &Call<'_, '_>, what: &str) -> Result<Partitions, String> {
     let mut ranges = Vec::new();
     for at in 0..call.len() {
         let value = call.value(at);
         match value.clone().try_cast::<Array>() {
             Some(list) => {
                 for item in &list {
-                    ranges.push(partition_range(call, item)?);
+                    ranges.push(range(call, item, what)?);
                 }
             }
-            None => ranges.push(partition_range(call, &value)?),
+            None => ranges.push(range(call, &value, what)?),
         }
     }
     Ok(Partitions(ranges))
 }
 
-fn partition_range(call: &Call<'_, '_>, value: &Dynamic) -> Result<(i32, i32), String> {
-    let wants = || call.wants("partition numbers or ranges such as 0..4", value);
+fn range(call: &Call<'_, '_>, value: &Dynamic, what: &str) -> Result<(i32, i32), String> {
+    let wants = || call.wants(&format!("{what} or ranges such as 0..4"), value);
     let (from, to) = if let Ok(n) = value.as_int() {
         (n, n)
     } else if let Some(range) = value.clone().try_cast::<std::ops::Range<i64>>() {
@@ -257,6 +284,21 @@ fn partition_range(call: &Call<'_, '_>, value: &Dynamic) -> Result<(i32, i32), S
     match (i32::try_from(from), i32::try_from(to)) {
         (Ok(from), Ok(to)) if 0 <= from && from <= to => Ok((from, to)),
         _ => Err(wants()),
+    }
+}
+
+/// `9`, `4..8`, `[0, 2..=4]`, or one comparison: `">= 9"`.
+fn versions(call: &Call<'_, '_>) -> Result<Versions, String> {
+    let value = call.value(0);
+    if call.len() > 1 || !value.is_string() {
+        return Ok(Versions::These(numbers(call, "versions, a comparison such as \">= 9\",")?));
+    }
+    let text = value.to_string();
+    let compared =
+        Comparison::parse(&text).and_then(|(comparison, rest)| Some((comparison, rest.parse().ok()?)));
+    match compared {
+        Some((comparison, version)) => Ok(Versions::Compared(comparison, version)),
+        None => Err(call.wants("versions, ranges of them, or a comparison such as \">= 9\"", &value)),
     }
 }
 

@@ -4,7 +4,7 @@ use super::call::{Call, describe, member, method, word};
 use super::draft::TestDraft;
 use super::faults::code;
 use super::host::Host;
-use super::objects::{dynamic, text};
+use super::objects::{dynamic, json, text};
 use crate::policy::fault::disk::Operation;
 use crate::policy::selector::ValuePath;
 use crate::wire::{ApiKey, ErrorCode};
@@ -80,6 +80,8 @@ pub struct Seen {
     pub lost: bool,
     pub closed: bool,
     pub delay: Duration,
+    /// What the answer says that the client must wait.
+    pub throttled: Duration,
     /// The words of the faults that were injected.
     pub struck: Vec<&'static str>,
     /// The record as it is stored (produced) or read (fetched); none when it does not come through.
@@ -103,6 +105,7 @@ pub struct Tally {
     pub lost: i64,
     pub closed: i64,
     pub delayed: i64,
+    pub throttled: i64,
 }
 
 impl Seen {
@@ -112,6 +115,7 @@ impl Seen {
             && !self.lost
             && !self.closed
             && self.delay.is_zero()
+            && self.throttled.is_zero()
             && self.struck.is_empty()
     }
 
@@ -125,6 +129,7 @@ impl Seen {
             s if s.closed => "closed".to_owned(),
             s if s.code.is_some() => format!("failed{code}{message}"),
             s if !s.delay.is_zero() => format!("delayed by {:?}", s.delay),
+            s if !s.throttled.is_zero() => format!("throttled by {:?}", s.throttled),
             s if !s.struck.is_empty() => format!("struck by {}", s.struck.join(", ")),
             _ => "passed".to_owned(),
         }
@@ -195,22 +200,6 @@ fn bytes(value: &Dynamic) -> Option<Vec<u8>> {
         v if v.is_blob() => v.clone().into_blob().ok(),
         v if v.is_map() || v.is_array() => Some(json(v).to_string().into_bytes()),
         v => Some(v.to_string().into_bytes()),
-    }
-}
-
-fn json(value: &Dynamic) -> serde_json::Value {
-    if let Some(map) = value.clone().try_cast::<Map>() {
-        return map.iter().map(|(name, value)| (name.to_string(), json(value))).collect();
-    }
-    if let Some(list) = value.clone().try_cast::<rhai::Array>() {
-        return list.iter().map(json).collect();
-    }
-    match value {
-        v if v.is_unit() => serde_json::Value::Null,
-        v if v.is_bool() => v.as_bool().unwrap_or_default().into(),
-        v if v.is_int() => v.as_int().unwrap_or_default().into(),
-        v if v.is_float() => v.as_float().unwrap_or_default().into(),
-        v => v.to_string().into(),
     }
 }
 
@@ -313,6 +302,7 @@ fn seen(engine: &mut Engine) {
     member(engine, "lost", |seen: &mut Seen| seen.tally.lost);
     member(engine, "closed", |seen: &mut Seen| seen.tally.closed);
     member(engine, "delayed", |seen: &mut Seen| seen.tally.delayed);
+    member(engine, "throttled", |seen: &mut Seen| seen.tally.throttled);
     member(engine, "exists", |seen: &mut Seen| seen.record.is_some());
     member(engine, "message", |seen: &mut Seen| seen.message.clone().map_or(Dynamic::UNIT, Dynamic::from));
     member(engine, "code", |seen: &mut Seen| {
@@ -373,6 +363,13 @@ fn expectations(engine: &mut Engine) {
         match seen.code == Some(code) {
             true => Ok(()),
             false => Err(format!("expected the error {code}, but it {}", seen.told_with_verb())),
+        }
+    });
+    method(engine, "to_be_throttled_by", 2..=2, |expectation: &mut Expectation, call| {
+        let (seen, from, to) = (expectation.seen(&call)?, call.duration(0)?, call.duration(1)?);
+        match (from..=to).contains(&seen.throttled) && !seen.throttled.is_zero() {
+            true => Ok(()),
+            false => Err(format!("expected to wait {from:?} to {to:?}, but it {}", seen.told_with_verb())),
         }
     });
     method(engine, "to_be_delayed_by", 2..=2, |expectation: &mut Expectation, call| {

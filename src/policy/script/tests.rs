@@ -417,6 +417,29 @@ fn what_makes_no_sense_is_refused() {
             "1:",
             "follows the masks and enc",
         ),
+        ("on_produce().api_version(\"> 100\").deny();", "1:14", "there are Produce 3 to 13"),
+        ("on_produce().api_version(\"new\").deny();", "1:14", "a comparison such as"),
+        ("on_produce().api_version(4, \"> 5\").deny();", "1:14", "or ranges such as 0..4"),
+        ("on_produce().api_version(4).api_version(5).deny();", "1:29", "stands once"),
+        ("on_connect().api_version(4).reset();", "1:14", "nothing that on_connect has"),
+        ("on_produce().broker(-1).deny();", "1:14", "wants node ids or ranges"),
+        ("on_produce().quota(\"1MB\", \"ip\");", "1:14", "is no quota; write for example"),
+        ("on_produce().quota(\"1 parsec/s\", \"ip\");", "1:14", "is no quota"),
+        ("on_produce().quota(\"5/s\", \"ip\");", "1:14", "is no quota"),
+        ("on_produce().quota(\"0 records/s\", \"ip\");", "1:14", "is `deny()`"),
+        ("on_produce().quota(\"1MB/s\");", "1:14", "is not used like this"),
+        ("on_produce().quota(\"1MB/s\", \"principle\");", "1:14", "did you mean \"principal\"?"),
+        ("on_request(\"Metadata\").quota(\"1MB/s\", \"ip\");", "1:24", "on_request counts requests"),
+        ("on_request(\"Metadata\").quota(\"1 requests/s\", \"topic\");", "1:24", "not per topic"),
+        ("on_connect().quota(\"1 requests/s\", \"ip\");", "1:14", "no action of on_connect"),
+        ("on_produce().key(\"a\").quota(\"1MB/s\", \"ip\");", "1:23", "cannot choose single records"),
+        ("on_produce().every(2).quota(\"1MB/s\", \"ip\");", "1:23", "has no trigger"),
+        ("on_produce().quota(\"1MB/s\", \"ip\").deny();", "1:37", "write two rules"),
+        ("on_produce().quota(\"1MB/s\", \"ip\").delay(\"1s\");", "1:37", "protects or harms"),
+        ("counter(\"\");", "1:1", "a counter has a name"),
+        ("counter(5);", "1:1", "wants a text"),
+        ("shared_map(\"m\", 5);", "1:1", "is not used like this"),
+        ("window(\"w\", \"1m\"); counter(\"w\"); window(\"w\", \"2m\");", "1:35", "60s long before"),
         ("on_create().limit(#{});", "1:13", "limits nothing"),
         ("on_create().limit(12);", "1:13", "wants limits such as"),
         ("on_create().limit(#{ partition: 12 });", "1:13", "did you mean \"partitions\"?"),
@@ -447,9 +470,8 @@ fn words_of_later_versions_are_refused_by_name() {
     for (text, place) in [
         ("on_produce(\"a\").route(\"dlq\");", "1:17"),
         ("on_produce(\"a\").validate(#{});", "1:17"),
-        ("on_produce(\"a\").quota(1, \"1s\");", "1:17"),
         ("on_fetch(\"a\").stale_metadata(\"1s\");", "1:15"),
-        ("on_produce(\"a\").broker(1).delay(\"1s\");", "1:17"),
+        ("on_connect().tls_fail(\"expired\");", "1:14"),
     ] {
         assert_refused(text, place, "is not available yet");
     }
@@ -600,7 +622,7 @@ fn records_are_seen_and_denied() {
             if record.value("$.missing.deep") != () { cx.deny("missing") }
         });"#,
     );
-    let ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut host::Pending::default());
+    let ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut pending::Pending::default());
     assert_eq!(ask(r#"{"user":{"name":"ada"}}"#), Ok(Some("no ada".to_owned())));
     assert_eq!(ask(r#"{"user":{"name":"bob"}}"#), Ok(None));
     assert_eq!(ask("not json"), Ok(None));
@@ -617,7 +639,7 @@ fn windows_take_any_key_and_count_when_final() {
             seen.add(user);
         });"#,
     );
-    let mut additions = host::Pending::default();
+    let mut additions = pending::Pending::default();
     let mut ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut additions).unwrap();
     assert_eq!(ask(r#"{"user":"ada"}"#), None);
     assert_eq!(ask(r#"{"user":"ada"}"#), None);
@@ -637,13 +659,60 @@ fn windows_take_any_key_and_count_when_final() {
 }
 
 #[test]
+fn counters_and_maps_take_any_value_and_hold_when_final() {
+    let loaded = loaded(
+        r#"policy("p");
+        let logins = counter("logins");
+        let last = shared_map("last");
+        on_produce().each(|cx, record| {
+            let user = record.value("$.user");
+            if logins.count(user) >= 3 { return cx.deny("too many"); }
+            logins.add(user);
+            if record.value("$.out") == true { logins.add(user, -1); last.remove(user); return; }
+            if last.get(user) != () && last.get(user).at > record.value("$.at") { return cx.deny("older"); }
+            last.set(user, #{ at: record.value("$.at"), tags: [1, "a", ()] });
+            last.set((), 5);
+        });
+        on_produce().when(|cx| logins.count("ada") == 2 && last.get("ada").at == 7).deny();
+        on_produce().when(|cx| { logins.add("ada"); true }).deny();
+        on_produce().each(|cx, record| last.set("k", "v".to_upper() + record.value()));"#,
+    );
+    let (counter, map) = (loaded.state.counter("p", "logins"), loaded.state.shared_map("p", "last"));
+    let mut additions = pending::Pending::default();
+    let mut ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut additions).unwrap();
+    assert_eq!(ask(r#"{"user":"ada","at":5}"#), None);
+    assert_eq!(ask(r#"{"user":"ada","at":7}"#), None);
+    assert_eq!(ask(r#"{"user":"ada","at":6}"#).as_deref(), Some("older"), "a batch sees what it set itself");
+    assert_eq!(ask(r#"{"user":"ada","out":true}"#), None, "what was denied did not count");
+    assert_eq!(ask(r#"{"user":"ada","at":7}"#), None);
+    assert_eq!(ask(r#"{"at":1}"#), None, "nothing is under ()");
+    assert_eq!((counter.count(b"sada"), map.get(b"sada")), (0, serde_json::Value::Null), "not final yet");
+    let read = || when(loaded.closure(1), &cx()).unwrap();
+    assert!(!read());
+    additions.commit();
+    assert_eq!(counter.count(b"sada"), 3);
+    assert_eq!(map.get(b"sada"), serde_json::json!({ "at": 7, "tags": [1, "a", null] }));
+    assert!(!read());
+    counter.add(b"sada", -1);
+    assert!(read());
+    loaded.clock.advance(Duration::from_secs(86_400));
+    assert!(read(), "no time takes them away");
+    assert!(when(loaded.closure(2), &cx()).unwrap_err().message.contains("only read"));
+    let long = "x".repeat(1_025);
+    let mut additions = pending::Pending::default();
+    let error = each(loaded.closure(3), &cx(), record(&long), &mut additions).unwrap_err();
+    assert!(error.message.contains("at most 1024 bytes, this one 1026"), "{error}");
+    assert!(additions.is_empty());
+}
+
+#[test]
 fn a_denied_record_adds_nothing() {
     let loaded = loaded(
         r#"let w = window("w", "60s");
         on_produce().each(|cx, record| { w.add("a"); w.add("b", 3); cx.deny("no"); });
         on_produce().each(|cx, record| { w.add("a"); w.add(); });"#,
     );
-    let mut additions = host::Pending::default();
+    let mut additions = pending::Pending::default();
     assert!(each(loaded.closure(0), &cx(), record("{}"), &mut additions).unwrap().is_some());
     assert!(additions.is_empty());
     assert!(each(loaded.closure(1), &cx(), record("{}"), &mut additions).is_err());
@@ -664,7 +733,7 @@ fn what_belongs_elsewhere_fails_in_a_closure() {
     assert!(when(loaded.closure(1), &plain()).unwrap_err().message.contains("`.each`"));
     for index in [2, 3] {
         let error =
-            each(loaded.closure(index), &cx(), record("{}"), &mut host::Pending::default()).unwrap_err();
+            each(loaded.closure(index), &cx(), record("{}"), &mut pending::Pending::default()).unwrap_err();
         assert!(error.message.contains("not into a closure"), "{error}");
     }
 }
@@ -680,7 +749,7 @@ fn what_is_captured_is_constant_even_where_the_loader_cannot_see_it() {
          on_produce().each(|cx, record| { n.bump(); });
          fn bump() { this += 1; }",
     );
-    let ask = |index| each(loaded.closure(index), &cx(), record("{}"), &mut host::Pending::default());
+    let ask = |index| each(loaded.closure(index), &cx(), record("{}"), &mut pending::Pending::default());
     for _ in 0..2 {
         assert_eq!(ask(0), Ok(None), "a copy may change, and starts afresh every time");
     }
@@ -691,7 +760,7 @@ fn what_is_captured_is_constant_even_where_the_loader_cannot_see_it() {
 #[test]
 fn calls_are_bounded() {
     let loaded = loaded("on_produce().each(|cx, record| { loop {} });");
-    let error = each(loaded.closure(0), &cx(), record("{}"), &mut host::Pending::default()).unwrap_err();
+    let error = each(loaded.closure(0), &cx(), record("{}"), &mut pending::Pending::default()).unwrap_err();
     assert!(error.message.contains("too many operations"), "{error}");
 }
 
@@ -705,7 +774,7 @@ fn threads_share_windows_and_nothing_else() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..500 {
-                    let mut additions = host::Pending::default();
+                    let mut additions = pending::Pending::default();
                     each(loaded.closure(0), &cx(), record(r#"{"k":"x"}"#), &mut additions).unwrap();
                     additions.commit();
                 }

@@ -42,6 +42,11 @@ pub fn bytes(call: &Call<'_, '_>, at: usize) -> Result<u64, String> {
         return u64::try_from(number).map_err(|_| wants());
     }
     let text = value.is_string().then(|| value.to_string()).ok_or_else(wants)?;
+    bytes_of(&text).ok_or_else(wants)
+}
+
+/// `"64KB"`.
+pub fn bytes_of(text: &str) -> Option<u64> {
     let text = text.trim();
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
@@ -50,9 +55,9 @@ pub fn bytes(call: &Call<'_, '_>, at: usize) -> Result<u64, String> {
         "KB" | "KiB" => 1 << 10,
         "MB" | "MiB" => 1 << 20,
         "GB" | "GiB" => 1 << 30,
-        _ => return Err(wants()),
+        _ => return None,
     };
-    number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(wants)
+    number.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// A time or a distribution, as `delay` takes it.

@@ -21,6 +21,8 @@ words! {
     "mode" "mode(\"observe\")" "counts and audits what the policy would do, and does nothing";
     "default_deny" "default_deny()" "refuses what no allow names";
     "window" "window(name, \"60s\")" "counts events by key over the last minute, for all sessions";
+    "counter" "counter(name)" "counts by key, for all sessions, as long as the policy is there";
+    "shared_map" "shared_map(name)" "values by key, for all sessions, as long as the policy is there";
     "on_access" "on_access(operations…)" "access control in Kafka's own operations";
     "on_connect" "on_connect()" "a session that begins";
     "on_produce" "on_produce(topics…)" "produce requests, per partition";
@@ -42,6 +44,8 @@ words! {
     "header" ".header(name, patterns…)" "records with such a header";
     "key" ".key(patterns…)" "records with such a key";
     "value" ".value(path, pattern or \"> 5\")" "records with such a value at a JSON path";
+    "api_version" ".api_version(\">= 9\" or 4, 7..=9)" "requests of these versions of their api";
+    "broker" ".broker(1, 3..=5)" "clients that came to the broker with this node id; the embedded one is `node_id`";
     "sessions" ".sessions(share)" "this share of the sessions, each for its life";
     "when" ".when(|cx| …)" "a condition in Rhai";
     "chance" ".chance(p)" "fires with this probability, drawn per event";
@@ -61,6 +65,7 @@ words! {
     "remove_header" ".remove_header(patterns…)" "takes headers off every record";
     "require_header" ".require_header(name)" "refuses produced records without it";
     "limit" ".limit(#{ partitions: 12, … })" "what topics may be: partitions, replication, names, configs";
+    "quota" ".quota(\"1MB/s\" or \"100 records/s\" or \"10 requests/s\", \"principal\", …)" "how much may be used over time, per principal, client_id, ip, topic: who uses more must wait, as with Kafka's quotas";
     "audit" ".audit()" "writes a line to the audit file";
     "each" ".each(|cx, record| …)" "runs Rhai on every record; cx.deny(reason) refuses it";
     "named" ".named(name)" "gives a rule a lasting name";
@@ -146,22 +151,23 @@ words! {
     "to_be_denied" ".to_be_denied()" "expects a refusal by a security rule";
     "to_fail_with" ".to_fail_with(code)" "expects this error";
     "to_be_delayed_by" ".to_be_delayed_by(\"100ms\", \"300ms\")" "expects a delay between two times";
+    "to_be_throttled_by" ".to_be_throttled_by(\"100ms\", \"1s\")" "expects that the answer says to wait, between two times";
     "to_be_lost" ".to_be_lost()" "expects that no answer comes";
     "to_be_closed" ".to_be_closed()" "expects that the session ends";
     "to_be_struck_by" ".to_be_struck_by(\"latency\")" "expects that this fault is among those injected";
     "to_pass" ".to_pass()" "expects that nothing happened to it";
     "headers" "record.headers(name)" "in a closure: the values of all headers of this name";
-    "count" "window.count(key)" "events under a key in the window";
-    "add" "window.add(key)" "counts an event under a key, once its record is let through";
+    "count" "window.count(key), counter.count(key)" "how many there are under a key";
+    "add" "window.add(key, n?), counter.add(key, n?)" "counts under a key, once its record is let through";
+    "get" "shared_map.get(key)" "the value under a key; () when there is none";
+    "set" "shared_map.set(key, value)" "keeps a value under a key, once its record is let through";
+    "remove" "shared_map.remove(key)" "takes a key away, once its record is let through";
 }
 
 /// Words of the language that this version does not have.
 const LATER: &[&str] = &[
     "route",
-    "quota",
     "validate",
-    "broker",
-    "api_version",
     "schema",
     "tls_fail",
     "sasl_fail",
@@ -170,8 +176,6 @@ const LATER: &[&str] = &[
     "stale_metadata",
     "broker_down",
     "broker_up",
-    "counter",
-    "shared_map",
 ];
 
 /// What is said about a function that Rhai did not find, given as `name (types)`.

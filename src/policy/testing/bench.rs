@@ -18,6 +18,7 @@ use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The worlds of one test: one a seed.
 pub struct Worlds {
@@ -115,6 +116,7 @@ impl Bench for Worlds {
 fn tally(seen: &mut Seen) {
     let tally = &mut seen.tally;
     tally.delayed += i64::from(!seen.delay.is_zero());
+    tally.throttled += i64::from(!seen.throttled.is_zero());
     let of = match () {
         () if seen.denied => &mut tally.denied,
         () if seen.closed => &mut tally.closed,
@@ -224,6 +226,7 @@ fn told(verdict: &Verdict) -> Seen {
         lost: verdict.lose.is_some(),
         closed: verdict.end.is_some(),
         delay: verdict.delay,
+        throttled: verdict.throttle.max(verdict.mute),
         code: verdict.whole,
         ..Seen::default()
     };
@@ -248,6 +251,8 @@ fn stored(seen: &Seen, request: &mut Request) -> Option<SeenRecord> {
 
 fn read(seen: &mut Seen, response: Response) {
     let ResponseBody::Fetch(fetch) = response.body else { return };
+    let throttled = u64::try_from(fetch.throttle_time_ms).unwrap_or_default();
+    seen.throttled = seen.throttled.max(Duration::from_millis(throttled));
     let Some(partition) = fetch.responses.first().and_then(|topic| topic.partitions.first()) else { return };
     if partition.error_code != 0 {
         let code = ErrorCode(partition.error_code);

@@ -243,6 +243,26 @@ mod tests {
     }
 
     #[test]
+    fn quotas_are_seen() {
+        passes_and_matters(
+            r#"on_produce("t").quota("5 records/s", "principal"); on_fetch("t").quota("100B/s", "client_id");"#,
+            r#"test("a", || {
+                let seen = produced("t", "x", #{ times: 60 });
+                expect(seen.passed).to_equal(60);
+                expect(seen.throttled).to_equal(10);
+                expect(seen).to_be_throttled_by("1s", "2s");
+                expect(produced("t", "x", #{ principal: "User:bob" })).to_pass();
+                expect(produced("t", "x", #{ at: "15s" })).to_pass();
+                expect(fetched("t", "x", #{ times: 30 })).to_be_throttled_by("1s", "60s");
+            });"#,
+        );
+        passes_and_matters(
+            r#"on_produce("t").throttle("2s");"#,
+            r#"test("a", || { expect(produced("t", "x")).to_be_throttled_by("2s", "2s"); });"#,
+        );
+    }
+
+    #[test]
     fn a_failed_expectation_says_where_and_what() {
         let text = "test(\"a\", || {\n  expect(produced(\"t\", \"x\")).to_be_denied();\n});";
         let script = Script { file: "p.rhai".into(), text: Arc::from(text) };

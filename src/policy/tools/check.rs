@@ -191,6 +191,9 @@ fn takes_all_of(wide: &Selectors, narrow: &Selectors) -> bool {
     };
     topics
         && partitions
+        && (wide.who.sessions.is_none() || wide.who.sessions == Some(1.0))
+        && (wide.api_version.is_none() || wide.api_version == narrow.api_version)
+        && (wide.who.broker.is_none() || wide.who.broker == narrow.who.broker)
         && list(&wide.groups, &narrow.groups)
         && list(&wide.transactional_ids, &narrow.transactional_ids)
         && list(&wide.who.principal, &narrow.who.principal)

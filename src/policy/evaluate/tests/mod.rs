@@ -8,10 +8,12 @@ mod determinism;
 mod disk;
 mod limit;
 mod link;
+mod quota;
 mod regressions;
 mod replies;
 mod sealed;
 mod security;
+mod shared;
 mod strike;
 
 use super::{ExchangeContext, on_connect};

@@ -1,5 +1,6 @@
 //! How much a client has used: Kafka's sampled rate and its token bucket (KIP-13, KIP-599). Pure arithmetic over the times
-//! it is given, in milliseconds of a clock that never goes back.
+//! it is given, in milliseconds of a clock that never goes back. It stands here because broker and policies know no other room
+//! in common.
 
 use std::collections::VecDeque;
 

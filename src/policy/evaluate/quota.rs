@@ -1,0 +1,99 @@
+//! Quotas: what the parts that every other security rule let through use is counted, and how long their client must wait.
+
+use super::report::Told;
+use super::{Holds, PartState, Round};
+use crate::policy::action::quota::{Unit, User};
+use crate::policy::rule::Kind;
+use crate::wire::ApiKey;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What one part uses.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Use {
+    pub bytes: usize,
+    pub records: u64,
+}
+
+/// When something is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    AtRequest,
+    AtReply,
+}
+
+impl Round<'_> {
+    /// Counts what the open parts use. Gives for how long their client must use nothing.
+    pub(super) fn meter(
+        &self,
+        parts: &mut [PartState],
+        when: Counted,
+        used: &dyn Fn(usize) -> Use,
+    ) -> Duration {
+        // what is fetched is known when it is there
+        let counts = |unit: Unit| match (unit, self.api) {
+            (Unit::Bytes | Unit::Records, ApiKey::Fetch) => when == Counted::AtReply,
+            _ => when == Counted::AtRequest,
+        };
+        let (mut longest, mut ip) = (Duration::ZERO, None);
+        for place in self.places(parts, Kind::Security) {
+            let rule = &self.plan.security[place];
+            if !rule.quotas().any(|quota| counts(quota.unit)) {
+                continue;
+            }
+            // each user's use of the whole exchange is one
+            let mut uses: BTreeMap<(usize, u128), (f64, usize)> = BTreeMap::new();
+            for (at, part) in parts.iter_mut().enumerate() {
+                if !part.is_open() || !part.meets(place, Kind::Security) {
+                    continue;
+                }
+                match self.holds(rule, part) {
+                    Holds::Yes => {}
+                    Holds::No => continue,
+                    Holds::Failed(error) => {
+                        self.fail(rule, part, &error);
+                        continue;
+                    }
+                }
+                rule.life.counters.matched();
+                let ip = ip.get_or_insert_with(|| self.who.remote_ip.to_string());
+                let user = User {
+                    principal: &self.who.principal,
+                    client_id: &self.who.client_id,
+                    ip,
+                    topic: &part.about.name,
+                };
+                for (number, quota) in rule.quotas().enumerate().filter(|(_, quota)| counts(quota.unit)) {
+                    let (sum, _) = uses.entry((number, quota.key(number, user))).or_insert((0.0, at));
+                    match quota.unit {
+                        Unit::Bytes => *sum += used(at).bytes as f64,
+                        Unit::Records => *sum += used(at).records as f64,
+                        Unit::Requests => *sum = 1.0,
+                    }
+                }
+            }
+            let mut wait = Duration::ZERO;
+            let mut by = None;
+            for ((number, key), (amount, at)) in uses {
+                let Some(quota) = rule.quotas().nth(number) else { continue };
+                let used = rule.life.meters.record(key, quota.limit, amount, self.now);
+                if used.evicted {
+                    self.shared.state.note_evicted();
+                }
+                if used.wait > wait {
+                    (wait, by) = (used.wait, Some((quota, at)));
+                }
+            }
+            let Some((quota, at)) = by else { continue };
+            rule.life.counters.applied();
+            if let Some(part) = parts.get(at) {
+                let why = format!("{quota}: wait {} ms", wait.as_millis());
+                self.audit(&part.about, Told::new(rule, "throttle").because(&why));
+            }
+            if !rule.observe {
+                longest = longest.max(wait);
+            }
+        }
+        longest
+    }
+}
