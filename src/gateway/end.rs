@@ -26,6 +26,8 @@ pub enum EndCause {
     Unauthenticated,
     AuthenticationFailed,
     AuthenticationTimeout,
+    /// Its login was good for a time, and it did not log in again.
+    LoginExpired,
     /// The upstream or a policy failed an exchange that has no response (acks=0): closing is all that can be said.
     NoPlaceForError,
     /// A record source could not be read while its response was being sent.
@@ -62,6 +64,7 @@ impl EndCause {
         EndCause::Unauthenticated,
         EndCause::AuthenticationFailed,
         EndCause::AuthenticationTimeout,
+        EndCause::LoginExpired,
         EndCause::NoPlaceForError,
         EndCause::StorageRead,
         EndCause::RequestMemory,
@@ -91,6 +94,7 @@ impl EndCause {
             EndCause::Unauthenticated => "unauthenticated",
             EndCause::AuthenticationFailed => "authentication_failed",
             EndCause::AuthenticationTimeout => "authentication_timeout",
+            EndCause::LoginExpired => "login_expired",
             EndCause::NoPlaceForError => "no_place_for_error",
             EndCause::StorageRead => "storage_read",
             EndCause::RequestMemory => "request_memory",

@@ -18,7 +18,7 @@ use crate::policy::{
     evaluate::{self, ExchangeContext},
     generation::Who,
     plan::{Plan, PlanSlot},
-    verdict::{End, Interest, Link, Lose, Outcome, Verdict},
+    verdict::{End, Hold, Interest, Link, Lose, Outcome, Verdict},
 };
 use crate::wire::{
     ApiKey, ErrorCode, Payload, Piece, Request, RequestBody, Response, ResponseBody, Str, WireError,
@@ -105,9 +105,9 @@ impl Exchange {
         Exchange { api, ..Exchange::none() }
     }
 
-    /// An answer that is a frame already.
-    pub fn bare(frame: Bytes) -> Exchange {
-        Exchange { raw: Some(frame), ..Exchange::none() }
+    /// Its answer is a frame already.
+    pub fn with_bare(self, frame: Bytes) -> Exchange {
+        Exchange { raw: Some(frame), ..self }
     }
 }
 
@@ -120,6 +120,15 @@ pub(super) enum Taken {
     Nothing,
     End(Closing),
     Malformed(WireError),
+}
+
+/// What the rules say of a login.
+#[derive(Default)]
+pub(super) struct Login {
+    /// With this error; the session ends.
+    pub refused: Option<ErrorCode>,
+    /// It is good for so long.
+    pub lifetime: Option<Hold>,
 }
 
 /// After a lost exchange nothing more is sent; what is pipelined behind it is still executed, or not.
@@ -281,6 +290,37 @@ impl Pipeline {
             Ok(response) => Taken::Go(Waiting { exchange, answered: Answered::Now(response) }),
             Err(error) => Taken::Malformed(error),
         }
+    }
+
+    /// What the rules say of a login that would succeed, or of a mechanism that would do. They may refuse it, keep its answer, or
+    /// end it sooner; what they say beyond that has no meaning here. `exchange` gets the time of its answer.
+    pub fn login(
+        &self,
+        caller: &Arc<Caller>,
+        request: &mut Request,
+        exchange: &mut Exchange,
+    ) -> Result<Login, Closing> {
+        let (plan, who) = self.plan(caller);
+        if plan.request_interest(request.api()) == Interest::Nothing {
+            return Ok(Login::default());
+        }
+        let cx = ExchangeContext { who: &who, session: caller.session };
+        let mut verdict = plan.on_request(&cx, request);
+        exchange.release = Release::new(exchange.started, std::mem::take(&mut verdict.holds), plan.number);
+        self.gateway.storm(caller.session, &std::mem::take(&mut verdict.storms));
+        self.muted.until(verdict.mute);
+        match verdict.end {
+            Some(End::Disconnect) => return Err(Closing::Close(EndCause::PolicyDisconnect)),
+            Some(End::Reset) => return Err(Closing::Reset(EndCause::PolicyReset)),
+            None => {}
+        }
+        if verdict.lose.is_some() {
+            self.fall_silent(if verdict.lose == Some(Lose::Request) { SILENT } else { SILENT_EXECUTING });
+        }
+        let refused = verdict.whole.or(verdict.after_whole);
+        let refused =
+            if verdict.refused { refused.and(Some(ErrorCode::SASL_AUTHENTICATION_FAILED)) } else { refused };
+        Ok(Login { refused, lifetime: verdict.lifetime })
     }
 
     /// Answers what was decided here and submits the rest.

@@ -8,14 +8,15 @@ use super::{
     in_flight::{Answered, Closing, Due, InFlight, Waiting},
     link::{Links, proxies::Toxics, relay},
     listener::{Gateway, ListenerKind},
-    pipeline::{Begun, Exchange, Pipeline, Taken},
+    pipeline::{Begun, Exchange, Login, Pipeline, Taken},
     read::{Frame, FrameReader, SMALL},
     registry::{Registered, SessionInfo},
     upstream::Caller,
     write::FrameWriter,
 };
 use crate::wire::{
-    ApiKey, Piece, Request, RequestBody, Response, Str, WireErrorKind, header::Head, read::Reader,
+    ApiKey, ErrorCode, Piece, Request, RequestBody, Response, Str, WireErrorKind,
+    api::sasl_authenticate::SaslAuthenticateRequest, header::Head, read::Reader,
 };
 use bytes::Bytes;
 use socket2::SockRef;
@@ -442,17 +443,31 @@ impl ReaderLoop<'_> {
             let who = (&caller.principal, &caller.listener, caller.remote);
             capture.request(caller.session, who, &request, &frame.payload);
         }
-        let exchange = Exchange::new(&request, frame.share);
+        let mut exchange = Exchange::new(&request, frame.share);
         match self.authentication.take(&mut request, &self.gateway.metrics).await {
+            Step::Pass if self.authentication.has_expired(&self.gateway.policies) => {
+                return Err(Closing::Close(EndCause::LoginExpired));
+            }
             Step::Pass => {}
+            Step::Chosen(reply) => {
+                let Login { refused, .. } = self.pipeline.login(&self.caller, &mut request, &mut exchange)?;
+                return self.admit(request, exchange, reply, refused);
+            }
             Step::Reply(reply) => {
                 self.answer(exchange, Some(reply));
                 return Ok(());
             }
-            Step::Authenticated(principal, reply) => {
-                self.authenticated(principal.as_str());
-                self.answer(exchange, Some(reply));
-                return Ok(());
+            Step::Authenticated(principal, mut reply) => {
+                let caller = self.called(principal.as_str());
+                let Login { refused, lifetime } =
+                    self.pipeline.login(&caller, &mut request, &mut exchange)?;
+                if refused.is_none() {
+                    self.authenticated(caller);
+                    if let Some(hold) = lifetime {
+                        self.authentication.expire(Some(&mut reply), hold);
+                    }
+                }
+                return self.admit(request, exchange, reply, refused);
             }
             Step::Failed(reply, cause) => {
                 self.answer(exchange, Some(reply));
@@ -474,6 +489,23 @@ impl ReaderLoop<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Answers a login, or a mechanism, as the rules want it.
+    fn admit(
+        &mut self,
+        request: Request,
+        exchange: Exchange,
+        reply: Response,
+        refused: Option<ErrorCode>,
+    ) -> Result<(), Closing> {
+        let Some(code) = refused else {
+            self.answer(exchange, Some(reply));
+            return Ok(());
+        };
+        let reply = self.authentication.refuse(&request, reply, code);
+        self.answer(exchange, Some(reply));
+        Err(Closing::Close(EndCause::PolicyDisconnect))
     }
 
     /// A request whose header or version says nothing to us. Kafka closes, except for ApiVersions (KIP-511).
@@ -509,19 +541,38 @@ impl ReaderLoop<'_> {
             .bare_token(&frame.payload, &self.gateway.metrics)
             .await
             .map_err(Closing::Close)?;
+        let mut exchange = Exchange::none();
         if let Some(principal) = principal {
-            self.authenticated(principal.as_str());
+            let caller = self.called(principal.as_str());
+            // the rules know a login by its request, which here had none
+            let body = SaslAuthenticateRequest::default().into();
+            if let Some(mut request) = Request::new(0, 0, caller.client_id.clone(), body) {
+                let Login { refused, lifetime } =
+                    self.pipeline.login(&caller, &mut request, &mut exchange)?;
+                if refused.is_some() {
+                    return Err(Closing::Close(EndCause::PolicyDisconnect));
+                }
+                if let Some(hold) = lifetime {
+                    self.authentication.expire(None, hold);
+                }
+            }
+            self.authenticated(caller);
         }
         let mut framed = Vec::with_capacity(4 + token.len());
         framed.extend_from_slice(&(token.len() as u32).to_be_bytes());
         framed.extend_from_slice(&token);
-        self.answer(Exchange::bare(Bytes::from(framed)), None);
+        self.answer(exchange.with_bare(Bytes::from(framed)), None);
         Ok(())
     }
 
-    fn authenticated(&mut self, principal: &str) {
-        let principal = Str::from(principal);
-        self.caller = Arc::new(Caller { principal: principal.clone(), ..(*self.caller).clone() });
+    /// The caller, if it is this principal.
+    fn called(&self, principal: &str) -> Arc<Caller> {
+        Arc::new(Caller { principal: Str::from(principal), ..(*self.caller).clone() })
+    }
+
+    fn authenticated(&mut self, caller: Arc<Caller>) {
+        let principal = caller.principal.clone();
+        self.caller = caller;
         self.counted.change("open");
         self.info.update(|who| {
             who.principal = principal;

@@ -8,12 +8,14 @@ use super::fault::Fault;
 use super::fault::disk;
 use super::fault::record::RecordFault;
 use super::fault::reply::{ReplyFault, Scope};
+use super::fault::sasl::SaslFault;
 use super::fault::slow_broker::Queue;
 use super::glob::Glob;
 use super::random::{Draws, Event, identity};
 use super::replay::Forced;
 use super::selector::{Selectors, When};
 use super::trigger::{Fired, Firing, Triggers};
+use crate::security::sasl::Mechanism;
 use crate::wire::{ApiKey, Operation};
 use std::fmt;
 use std::path::PathBuf;
@@ -358,6 +360,14 @@ impl Rule {
     /// Whether it is about commits of transactions, not about aborts.
     pub fn wants_commit(&self) -> bool {
         self.has(|action| matches!(action, Action::Fault(Fault::LoseCommit | Fault::DelayCommit(_))))
+    }
+
+    /// The mechanism whose logins it is about; none: all.
+    pub fn wants_mechanism(&self) -> Option<Mechanism> {
+        self.actions.iter().find_map(|action| match action {
+            Action::Fault(Fault::Sasl(SaslFault::Unsupported(mechanism))) => Some(*mechanism),
+            _ => None,
+        })
     }
 
     /// Whether it changes records.

@@ -161,6 +161,8 @@ pub struct Verdict {
     pub throttle: Duration,
     /// As `throttle`, and nothing more is taken from the session for so long.
     pub mute: Duration,
+    /// Of a login: how long it is good.
+    pub lifetime: Option<Hold>,
     /// What the session is in from here on.
     pub storms: Vec<Storm>,
     /// The upstream gets it twice; the first answer counts.

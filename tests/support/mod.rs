@@ -13,8 +13,8 @@ use tokio::{
     net::TcpStream,
 };
 use tollgate::gateway::{
-    Caller, Gateway, Limits, Listener, ListenerConfig, Submitted, Upstream, link::proxies::Proxies,
-    metrics::Metrics,
+    Caller, Gateway, Limits, Listener, ListenerConfig, SaslConfig, Submitted, Upstream,
+    link::proxies::Proxies, metrics::Metrics,
 };
 use tollgate::policy::{
     generation::{Policies, Settings, Shared},
@@ -116,6 +116,16 @@ pub async fn start(upstream: Arc<dyn Upstream>, limits: Limits) -> Running {
 
 /// With policies: file names and their texts.
 pub async fn start_with(upstream: Arc<dyn Upstream>, limits: Limits, scripts: &[(&str, &str)]) -> Running {
+    start_for(upstream, limits, scripts, None).await
+}
+
+/// With logins as well.
+pub async fn start_for(
+    upstream: Arc<dyn Upstream>,
+    limits: Limits,
+    scripts: &[(&str, &str)],
+    sasl: Option<SaslConfig>,
+) -> Running {
     let scripts: Vec<Script> =
         scripts.iter().map(|(file, text)| Script { file: file.into(), text: (*text).into() }).collect();
     let policies = Policies::new(Shared::new(Settings::default()));
@@ -127,7 +137,7 @@ pub async fn start_with(upstream: Arc<dyn Upstream>, limits: Limits, scripts: &[
         name: "test".into(),
         address: "127.0.0.1:0".parse().unwrap(),
         advertised: None,
-        sasl: None,
+        sasl,
     };
     let listener = Listener::bind(config).unwrap();
     let address = listener.address();

@@ -10,6 +10,7 @@ use crate::policy::plan::decided_on_reply;
 use crate::policy::random::{Draws, Event};
 use crate::policy::rule::{Action, Kind, Rule};
 use crate::policy::verdict::{Hold, Outcome, Storm, Truncation};
+use crate::security::sasl::Mechanism;
 use crate::wire::ErrorCode;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub(super) struct Injections {
     pub harm: Harm,
     /// What delays the whole, and by how much.
     pub holds: Vec<Hold>,
+    /// How long a login is good, and by which rule.
+    pub lifetime: Option<Hold>,
     /// Of those whose rules matched.
     pub storms: Vec<Storm>,
     /// To parts, after they were executed.
@@ -59,6 +62,8 @@ pub(super) struct Possible {
     pub answer: bool,
     /// It commits a transaction.
     pub commits: bool,
+    /// It chooses this mechanism for a login.
+    pub mechanism: Option<Mechanism>,
     /// Its answer has a place for how long to wait.
     pub throttle: bool,
     /// It has not gone upstream yet.
@@ -68,7 +73,7 @@ pub(super) struct Possible {
 impl Possible {
     /// What can be done to a reply.
     pub fn of_reply() -> Self {
-        Self { answered: true, answer: true, commits: false, throttle: true, request: false }
+        Self { answered: true, answer: true, commits: false, mechanism: None, throttle: true, request: false }
     }
 }
 
@@ -92,6 +97,9 @@ impl Round<'_> {
                 continue;
             }
             if rule.wants_commit() && !possible.commits {
+                continue;
+            }
+            if rule.wants_mechanism().is_some_and(|wanted| possible.mechanism != Some(wanted)) {
                 continue;
             }
             let whole = rule.reply_scope().map(|scope| scope == Scope::Whole);
@@ -204,6 +212,12 @@ impl Round<'_> {
                 if !delay.is_zero() {
                     injections.holds.push(Hold { rule: Arc::clone(rule), delay });
                 }
+                if let Some(lifetime) = injections.harm.lifetime.take() {
+                    let sooner = injections.lifetime.as_ref().is_none_or(|other| lifetime < other.delay);
+                    if sooner {
+                        injections.lifetime = Some(Hold { rule: Arc::clone(rule), delay: lifetime });
+                    }
+                }
                 injected
             };
             part.harmed |= injected.terminal && !rule.observe;
@@ -252,7 +266,7 @@ fn can(fault: &Fault, part: &PartState, possible: &Possible) -> bool {
         | Fault::DelayCommit(_)
         | Fault::LoseCommit => possible.answered,
         Fault::Throttle(_) => possible.answered && possible.throttle,
-        Fault::Fail(_) | Fault::FailAfter(_) | Fault::Named(_) => {
+        Fault::Fail(_) | Fault::FailAfter(_) | Fault::Named(_) | Fault::Sasl(_) => {
             part.about.resource.is_some() && part.about.partition >= 0 || possible.answer
         }
         // at the reply it is too late

@@ -70,6 +70,10 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
         answered: !matches!(body, RequestBody::Produce(produce) if produce.acks == 0),
         answer: has_parts || body.answer(round.version, ErrorCode::UNKNOWN_SERVER_ERROR).is_some(),
         commits: matches!(body, RequestBody::EndTxn(end) if end.committed),
+        mechanism: match body {
+            RequestBody::SaslHandshake(handshake) => handshake.mechanism.parse().ok(),
+            _ => None,
+        },
         throttle: api.has_throttle_time(),
         request: true,
     };
@@ -235,6 +239,7 @@ impl Round<'_> {
         (verdict.delay, verdict.lose, verdict.end) = (harm.delay, harm.lose, harm.end);
         (verdict.throttle, verdict.duplicate) = (harm.throttle, harm.duplicate);
         verdict.holds = injections.holds;
+        verdict.lifetime = injections.lifetime;
         verdict.storms = injections.storms;
         verdict.truncations = injections.truncations;
         if has_parts {

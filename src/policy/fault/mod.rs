@@ -14,6 +14,7 @@ pub mod named;
 pub mod pause;
 pub mod record;
 pub mod reply;
+pub mod sasl;
 pub mod slow_broker;
 pub mod throttle;
 
@@ -24,6 +25,7 @@ use link::LinkFault;
 use named::Named;
 use record::RecordFault;
 use reply::ReplyFault;
+use sasl::SaslFault;
 use slow_broker::Queue;
 use std::fmt;
 use std::time::Duration;
@@ -71,6 +73,8 @@ pub enum Fault {
     DelayCommit(Distribution),
     /// An error with a name of its own.
     Named(&'static Named),
+    /// Of logins.
+    Sasl(SaslFault),
     /// Changes what a reply says: see `reply`.
     Reply(ReplyFault),
     /// Strikes single records of a part: see `record`.
@@ -108,6 +112,8 @@ pub struct Harm {
     pub throttle: Duration,
     /// The upstream gets the request twice.
     pub duplicate: bool,
+    /// A login is good for so long.
+    pub lifetime: Option<Duration>,
 }
 
 /// What a fault did, for the journal.
@@ -138,6 +144,7 @@ impl Fault {
             Self::DelayCommit(time) => commit::delay(time, draws, harm),
             Self::Pause(time) => pause::inject(*time),
             Self::Named(named) => named.inject(target.api, target.version, harm),
+            Self::Sasl(fault) => fault.inject(harm),
             Self::Link(fault) => {
                 let parameter = Some(fault.parameter()).filter(|text| !text.is_empty());
                 Injected { executed: Executed::Untouched, parameter, terminal: false }
@@ -167,6 +174,7 @@ impl Fault {
             Self::LoseCommit => "lose_commit",
             Self::DelayCommit(_) => "delay_commit",
             Self::Named(named) => named.word,
+            Self::Sasl(fault) => fault.word(),
             Self::Reply(fault) => fault.word(),
             Self::Record(fault) => fault.word(),
             Self::Link(fault) => fault.word(),
@@ -187,7 +195,11 @@ impl Fault {
 
     /// Whether it makes an answer for the part, which an api must have a place for.
     pub fn answers(&self) -> bool {
-        matches!(self, Self::Fail(_) | Self::FailAfter(_) | Self::Named(_))
+        match self {
+            Self::Fail(_) | Self::FailAfter(_) | Self::Named(_) => true,
+            Self::Sasl(fault) => fault.answers(),
+            _ => false,
+        }
     }
 }
 
@@ -201,6 +213,7 @@ impl fmt::Display for Fault {
             Self::Pause(Some(time)) => write!(f, "pause({time:?})"),
             Self::TruncateLog(records) => write!(f, "truncate_log({records})"),
             Self::Reply(fault) => write!(f, "{fault}"),
+            Self::Sasl(fault) => write!(f, "{fault}"),
             Self::Fail(code) | Self::FailAfter(code) => write!(f, "{}({code})", self.word()),
             Self::Record(fault) => write!(f, "{fault}"),
             Self::Link(fault) => write!(f, "{fault}"),

@@ -4,9 +4,11 @@ use super::call::{Call, rule_word};
 use super::draft::RuleHandle;
 use super::values::distribution;
 use super::vocabulary::nearest;
+use crate::policy::fault::sasl::SaslFault;
 use crate::policy::fault::{Fault, named};
 use crate::policy::random::LONGEST;
 use crate::policy::rule::{Action, ApiSet, Head};
+use crate::security::sasl::{Mechanism, UnknownMechanism};
 use crate::wire::{ApiKey, ErrorCode};
 use rhai::Engine;
 
@@ -54,6 +56,30 @@ pub fn register(engine: &mut Engine) {
         let time = distribution(&call, 0)?;
         inject(rule, &call, &["on_request"], Fault::DelayCommit(time))
     });
+    rule_word(engine, "sasl_fail", 0..=1, |rule, call| {
+        if call.len() == 0 {
+            return login(rule, &call, SaslFault::Fail);
+        }
+        let name = call.text(0)?;
+        let mechanism: Mechanism = name.parse().map_err(|error: UnknownMechanism| {
+            format!("\"{name}\": {error}{}", nearest(&name, Mechanism::ALL.iter().map(|m| m.name())))
+        })?;
+        rule.edit(&call, |rule| match rule.selectors.who.principal {
+            None => Ok(()),
+            Some(_) => {
+                Err("a mechanism is chosen before anybody is a principal; select by client_id or from_ip"
+                    .into())
+            }
+        })?;
+        login(rule, &call, SaslFault::Unsupported(mechanism))
+    });
+    rule_word(engine, "sasl_expire", 1..=1, |rule, call| {
+        let time = call.duration(0)?;
+        match time.as_millis() {
+            0 => Err("a login is good for a millisecond at least".to_owned()),
+            _ => login(rule, &call, SaslFault::Expire(time)),
+        }
+    });
     for named in named::ALL {
         rule_word(engine, named.word, 0..=0, |rule, call| {
             let apis: Vec<ApiKey> = named.codes.iter().map(|(api, _)| *api).collect();
@@ -68,6 +94,11 @@ pub fn register(engine: &mut Engine) {
 
 fn inject(rule: &RuleHandle, call: &Call<'_, '_>, heads: &[&str], fault: Fault) -> Result<(), String> {
     rule.act(call, heads, Action::Fault(fault))
+}
+
+fn login(rule: &RuleHandle, call: &Call<'_, '_>, fault: SaslFault) -> Result<(), String> {
+    narrow(rule, call, &[fault.api()])?;
+    inject(rule, call, &["on_request"], Fault::Sasl(fault))
 }
 
 /// Leaves a rule the apis at which its fault can happen; an error when there are none.

@@ -82,6 +82,8 @@ pub struct Seen {
     pub delay: Duration,
     /// What the answer says that the client must wait.
     pub throttled: Duration,
+    /// How long a login is good.
+    pub lifetime: Option<Duration>,
     /// The words of the faults that were injected.
     pub struck: Vec<&'static str>,
     /// The record as it is stored (produced) or read (fetched); none when it does not come through.
@@ -116,6 +118,7 @@ impl Seen {
             && !self.closed
             && self.delay.is_zero()
             && self.throttled.is_zero()
+            && self.lifetime.is_none()
             && self.struck.is_empty()
     }
 
@@ -129,6 +132,7 @@ impl Seen {
             s if s.closed => "closed".to_owned(),
             s if s.code.is_some() => format!("failed{code}{message}"),
             s if !s.delay.is_zero() => format!("delayed by {:?}", s.delay),
+            s if s.lifetime.is_some() => "let in for a time".to_owned(),
             s if !s.throttled.is_zero() => format!("throttled by {:?}", s.throttled),
             s if !s.struck.is_empty() => format!("struck by {}", s.struck.join(", ")),
             _ => "passed".to_owned(),
@@ -370,6 +374,18 @@ fn expectations(engine: &mut Engine) {
         match (from..=to).contains(&seen.throttled) && !seen.throttled.is_zero() {
             true => Ok(()),
             false => Err(format!("expected to wait {from:?} to {to:?}, but it {}", seen.told_with_verb())),
+        }
+    });
+    method(engine, "to_expire_after", 2..=2, |expectation: &mut Expectation, call| {
+        let (seen, from, to) = (expectation.seen(&call)?, call.duration(0)?, call.duration(1)?);
+        match seen.lifetime {
+            Some(lifetime) if (from..=to).contains(&lifetime) => Ok(()),
+            Some(lifetime) => {
+                Err(format!("expected it to be good for {from:?} to {to:?}, and it is for {lifetime:?}"))
+            }
+            None => {
+                Err(format!("expected it to end after {from:?} to {to:?}, but it {}", seen.told_with_verb()))
+            }
         }
     });
     method(engine, "to_be_delayed_by", 2..=2, |expectation: &mut Expectation, call| {

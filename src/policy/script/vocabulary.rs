@@ -90,6 +90,8 @@ words! {
     "slow_broker" ".slow_broker(\"20ms\")" "serves one exchange after the other, each for a time";
     "throttle" ".throttle(\"5s\")" "tells the client that it must wait (KIP-219)";
     "duplicate_request" ".duplicate_request()" "sends the request upstream twice";
+    "sasl_fail" ".sasl_fail(\"PLAIN\"?)" "refuses a login that is right; or, at SaslHandshake, a mechanism that is there";
+    "sasl_expire" ".sasl_expire(\"30s\")" "a login is good for so long: who has not logged in again by then is closed (KIP-368)";
     "lose_commit" ".lose_commit()" "a commit is carried out, never answered";
     "delay_commit" ".delay_commit(\"30s\")" "a commit is carried out, answered later";
     "truncate_fetch" ".truncate_fetch(\"1KB\")" "cuts what is fetched, in the middle of a batch";
@@ -152,6 +154,7 @@ words! {
     "to_fail_with" ".to_fail_with(code)" "expects this error";
     "to_be_delayed_by" ".to_be_delayed_by(\"100ms\", \"300ms\")" "expects a delay between two times";
     "to_be_throttled_by" ".to_be_throttled_by(\"100ms\", \"1s\")" "expects that the answer says to wait, between two times";
+    "to_expire_after" ".to_expire_after(\"10s\", \"1m\")" "expects that a login is good for so long, between two times";
     "to_be_lost" ".to_be_lost()" "expects that no answer comes";
     "to_be_closed" ".to_be_closed()" "expects that the session ends";
     "to_be_struck_by" ".to_be_struck_by(\"latency\")" "expects that this fault is among those injected";
@@ -165,18 +168,8 @@ words! {
 }
 
 /// Words of the language that this version does not have.
-const LATER: &[&str] = &[
-    "route",
-    "validate",
-    "schema",
-    "tls_fail",
-    "sasl_fail",
-    "sasl_expire",
-    "hold_until",
-    "stale_metadata",
-    "broker_down",
-    "broker_up",
-];
+const LATER: &[&str] =
+    &["route", "validate", "schema", "tls_fail", "hold_until", "stale_metadata", "broker_down", "broker_up"];
 
 /// What is said about a function that Rhai did not find, given as `name (types)`.
 pub fn explain_missing(signature: &str) -> String {

@@ -11,6 +11,7 @@ mod link;
 mod quota;
 mod regressions;
 mod replies;
+mod sasl;
 mod sealed;
 mod security;
 mod shared;

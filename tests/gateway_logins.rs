@@ -1,0 +1,178 @@
+//! Faults of logins on real sessions: they refuse one that is right, or end it sooner, and let nobody in.
+
+mod support;
+
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use support::{Client, Running, Scripted, agreeable, heartbeat, start_for};
+use tollgate::gateway::{Limits, SaslConfig};
+use tollgate::policy::load::Script;
+use tollgate::security::{
+    Authenticator, Mechanism, SecretString, UsersStore,
+    credential::MIN_ITERATIONS,
+    users::{User, Users},
+};
+use tollgate::wire::{
+    ErrorCode, ResponseBody, Str,
+    api::{sasl_authenticate::*, sasl_handshake::*},
+    types::Sensitive,
+};
+
+/// With the users `ada` and `bob`, whose passwords are their names.
+async fn running(policy: &str) -> Running {
+    let mut users = Users::new().unwrap();
+    for name in ["ada", "bob"] {
+        let user = User::with_password(&SecretString::new(name.into()), MIN_ITERATIONS).unwrap();
+        users.insert(name.parse().unwrap(), user);
+    }
+    let authenticator = Authenticator::new(Arc::new(UsersStore::fixed(users))).unwrap();
+    let sasl = SaslConfig {
+        mechanisms: vec![Mechanism::Plain, Mechanism::ScramSha256],
+        authenticator: Arc::new(authenticator),
+    };
+    let policy = format!("policy(\"logins\", \"x\"); {policy}");
+    start_for(Scripted::new(agreeable), Limits::default(), &[("logins.rhai", &policy)], Some(sasl)).await
+}
+
+async fn handshake(client: &mut Client, mechanism: Mechanism) -> SaslHandshakeResponse {
+    let body = SaslHandshakeRequest { mechanism: Str::from(mechanism.name()), ..Default::default() };
+    match client.ask(1, body).await {
+        ResponseBody::SaslHandshake(body) => *body,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn authenticate(
+    client: &mut Client,
+    version: i16,
+    name: &str,
+    password: &str,
+) -> SaslAuthenticateResponse {
+    let token = format!("\0{name}\0{password}");
+    let body = SaslAuthenticateRequest { auth_bytes: Sensitive(Bytes::from(token)), ..Default::default() };
+    match client.ask(version, body).await {
+        ResponseBody::SaslAuthenticate(body) => *body,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A login by PLAIN from the beginning.
+async fn login(client: &mut Client, name: &str) -> SaslAuthenticateResponse {
+    assert_eq!(handshake(client, Mechanism::Plain).await.error_code, 0);
+    authenticate(client, 2, name, name).await
+}
+
+#[tokio::test]
+async fn a_right_login_is_refused_as_a_wrong_one_and_closed() {
+    let rule = "expires(\"1h\"); on_request(\"SaslAuthenticate\").principal(\"User:ada\").sasl_fail();";
+    let running = running(rule).await;
+    let (mut ada, mut wrong, mut bob) =
+        (running.client().await, running.client().await, running.client().await);
+    let refused = login(&mut ada, "ada").await;
+    handshake(&mut wrong, Mechanism::Plain).await;
+    let really = authenticate(&mut wrong, 2, "ada", "bob").await;
+    assert_eq!(refused.error_code, ErrorCode::SASL_AUTHENTICATION_FAILED.0);
+    assert_eq!((refused.error_code, &refused.error_message), (really.error_code, &really.error_message));
+    assert_eq!(ada.closed().await.unwrap(), b"");
+    assert_eq!(login(&mut bob, "bob").await.error_code, 0);
+    bob.ask(4, heartbeat("g")).await;
+    let rules = running.gateway.policies.current();
+    assert_eq!(
+        rules.policies[0].rules[0].life.counters.read(),
+        (1, 1, 0),
+        "a wrong login is none of its business"
+    );
+    running.until("tollgate_sessions_ended_total", &[("cause", "policy_disconnect")], 1.0).await;
+}
+
+#[tokio::test]
+async fn a_wrong_login_stays_wrong_whatever_rules_there_are() {
+    let rule = "expires(\"1h\"); on_request(\"SaslAuthenticate\").sasl_expire(\"1h\");";
+    let running = running(rule).await;
+    let mut client = running.client().await;
+    handshake(&mut client, Mechanism::Plain).await;
+    let said = authenticate(&mut client, 2, "ada", "bob").await;
+    assert_eq!((said.error_code, said.session_lifetime_ms), (ErrorCode::SASL_AUTHENTICATION_FAILED.0, 0));
+    assert_eq!(client.closed().await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn a_mechanism_is_refused_as_one_that_is_not_there() {
+    let running = running("expires(\"1h\"); on_request(\"SaslHandshake\").sasl_fail(\"PLAIN\");").await;
+    let (mut plain, mut scram) = (running.client().await, running.client().await);
+    let said = handshake(&mut plain, Mechanism::Plain).await;
+    assert_eq!(said.error_code, ErrorCode::UNSUPPORTED_SASL_MECHANISM.0);
+    assert_eq!(said.mechanisms, [Str::from("SCRAM-SHA-256")]);
+    assert_eq!(plain.closed().await.unwrap(), b"");
+    assert_eq!(handshake(&mut scram, Mechanism::ScramSha256).await.error_code, 0);
+}
+
+#[tokio::test]
+async fn who_does_not_log_in_again_in_time_is_closed_at_its_next_request() {
+    // The rule is good for the whole test; the clients come at their own pace, so the time is short for the one and long for the other.
+    let rule = "expires(\"1h\"); on_request(\"SaslAuthenticate\").principal(\"User:ada\").sasl_expire(\"20ms\"); \
+                on_request(\"SaslAuthenticate\").principal(\"User:bob\").sasl_expire(\"1h\");";
+    let running = running(rule).await;
+    let (mut ada, mut bob) = (running.client().await, running.client().await);
+    let said = login(&mut ada, "ada").await;
+    assert_eq!((said.error_code, said.session_lifetime_ms), (0, 20));
+    let asked = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            ada.send(4, "test", heartbeat("g")).await;
+            if ada.frame().await.is_err() {
+                return;
+            }
+        }
+    });
+    asked.await.expect("the login goes on");
+    running.until("tollgate_sessions_ended_total", &[("cause", "login_expired")], 1.0).await;
+
+    assert_eq!(login(&mut bob, "bob").await.session_lifetime_ms, 3_600_000);
+    bob.ask(4, heartbeat("g")).await;
+    assert_eq!(login(&mut bob, "bob").await.session_lifetime_ms, 3_600_000, "again, on the same connection");
+    bob.ask(4, heartbeat("g")).await;
+    assert_eq!(handshake(&mut bob, Mechanism::Plain).await.error_code, 0);
+    bob.ask(4, heartbeat("g")).await;
+    let said = authenticate(&mut bob, 2, "ada", "ada").await;
+    assert_eq!(said.error_code, ErrorCode::SASL_AUTHENTICATION_FAILED.0, "nobody becomes another");
+    assert_eq!(bob.closed().await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn a_rule_that_is_gone_leaves_no_trace() {
+    let running = running("expires(\"1h\"); on_request(\"SaslAuthenticate\").sasl_expire(\"1ms\");").await;
+    let mut client = running.client().await;
+    assert_eq!(login(&mut client, "ada").await.session_lifetime_ms, 1);
+    let none = Script { file: "logins.rhai".into(), text: "policy(\"logins\", \"x\");".into() };
+    running.gateway.policies.load(&[none]).unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    client.ask(4, heartbeat("g")).await;
+    assert_eq!(login(&mut client, "ada").await.session_lifetime_ms, 0, "it was told that it may");
+    client.ask(4, heartbeat("g")).await;
+    let mut other = running.client().await;
+    assert_eq!(login(&mut other, "ada").await.session_lifetime_ms, 0);
+    let again = handshake(&mut other, Mechanism::Plain).await;
+    assert_eq!(again.error_code, ErrorCode::ILLEGAL_SASL_STATE.0);
+}
+
+#[tokio::test]
+async fn bare_tokens_are_refused_by_closing() {
+    let running =
+        running("expires(\"1h\"); on_request(\"SaslAuthenticate\").principal(\"User:ada\").sasl_fail();")
+            .await;
+    for (name, welcome) in [("ada", false), ("bob", true)] {
+        let mut client = running.client().await;
+        let body = SaslHandshakeRequest { mechanism: Str::from("PLAIN"), ..Default::default() };
+        client.ask(0, body).await;
+        let token = format!("\0{name}\0{name}");
+        client.send_raw(&[&(token.len() as u32).to_be_bytes()[..], token.as_bytes()].concat()).await;
+        match welcome {
+            true => {
+                assert_eq!(client.frame().await.unwrap(), Bytes::new());
+                client.ask(4, heartbeat("g")).await;
+            }
+            false => assert_eq!(client.closed().await.unwrap(), b""),
+        }
+    }
+}
