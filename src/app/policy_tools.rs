@@ -12,6 +12,7 @@ use crate::policy::script::examples;
 use crate::policy::script::vocabulary::{WORDS, nearest};
 use crate::policy::secrets::Secrets;
 use crate::policy::tools::DryRunError;
+use crate::policy::waits::Released;
 use crate::policy::{testing, tools};
 use crate::wire::ApiKey;
 use serde_json::Value;
@@ -80,7 +81,7 @@ fn audit_schema() -> Value {
 fn journal_schema() -> Value {
     line::of_file(
         "A line of Tollgate's journal of injected faults",
-        vec![journal::Injection::schema(), Evicted::schema(), journal::Missing::schema()],
+        vec![journal::Injection::schema(), Released::schema(), Evicted::schema(), journal::Missing::schema()],
     )
 }
 

@@ -10,6 +10,7 @@ use super::{
 use crate::wire::{Piece, Response};
 use std::{
     collections::VecDeque,
+    pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::{sync::Notify, time::Instant};
@@ -29,6 +30,8 @@ pub enum Answered {
     Later(Answering),
     /// Of a client with quotas.
     Metered(Metering),
+    /// Of a request that a rule holds: what becomes of it when it is let go.
+    Held(Pin<Box<dyn Future<Output = Answered> + Send>>),
     /// No answer: after what is owed, this.
     End(Closing),
 }

@@ -18,7 +18,8 @@ use crate::policy::{
     evaluate::{self, ExchangeContext},
     generation::Who,
     plan::{Plan, PlanSlot},
-    verdict::{End, Hold, Interest, Link, Lose, Outcome, Verdict},
+    verdict::{End, Held, Hold, Interest, Link, Lose, Outcome, Verdict},
+    waits::{By, Come},
 };
 use crate::wire::{
     ApiKey, ErrorCode, Payload, Piece, Request, RequestBody, Response, ResponseBody, Str, WireError,
@@ -32,7 +33,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 /// Record bytes of one fetch that rules look into are asked for in portions of this size: a masked fetch is held whole, so
 /// it must be small; an unmasked one streams whatever its size.
@@ -367,8 +371,13 @@ impl Pipeline {
             };
         }
         let twice = decided.verdict.duplicate.then(|| request.clone());
+        let (held, number) = (decided.verdict.held.take(), decided.plan.number);
         exchange.decided = Some(Box::new(decided));
-        let taken = self.submit(caller, request, exchange);
+        let waits = &self.gateway.policies.shared().waits;
+        let taken = match held.and_then(|held| Some((waits.wait(held.awaited.clone())?, held))) {
+            Some((come, held)) => self.hold(caller, request, exchange, (held, number), come),
+            None => self.submit(caller, request, exchange),
+        };
         match twice {
             Some(again) => self.submit_again(caller, again, taken),
             None => taken,
@@ -380,7 +389,7 @@ impl Pipeline {
     fn submit_again(&self, caller: &Arc<Caller>, request: Request, taken: Taken) -> Taken {
         let (gateway, caller) = (self.gateway.clone(), caller.clone());
         let again = async move {
-            match gateway.upstream.submit(&caller, request) {
+            match submit(&gateway, &caller, request) {
                 Submitted::Now(_) | Submitted::Close => {}
                 Submitted::Later { response, .. } => drop(response.await),
                 Submitted::Metered { response, .. } => drop(response.await),
@@ -405,8 +414,52 @@ impl Pipeline {
                 again.await;
                 first
             })),
+            Answered::Held(first) => Answered::Held(Box::pin(async move {
+                let first = match first.await {
+                    Answered::Later(first) => Answered::Now(first.await),
+                    first => first,
+                };
+                again.await;
+                first
+            })),
             Answered::End(closing) => Answered::End(closing),
         };
+        Taken::Barrier(Waiting { exchange, answered })
+    }
+
+    /// Keeps a request, and its session, until what it waits for has come, its time is over, or its rule or the process ends.
+    fn hold(
+        &self,
+        caller: &Arc<Caller>,
+        request: Request,
+        exchange: Exchange,
+        (held, number): (Held, u64),
+        come: oneshot::Receiver<Come>,
+    ) -> Taken {
+        let (gateway, caller, since) = (self.gateway.clone(), caller.clone(), Instant::now());
+        let hold = Hold { rule: held.rule.clone(), delay: held.awaited.at_most };
+        let mut release = Release::new(since, vec![hold], number);
+        let mut held = Holding { gateway: gateway.clone(), held, since, by: By::Client };
+        let answered = Answered::Held(Box::pin(async move {
+            let releaser = gateway.releaser();
+            held.by = tokio::select! {
+                biased;
+                Ok(come) = come => By::Event(come),
+                () = releaser.released(|| releaser.next_look(&mut release)) => {
+                    if since.elapsed() >= held.held.awaited.at_most { By::Time } else { By::Rule }
+                }
+            };
+            drop(held);
+            match submit(&gateway, &caller, request) {
+                Submitted::Now(response) => Answered::Now(response),
+                Submitted::Later { response, .. } => Answered::Later(response),
+                Submitted::Metered { response, mute, .. } => Answered::Metered(Box::pin(async move {
+                    let (response, after) = response.await;
+                    (response, after.max(mute))
+                })),
+                Submitted::Close => Answered::End(Closing::Close(EndCause::NoPlaceForError)),
+            }
+        }));
         Taken::Barrier(Waiting { exchange, answered })
     }
 
@@ -421,7 +474,7 @@ impl Pipeline {
 
     fn submit(&self, caller: &Arc<Caller>, request: Request, mut exchange: Exchange) -> Taken {
         exchange.recorded = self.capture().map(|_| caller.session);
-        match self.gateway.upstream.submit(caller, request) {
+        match submit(&self.gateway, caller, request) {
             // It is executed and nobody will hear of it. One whose effects are still to come takes up its place, and memory,
             // until they have: a silent session is not a way around the limits.
             Submitted::Now(_) if exchange.silent => Taken::Nothing,
@@ -455,6 +508,19 @@ impl Pipeline {
         lost: bool,
     ) -> Option<Due<Exchange>> {
         let lost = lost || exchange.silent;
+        let answered = match answered {
+            Answered::Held(held) if lost => {
+                tokio::select! {
+                    answered = held => answered,
+                    () = self.ending.notified() => {
+                        self.ending.notify_one();
+                        return None;
+                    }
+                }
+            }
+            Answered::Held(held) => held.await,
+            answered => answered,
+        };
         let mut due = Due {
             pieces: Vec::new(),
             release: exchange.release.take(),
@@ -484,6 +550,8 @@ impl Pipeline {
                 return None;
             }
             _ if lost => return None,
+            // what was held is let go above
+            Answered::Held(_) => None,
             Answered::Now(response) => response,
             Answered::Later(response) => response.await,
             Answered::Metered(response) => {
@@ -630,6 +698,33 @@ impl Pipeline {
             }
         }
         Ok(said)
+    }
+}
+
+/// Gives a request to the upstream, and lets go those who waited for it.
+fn submit(gateway: &Gateway, caller: &Arc<Caller>, mut request: Request) -> Submitted {
+    let shared = gateway.policies.shared();
+    if !shared.waits.is_on() {
+        return gateway.upstream.submit(caller, request);
+    }
+    let met = shared.waits.meet(&mut request, &shared.names);
+    let come = Come { session: caller.session, correlation_id: request.correlation_id() };
+    let submitted = gateway.upstream.submit(caller, request);
+    met.let_go(come);
+    submitted
+}
+
+/// A request that waits. However that ends, it is written down.
+struct Holding {
+    gateway: Arc<Gateway>,
+    held: Held,
+    since: Instant,
+    by: By,
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.held.tell(self.by, self.since.elapsed(), self.gateway.policies.shared());
     }
 }
 

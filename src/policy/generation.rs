@@ -22,6 +22,7 @@ use super::secrets::Secrets;
 use super::sequences::Sequences;
 use super::state::StateStore;
 use super::trigger::Fired;
+use super::waits::Waits;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,6 +59,8 @@ pub struct Shared {
     /// Which operations of the disk rules in force are about: asked before every one.
     pub disk_rules: Concerned,
     pub pauses: Pauses,
+    /// Requests that wait for others.
+    pub waits: Waits,
     /// What of the embedded broker faults can reach.
     pub broker: Option<Arc<dyn EmbeddedBroker>>,
     /// Of the broker that clients come to.
@@ -90,6 +93,7 @@ impl Shared {
             watch_only: settings.watch_only,
             disk_rules: Concerned::default(),
             pauses: Pauses::default(),
+            waits: Waits::default(),
             broker: settings.broker,
             node_id: settings.node_id,
             closure_failures: AtomicU64::new(0),
@@ -571,6 +575,7 @@ fn enliven(
                 fired: Arc::clone(&old.fired),
                 queue: Arc::clone(&old.queue),
                 meters: Arc::clone(&old.meters),
+                past: Arc::clone(&old.past),
             },
             None => Life {
                 born: number,
@@ -581,6 +586,7 @@ fn enliven(
                 fired: Arc::new(Fired::default()),
                 queue: Arc::default(),
                 meters: Arc::default(),
+                past: Arc::default(),
             },
         };
         let forced = match (&shared.replay, spec.kind) {

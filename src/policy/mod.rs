@@ -55,6 +55,7 @@ pub mod testing;
 pub mod tools;
 pub mod trigger;
 pub mod verdict;
+pub mod waits;
 pub mod watch;
 
 pub use error::LoadError;

@@ -69,6 +69,8 @@ struct Line {
     #[serde(default)]
     observed: bool,
     dropped_lines: Option<u64>,
+    /// Of a request that waited: what ended that.
+    released_by: Option<String>,
     /// A subject that had to be forgotten.
     evicted_subject: Option<String>,
 }
@@ -94,7 +96,9 @@ impl Replay {
             }
             let line: Line = serde_json::from_slice(&text).map_err(|error| at(error.to_string()))?;
             replay.dropped += line.dropped_lines.unwrap_or_default();
-            if line.observed || line.dropped_lines.is_some() || line.evicted_subject.is_some() {
+            let tells_something_else =
+                line.dropped_lines.is_some() || line.evicted_subject.is_some() || line.released_by.is_some();
+            if line.observed || tells_something_else {
                 continue;
             }
             let (Some(policy), Some(rule), Some(n)) = (line.policy, line.rule, line.n) else {
@@ -153,6 +157,7 @@ mod tests {
     fn a_journal_is_read_by_rule() {
         let text = [
             line("a", 7, 3, 5),
+            line("a", 7, 4, 5).replace("\"when\"", "\"released_by\":\"time\",\"when\""),
             "{\"time\":1,\"dropped_lines\":4}\n\n{\"time\":1,\"evicted_subject\":\"00\"}\n".to_owned(),
             line("b", 8, 0, 6),
             line("a", 7, 9, 5).replace("\"when\"", "\"observed\":true,\"when\""),

@@ -10,6 +10,7 @@ use super::fault::record::RecordFault;
 use super::fault::reply::{ReplyFault, Scope};
 use super::fault::sasl::SaslFault;
 use super::fault::slow_broker::Queue;
+use super::fault::stale::Past;
 use super::glob::Glob;
 use super::random::{Draws, Event, identity};
 use super::replay::Forced;
@@ -239,6 +240,8 @@ pub struct Life {
     pub fired: Arc<Fired>,
     /// Of a rule that makes a broker slow.
     pub queue: Arc<Queue>,
+    /// Of a rule that tells of the past.
+    pub past: Arc<Past>,
     /// Of a rule with quotas.
     pub meters: Arc<Meters>,
 }

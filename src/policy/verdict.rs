@@ -1,6 +1,7 @@
 //! What the rules decided for one exchange: a closed set of outcomes, per part and for the whole.
 //! Written by the policies, carried out by the gateway.
 
+use super::fault::hold::Awaited;
 use super::fault::link::LinkFault;
 use super::random::{Draws, Event};
 use super::rule::Rule;
@@ -133,6 +134,22 @@ impl PartialEq for Truncation {
     }
 }
 
+/// A request that waits for another exchange, and the injection that makes it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    pub rule: Arc<Rule>,
+    pub event: Event,
+    pub awaited: Awaited,
+    pub session: u64,
+    pub correlation_id: i32,
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.rule.key == other.rule.key && self.event == other.event && self.awaited == other.awaited
+    }
+}
+
 /// What was decided about a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
@@ -165,6 +182,8 @@ pub struct Verdict {
     pub lifetime: Option<Hold>,
     /// What the session is in from here on.
     pub storms: Vec<Storm>,
+    /// What it waits for before the upstream gets it.
+    pub held: Option<Held>,
     /// The upstream gets it twice; the first answer counts.
     pub duplicate: bool,
     /// What logs lose once the exchange is executed.

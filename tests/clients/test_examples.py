@@ -23,6 +23,7 @@ def shell(server):
         ran = subprocess.run(["bash", "-c", line], cwd=server.folder, text=True, capture_output=True, timeout=60)
         return [text for text in (ran.stdout + ran.stderr).splitlines() if not re.match(r"%\d\|", text)]
 
+    run.server = server
     return run
 
 
@@ -95,6 +96,27 @@ def check_slow_consumer(shell, commands):
     start = time.monotonic()
     assert "hello" in shell(commands[1])
     assert time.monotonic() - start > 0.1
+
+
+def check_quota(shell, commands):
+    start = time.monotonic()
+    assert shell(commands[0]) == []
+    assert time.monotonic() - start > 3
+    assert shell(commands[1]) == []
+
+
+def check_rebalance_storm(shell, commands):
+    assert shell(commands[0]) == []
+    assert {int(line) for line in shell(commands[1]) if line.isdigit()} == set(range(1, 101)), "none is lost, some come again"
+
+
+def check_expired_credentials(shell, commands):
+    server = shell.server
+    command = [server.binary, "user", "add", "demo-app", "--users", server.folder / "users.toml", "--password-file", "-"]
+    subprocess.run(command, input="demo-app-secret", text=True, check=True, timeout=30)
+    shell(commands[0])
+    known = lambda line: shell(line.replace("localhost:9092", server.sasl))
+    until("the user is known", lambda: "hello" in known(commands[1]))
 
 
 def check_topic_limits(shell, commands):

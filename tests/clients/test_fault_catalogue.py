@@ -7,6 +7,7 @@ import time
 
 import pytest
 from support.clients import JavaClient, LastBrokerGone
+from support.wait import until
 from test_faults import made, met  # noqa: F401  (made is a fixture)
 
 # JSON, so that what cuts it can be seen.
@@ -151,3 +152,33 @@ def test_groups_get_past(client, bootstrap, made, group, server, topic, rule):  
     first = client.consume(bootstrap, made, 1, group=group)
     assert first == ["next"], "the commit did not stand"
     assert client.complaints() == []
+
+
+def test_a_request_waits_for_the_exchange_it_was_told_to(server, bootstrap, made, under):  # noqa: F811
+    """What is produced first is stored last: it waits until something is produced to another topic."""
+    from confluent_kafka import Producer
+
+    other = f"{made}-other"
+    order = []
+    with under(f'on_produce("TOPIC").first(1).hold_until("Produce", "{other}", "1m")'):
+        first, second = Producer({"bootstrap.servers": bootstrap}), Producer({"bootstrap.servers": bootstrap})
+        first.produce(made, "held", on_delivery=lambda error, message: order.append(error or message.topic()))
+        held = lambda: any(rule["applied"] for one in server.status()["policies"] if one["name"] == f"rules-{made}" for rule in one["rules"])
+        until("it is held", lambda: (first.poll(0), held())[1])
+        assert first.poll(0.3) == 0 and order == []
+        second.produce(other, "awaited", on_delivery=lambda error, message: order.append(error or message.topic()))
+        assert second.flush(30) == 0
+        assert first.flush(30) == 0
+    assert order == [other, made]
+
+
+def test_metadata_of_a_while_ago(bootstrap, made, under, tools):  # noqa: F811
+    """A client that asks is told of as many partitions as there were, until the rule is gone."""
+    from confluent_kafka.admin import AdminClient
+
+    partitions = lambda: len(AdminClient({"bootstrap.servers": bootstrap}).list_topics(made, 30).topics[made].partitions)
+    with under('on_request("Metadata").topic("TOPIC").stale_metadata()'):
+        assert partitions() == 1
+        tools.run("kafka-topics", "--bootstrap-server", bootstrap, "--alter", "--topic", made, "--partitions", "3").ok()
+        assert partitions() == 1
+    until("the truth is told", lambda: partitions() == 3)

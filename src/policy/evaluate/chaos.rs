@@ -2,14 +2,14 @@
 //! whichever parts it fired for; the journal says each.
 
 use super::records::Way;
-use super::{Holds, PartState, Round};
+use super::{About, Holds, PartState, Round};
 use crate::policy::fault::reply::Scope;
 use crate::policy::fault::{Fault, Harm, Injected, Target};
 use crate::policy::identity::Side;
 use crate::policy::plan::decided_on_reply;
 use crate::policy::random::{Draws, Event};
 use crate::policy::rule::{Action, Kind, Rule};
-use crate::policy::verdict::{Hold, Outcome, Storm, Truncation};
+use crate::policy::verdict::{Held, Hold, Outcome, Storm, Truncation};
 use crate::security::sasl::Mechanism;
 use crate::wire::ErrorCode;
 use bytes::Bytes;
@@ -31,6 +31,8 @@ pub(super) struct Injections {
     pub harm: Harm,
     /// What delays the whole, and by how much.
     pub holds: Vec<Hold>,
+    /// What the whole waits for.
+    pub held: Option<Held>,
     /// How long a login is good, and by which rule.
     pub lifetime: Option<Hold>,
     /// Of those whose rules matched.
@@ -54,6 +56,16 @@ pub(super) struct Changed {
     pub event: Event,
 }
 
+impl Scope {
+    fn takes(self, about: &About) -> bool {
+        match self {
+            Self::Whole => about.resource.is_none(),
+            Self::Topic => about.resource.is_some() && about.partition < 0,
+            Self::Partition => about.resource.is_some() && about.partition >= 0,
+        }
+    }
+}
+
 /// What can be done to this exchange at all.
 pub(super) struct Possible {
     /// The upstream answers: not with acks=0.
@@ -66,6 +78,8 @@ pub(super) struct Possible {
     pub mechanism: Option<Mechanism>,
     /// Its answer has a place for how long to wait.
     pub throttle: bool,
+    /// Another request may wait at the gateway.
+    pub hold: bool,
     /// It has not gone upstream yet.
     pub request: bool,
 }
@@ -73,7 +87,15 @@ pub(super) struct Possible {
 impl Possible {
     /// What can be done to a reply.
     pub fn of_reply() -> Self {
-        Self { answered: true, answer: true, commits: false, mechanism: None, throttle: true, request: false }
+        Self {
+            answered: true,
+            answer: true,
+            commits: false,
+            mechanism: None,
+            throttle: true,
+            hold: false,
+            request: false,
+        }
     }
 }
 
@@ -102,13 +124,13 @@ impl Round<'_> {
             if rule.wants_mechanism().is_some_and(|wanted| possible.mechanism != Some(wanted)) {
                 continue;
             }
-            let whole = rule.reply_scope().map(|scope| scope == Scope::Whole);
+            let scope = rule.reply_scope();
             let mut once = Once::default();
             for (at, part) in parts.iter_mut().enumerate() {
                 if !part.is_open() || part.harmed || !part.meets(place, Kind::Chaos) {
                     continue;
                 }
-                if whole.is_some_and(|whole| whole != part.about.resource.is_none()) {
+                if scope.is_some_and(|scope| !scope.takes(&part.about)) {
                     continue;
                 }
                 match self.holds(rule, part) {
@@ -141,7 +163,7 @@ impl Round<'_> {
                 let met = self.met(part, Side::Chaos);
                 let fires = rule.triggers.fire(rule.firing(self.now), &met, &self.shared.subjects);
                 let Some((mut draws, event)) = fires else { continue };
-                if whole.is_some() {
+                if scope.is_some() {
                     injections.replies.push(Changed { at, rule: Arc::clone(rule), event });
                     continue;
                 }
@@ -212,6 +234,11 @@ impl Round<'_> {
                 if !delay.is_zero() {
                     injections.holds.push(Hold { rule: Arc::clone(rule), delay });
                 }
+                if let Some(awaited) = injections.harm.hold.take() {
+                    let (session, correlation_id) = (self.session, self.correlation_id);
+                    let held = Held { rule: Arc::clone(rule), event, awaited, session, correlation_id };
+                    injections.held.get_or_insert(held);
+                }
                 if let Some(lifetime) = injections.harm.lifetime.take() {
                     let sooner = injections.lifetime.as_ref().is_none_or(|other| lifetime < other.delay);
                     if sooner {
@@ -271,6 +298,7 @@ fn can(fault: &Fault, part: &PartState, possible: &Possible) -> bool {
         }
         // at the reply it is too late
         Fault::DuplicateRequest => possible.request,
+        Fault::HoldUntil(_) => possible.request && possible.hold,
         Fault::LoseRequest
         | Fault::Disconnect
         | Fault::Reset

@@ -1,11 +1,15 @@
 //! Faults in what replies say: of single partitions, of the cluster.
 
 use super::chaos::{Changed, Possible, Stage};
-use super::{About, PartState, Round};
+use super::{About, Holds, PartState, Round};
 use crate::policy::fault::reply::ReplyFault;
 use crate::policy::fault::{Executed, Injected};
-use crate::wire::ResponseBody;
+use crate::policy::rule::{Kind, Rule};
 use crate::wire::api::Part;
+use crate::wire::api::metadata::MetadataResponseTopic;
+use crate::wire::{ResponseBody, Str};
+use std::sync::Arc;
+use std::time::Duration;
 
 impl Round<'_> {
     /// The faults in a reply other than a fetch's. True when it changed.
@@ -16,12 +20,28 @@ impl Round<'_> {
         let mut parts = Vec::new();
         if let ResponseBody::Metadata(metadata) = &*body {
             for topic in &metadata.topics {
-                let name =
-                    topic.name.clone().or_else(|| self.shared.names.name(topic.topic_id)).unwrap_or_default();
+                let name = self.topic_name(topic);
                 for partition in &topic.partitions {
                     let part = Part::partition(&name, topic.topic_id, partition.partition_index);
                     parts.push(self.state(self.about(&part, None, None)));
                 }
+            }
+        }
+        let topics_from = parts.len();
+        let stale: Vec<_> = self.stale_rules().collect();
+        if let (ResponseBody::Metadata(metadata), false) = (&*body, stale.is_empty()) {
+            for topic in &metadata.topics {
+                let name = self.topic_name(topic);
+                let part = Part::partition(&name, topic.topic_id, -1);
+                let mut state = self.state(self.about(&part, None, None));
+                // what is known of the past must not depend on when a rule fires
+                for (place, rule, age) in &stale {
+                    if state.meets(*place, Kind::Chaos) && matches!(self.holds(rule, &mut state), Holds::Yes)
+                    {
+                        rule.life.past.note(&name, topic, self.now, *age);
+                    }
+                }
+                parts.push(state);
             }
         }
         // and the cluster
@@ -32,6 +52,13 @@ impl Round<'_> {
         for changed in injections.replies {
             let Some(part) = parts.get(changed.at) else { continue };
             edited |= self.change_reply(part, &changed, body, |fault, body| match body {
+                ResponseBody::Metadata(metadata)
+                    if part.about.resource.is_some() && part.about.partition < 0 =>
+                {
+                    let topic = metadata.topics.get_mut(changed.at.checked_sub(topics_from)?)?;
+                    *topic = changed.rule.life.past.of(&part.about.name, topic)?;
+                    Some(None)
+                }
                 ResponseBody::Metadata(metadata) if part.about.resource.is_some() => {
                     let alive: Vec<i32> = metadata.brokers.iter().map(|broker| broker.node_id).collect();
                     let mut partitions = metadata.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
@@ -42,6 +69,22 @@ impl Round<'_> {
             });
         }
         edited
+    }
+
+    fn topic_name(&self, topic: &MetadataResponseTopic) -> Str {
+        topic.name.clone().or_else(|| self.shared.names.name(topic.topic_id)).unwrap_or_default()
+    }
+
+    /// The rules that tell of the past, by their places, and of how long ago.
+    fn stale_rules(&self) -> impl Iterator<Item = (usize, &Arc<Rule>, Option<Duration>)> {
+        let rules = self.plan.chaos.iter().enumerate();
+        rules.filter_map(|(place, rule)| {
+            let mut faults = rule.reply_faults();
+            faults.find_map(|fault| match fault {
+                ReplyFault::StaleMetadata(age) => Some((place, rule, *age)),
+                _ => None,
+            })
+        })
     }
 
     /// Changes a reply by the faults of a rule. `change` gives what was chosen, or `None` where it could not. True when the

@@ -75,6 +75,7 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
             _ => None,
         },
         throttle: api.has_throttle_time(),
+        hold: !round.shared.waits.is_full(),
         request: true,
     };
     round.recount_known(&payloads, &mut parts, &mut edits);
@@ -240,6 +241,7 @@ impl Round<'_> {
         (verdict.throttle, verdict.duplicate) = (harm.throttle, harm.duplicate);
         verdict.holds = injections.holds;
         verdict.lifetime = injections.lifetime;
+        verdict.held = injections.held;
         verdict.storms = injections.storms;
         verdict.truncations = injections.truncations;
         if has_parts {

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod duplicate;
 pub mod end;
 pub mod fail;
+pub mod hold;
 pub mod link;
 pub mod lose;
 pub mod named;
@@ -16,11 +17,13 @@ pub mod record;
 pub mod reply;
 pub mod sasl;
 pub mod slow_broker;
+pub mod stale;
 pub mod throttle;
 
 use super::random::{Distribution, Draws};
 use crate::wire::{ApiKey, ErrorCode};
 use disk::DiskFault;
+use hold::Awaited;
 use link::LinkFault;
 use named::Named;
 use record::RecordFault;
@@ -69,6 +72,8 @@ pub enum Fault {
     SlowBroker(Distribution),
     Throttle(Duration),
     DuplicateRequest,
+    /// The request waits for another exchange.
+    HoldUntil(Awaited),
     LoseCommit,
     DelayCommit(Distribution),
     /// An error with a name of its own.
@@ -112,6 +117,8 @@ pub struct Harm {
     pub throttle: Duration,
     /// The upstream gets the request twice.
     pub duplicate: bool,
+    /// What the request waits for.
+    pub hold: Option<Awaited>,
     /// A login is good for so long.
     pub lifetime: Option<Duration>,
 }
@@ -140,6 +147,7 @@ impl Fault {
             Self::SlowBroker(time) => slow_broker::inject(time, target.queue, target.now, draws, harm),
             Self::Throttle(time) => throttle::inject(*time, harm),
             Self::DuplicateRequest => duplicate::inject(harm),
+            Self::HoldUntil(awaited) => hold::inject(awaited, harm),
             Self::LoseCommit => commit::lose(harm),
             Self::DelayCommit(time) => commit::delay(time, draws, harm),
             Self::Pause(time) => pause::inject(*time),
@@ -171,6 +179,7 @@ impl Fault {
             Self::SlowBroker(_) => "slow_broker",
             Self::Throttle(_) => "throttle",
             Self::DuplicateRequest => "duplicate_request",
+            Self::HoldUntil(_) => "hold_until",
             Self::LoseCommit => "lose_commit",
             Self::DelayCommit(_) => "delay_commit",
             Self::Named(named) => named.word,
@@ -209,6 +218,7 @@ impl fmt::Display for Fault {
             Self::Delay(time) | Self::SlowBroker(time) | Self::DelayCommit(time) => {
                 write!(f, "{}({time})", self.word())
             }
+            Self::HoldUntil(awaited) => write!(f, "hold_until({awaited})"),
             Self::Throttle(time) => write!(f, "throttle({time:?})"),
             Self::Pause(Some(time)) => write!(f, "pause({time:?})"),
             Self::TruncateLog(records) => write!(f, "truncate_log({records})"),

@@ -6,6 +6,7 @@ use crate::wire::api::metadata::MetadataResponsePartition;
 use crate::wire::{ApiKey, ErrorCode, Payload, Str};
 use bytes::Bytes;
 use std::fmt;
+use std::time::Duration;
 
 /// A fault in a reply.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,8 @@ pub enum ReplyFault {
     /// Another broker leads.
     LeaderMoves,
     NoLeader,
+    /// What is said of a topic is of so long ago, or of when the rule first saw it: see `stale`.
+    StaleMetadata(Option<Duration>),
     /// A broker is not in the list: this one, or the last.
     BrokerMissing(Option<i32>),
     /// Brokers are said to be where nobody listens.
@@ -32,6 +35,8 @@ pub enum ReplyFault {
 pub enum Scope {
     /// What is said of one partition.
     Partition,
+    /// What metadata says of one topic.
+    Topic,
     /// What is said of the cluster.
     Whole,
 }
@@ -41,7 +46,7 @@ impl ReplyFault {
     pub fn apis(&self) -> &'static [ApiKey] {
         match self {
             Self::TruncateFetch(_) | Self::EmptyFetch | Self::StaleHighWatermark(_) => &[ApiKey::Fetch],
-            Self::LeaderMoves | Self::NoLeader => &[ApiKey::Metadata],
+            Self::LeaderMoves | Self::NoLeader | Self::StaleMetadata(_) => &[ApiKey::Metadata],
             Self::BrokerMissing(_) => &[ApiKey::Metadata, ApiKey::DescribeCluster],
             Self::WrongAddress(..) => &[ApiKey::Metadata, ApiKey::DescribeCluster, ApiKey::FindCoordinator],
             Self::ApiVersions(..) => &[ApiKey::ApiVersions],
@@ -55,6 +60,7 @@ impl ReplyFault {
             | Self::StaleHighWatermark(_)
             | Self::LeaderMoves
             | Self::NoLeader => Scope::Partition,
+            Self::StaleMetadata(_) => Scope::Topic,
             Self::BrokerMissing(_) | Self::WrongAddress(..) | Self::ApiVersions(..) => Scope::Whole,
         }
     }
@@ -159,6 +165,7 @@ impl ReplyFault {
             Self::StaleHighWatermark(_) => "stale_high_watermark",
             Self::LeaderMoves => "leader_moves",
             Self::NoLeader => "no_leader",
+            Self::StaleMetadata(_) => "stale_metadata",
             Self::BrokerMissing(_) => "broker_missing",
             Self::WrongAddress(..) => "wrong_address",
             Self::ApiVersions(..) => "api_versions",
@@ -200,6 +207,7 @@ impl fmt::Display for ReplyFault {
         match self {
             Self::TruncateFetch(bytes) => write!(f, "{word}({bytes})"),
             Self::StaleHighWatermark(records) => write!(f, "{word}({records})"),
+            Self::StaleMetadata(Some(age)) => write!(f, "{word}({age:?})"),
             Self::BrokerMissing(Some(id)) => write!(f, "{word}({id})"),
             Self::WrongAddress(host, port) => write!(f, "{word}(\"{host}\", {port})"),
             Self::ApiVersions(api, None) => write!(f, "{word}(\"{api}\")"),

@@ -2,10 +2,13 @@
 
 use super::call::{Call, rule_word};
 use super::draft::RuleHandle;
+use super::heads::apis;
 use super::values::distribution;
 use super::vocabulary::nearest;
+use crate::policy::fault::hold::Awaited;
 use crate::policy::fault::sasl::SaslFault;
 use crate::policy::fault::{Fault, named};
+use crate::policy::glob::Glob;
 use crate::policy::random::LONGEST;
 use crate::policy::rule::{Action, ApiSet, Head};
 use crate::security::sasl::{Mechanism, UnknownMechanism};
@@ -56,6 +59,21 @@ pub fn register(engine: &mut Engine) {
         let time = distribution(&call, 0)?;
         inject(rule, &call, &["on_request"], Fault::DelayCommit(time))
     });
+    rule_word(engine, "hold_until", 2..=3, |rule, call| {
+        let last = call.len() - 1;
+        let (api, at_most) = (awaited(&call.text(0)?)?, call.duration(last)?);
+        let name = if last > 1 { Some(Glob::new(&call.text(1)?)) } else { None };
+        if at_most.is_zero() || at_most > LONGEST {
+            return Err(format!("`hold_until` wants a time that ends it, of at most {LONGEST:?}"));
+        }
+        rule.edit(&call, |rule| match &rule.head {
+            Head::Request(apis) if NOT_UPSTREAM.iter().any(|api| apis.contains(*api)) => {
+                Err("a login cannot be held".to_owned())
+            }
+            _ => Ok(()),
+        })?;
+        inject(rule, &call, &["on_produce", "on_request"], Fault::HoldUntil(Awaited { api, name, at_most }))
+    });
     rule_word(engine, "sasl_fail", 0..=1, |rule, call| {
         if call.len() == 0 {
             return login(rule, &call, SaslFault::Fail);
@@ -94,6 +112,21 @@ pub fn register(engine: &mut Engine) {
 
 fn inject(rule: &RuleHandle, call: &Call<'_, '_>, heads: &[&str], fault: Fault) -> Result<(), String> {
     rule.act(call, heads, Action::Fault(fault))
+}
+
+/// What the gateway answers itself: nobody waits for it.
+const NOT_UPSTREAM: [ApiKey; 2] = [ApiKey::SaslHandshake, ApiKey::SaslAuthenticate];
+
+/// One api that goes upstream.
+fn awaited(name: &str) -> Result<ApiKey, String> {
+    let apis = apis(&[name.to_owned()])?;
+    let mut named = apis.iter();
+    match (named.next(), named.next()) {
+        (Some(api), None) if !NOT_UPSTREAM.contains(&api) => Ok(api),
+        _ => {
+            Err(format!("`hold_until` waits for one api that goes to the broker, and \"{name}\" is not one"))
+        }
+    }
 }
 
 fn login(rule: &RuleHandle, call: &Call<'_, '_>, fault: SaslFault) -> Result<(), String> {

@@ -26,6 +26,13 @@ pub fn register(engine: &mut Engine) {
     });
     rule_word(engine, "leader_moves", 0..=0, |rule, call| change(rule, &call, ReplyFault::LeaderMoves));
     rule_word(engine, "no_leader", 0..=0, |rule, call| change(rule, &call, ReplyFault::NoLeader));
+    rule_word(engine, "stale_metadata", 0..=1, |rule, call| {
+        let age = if call.len() > 0 { Some(call.duration(0)?) } else { None };
+        match age.is_some_and(|age| age.is_zero()) {
+            true => Err("metadata of no time ago is not stale".to_owned()),
+            false => change(rule, &call, ReplyFault::StaleMetadata(age)),
+        }
+    });
     rule_word(engine, "broker_missing", 0..=1, |rule, call| {
         let id = if call.len() > 0 { Some(number(&call, 0, "a broker's id")?) } else { None };
         change(rule, &call, ReplyFault::BrokerMissing(id))

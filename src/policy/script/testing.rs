@@ -82,6 +82,8 @@ pub struct Seen {
     pub delay: Duration,
     /// What the answer says that the client must wait.
     pub throttled: Duration,
+    /// The api that the request waits for.
+    pub held: Option<&'static str>,
     /// How long a login is good.
     pub lifetime: Option<Duration>,
     /// The words of the faults that were injected.
@@ -119,6 +121,7 @@ impl Seen {
             && self.delay.is_zero()
             && self.throttled.is_zero()
             && self.lifetime.is_none()
+            && self.held.is_none()
             && self.struck.is_empty()
     }
 
@@ -132,6 +135,7 @@ impl Seen {
             s if s.closed => "closed".to_owned(),
             s if s.code.is_some() => format!("failed{code}{message}"),
             s if !s.delay.is_zero() => format!("delayed by {:?}", s.delay),
+            s if s.held.is_some() => format!("held until {}", s.held.unwrap_or_default()),
             s if s.lifetime.is_some() => "let in for a time".to_owned(),
             s if !s.throttled.is_zero() => format!("throttled by {:?}", s.throttled),
             s if !s.struck.is_empty() => format!("struck by {}", s.struck.join(", ")),
@@ -374,6 +378,13 @@ fn expectations(engine: &mut Engine) {
         match (from..=to).contains(&seen.throttled) && !seen.throttled.is_zero() {
             true => Ok(()),
             false => Err(format!("expected to wait {from:?} to {to:?}, but it {}", seen.told_with_verb())),
+        }
+    });
+    method(engine, "to_be_held_until", 1..=1, |expectation: &mut Expectation, call| {
+        let (seen, api) = (expectation.seen(&call)?, call.text(0)?);
+        match seen.held == Some(api.as_str()) {
+            true => Ok(()),
+            false => Err(format!("expected it to wait for {api}, but it {}", seen.told_with_verb())),
         }
     });
     method(engine, "to_expire_after", 2..=2, |expectation: &mut Expectation, call| {

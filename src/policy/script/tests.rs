@@ -434,8 +434,8 @@ fn what_makes_no_sense_is_refused() {
         ("on_connect().quota(\"1 requests/s\", \"ip\");", "1:14", "no action of on_connect"),
         ("on_produce().key(\"a\").quota(\"1MB/s\", \"ip\");", "1:23", "cannot choose single records"),
         ("on_produce().every(2).quota(\"1MB/s\", \"ip\");", "1:23", "has no trigger"),
-        ("on_produce().quota(\"1MB/s\", \"ip\").deny();", "1:37", "write two rules"),
-        ("on_produce().quota(\"1MB/s\", \"ip\").delay(\"1s\");", "1:37", "protects or harms"),
+        ("on_produce().quota(\"1MB/s\", \"ip\").deny();", "1:35", "write two rules"),
+        ("on_produce().quota(\"1MB/s\", \"ip\").delay(\"1s\");", "1:35", "protects or harms"),
         ("on_request(\"SaslHandshake\").sasl_fail();", "1:29", "happens at SaslAuthenticate"),
         ("on_request(\"SaslHandshake\").sasl_fail(\"PLAN\");", "1:29", "did you mean \"PLAIN\"?"),
         (
@@ -445,6 +445,15 @@ fn what_makes_no_sense_is_refused() {
         ),
         ("on_connect().sasl_fail();", "1:14", "happens at SaslAuthenticate"),
         ("on_request(\"SaslAuthenticate\").sasl_expire(\"1us\");", "1:32", "a millisecond"),
+        ("on_produce().hold_until(\"Heartbeat\");", "1:14", "is not used like this"),
+        ("on_produce().hold_until(\"group\", \"1s\");", "1:14", "waits for one api"),
+        ("on_produce().hold_until(\"Hartbeat\", \"1s\");", "1:14", "did you mean \"Heartbeat\"?"),
+        ("on_produce().hold_until(\"SaslAuthenticate\", \"1s\");", "1:14", "that goes to the broker"),
+        ("on_produce().hold_until(\"Heartbeat\", \"2h\");", "1:14", "of at most"),
+        ("on_fetch().hold_until(\"Heartbeat\", \"1s\");", "1:12", "no action of on_fetch"),
+        ("on_request(\"SaslAuthenticate\").hold_until(\"Heartbeat\", \"1s\");", "1:32", "cannot be held"),
+        ("on_fetch().stale_metadata(\"1s\");", "1:12", "happens at Metadata"),
+        ("on_request(\"Metadata\").stale_metadata(\"0s\");", "1:24", "is not stale"),
         ("counter(\"\");", "1:1", "a counter has a name"),
         ("counter(5);", "1:1", "wants a text"),
         ("shared_map(\"m\", 5);", "1:1", "is not used like this"),
@@ -479,7 +488,6 @@ fn words_of_later_versions_are_refused_by_name() {
     for (text, place) in [
         ("on_produce(\"a\").route(\"dlq\");", "1:17"),
         ("on_produce(\"a\").validate(#{});", "1:17"),
-        ("on_fetch(\"a\").stale_metadata(\"1s\");", "1:15"),
         ("on_connect().tls_fail(\"expired\");", "1:14"),
     ] {
         assert_refused(text, place, "is not available yet");

@@ -92,6 +92,7 @@ words! {
     "duplicate_request" ".duplicate_request()" "sends the request upstream twice";
     "sasl_fail" ".sasl_fail(\"PLAIN\"?)" "refuses a login that is right; or, at SaslHandshake, a mechanism that is there";
     "sasl_expire" ".sasl_expire(\"30s\")" "a login is good for so long: who has not logged in again by then is closed (KIP-368)";
+    "hold_until" ".hold_until(\"EndTxn\", name?, \"30s\")" "the request waits until another exchange of this api (about something so named) has come, or the time is over";
     "lose_commit" ".lose_commit()" "a commit is carried out, never answered";
     "delay_commit" ".delay_commit(\"30s\")" "a commit is carried out, answered later";
     "truncate_fetch" ".truncate_fetch(\"1KB\")" "cuts what is fetched, in the middle of a batch";
@@ -99,6 +100,7 @@ words! {
     "stale_high_watermark" ".stale_high_watermark(n)" "says that the partition ends n records before its end";
     "leader_moves" ".leader_moves()" "metadata names another leader";
     "no_leader" ".no_leader()" "metadata names no leader";
+    "stale_metadata" ".stale_metadata(\"30s\"?)" "metadata tells of topics as they were so long ago, or when the rule first saw them";
     "broker_missing" ".broker_missing(id?)" "metadata leaves a broker out";
     "wrong_address" ".wrong_address(\"10.255.255.1\", 9092)" "metadata and FindCoordinator name an address where nobody is";
     "api_versions" ".api_versions(\"Fetch\", 11)" "offers an api up to a version only; without one, not at all";
@@ -155,6 +157,7 @@ words! {
     "to_be_delayed_by" ".to_be_delayed_by(\"100ms\", \"300ms\")" "expects a delay between two times";
     "to_be_throttled_by" ".to_be_throttled_by(\"100ms\", \"1s\")" "expects that the answer says to wait, between two times";
     "to_expire_after" ".to_expire_after(\"10s\", \"1m\")" "expects that a login is good for so long, between two times";
+    "to_be_held_until" ".to_be_held_until(\"EndTxn\")" "expects that the request waits for another exchange";
     "to_be_lost" ".to_be_lost()" "expects that no answer comes";
     "to_be_closed" ".to_be_closed()" "expects that the session ends";
     "to_be_struck_by" ".to_be_struck_by(\"latency\")" "expects that this fault is among those injected";
@@ -168,12 +171,14 @@ words! {
 }
 
 /// Words of the language that this version does not have.
-const LATER: &[&str] =
-    &["route", "validate", "schema", "tls_fail", "hold_until", "stale_metadata", "broker_down", "broker_up"];
+const LATER: &[&str] = &["route", "validate", "schema", "tls_fail", "broker_down", "broker_up"];
 
 /// What is said about a function that Rhai did not find, given as `name (types)`.
 pub fn explain_missing(signature: &str) -> String {
     let name = signature.split([' ', '(']).next().unwrap_or(signature);
+    if name == "tls_fail" {
+        return "`tls_fail` is not available yet: there are no TLS listeners; it comes with them".to_owned();
+    }
     if LATER.contains(&name) {
         return format!("`{name}` is not available yet");
     }
@@ -238,6 +243,7 @@ mod tests {
     fn missing_words_are_explained() {
         for (signature, says) in [
             ("route (rule, &str | ImmutableString | String)", "`route` is not available yet"),
+            ("tls_fail (rule, i64)", "no TLS listeners; it comes with them"),
             ("dney (rule)", "did you mean \"deny\"?"),
             ("chance (rule)", "it is .chance(p)"),
             ("sleep (i64)", "no clock"),

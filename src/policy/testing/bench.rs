@@ -227,6 +227,7 @@ fn told(verdict: &Verdict) -> Seen {
         closed: verdict.end.is_some(),
         delay: verdict.delay,
         throttled: verdict.throttle.max(verdict.mute),
+        held: verdict.held.as_ref().and_then(|held| held.awaited.api.name()),
         lifetime: verdict.lifetime.as_ref().map(|hold| hold.delay),
         code: verdict.whole,
         ..Seen::default()

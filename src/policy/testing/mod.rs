@@ -263,6 +263,23 @@ mod tests {
     }
 
     #[test]
+    fn logins_and_requests_that_wait_are_seen() {
+        passes_and_matters(
+            r#"on_request("SaslAuthenticate").principal("User:a").sasl_fail();
+               on_request("SaslAuthenticate").principal("User:b").sasl_expire("30s");
+               on_request("OffsetCommit").group("g").hold_until("JoinGroup", "g", "10s");"#,
+            r#"test("a", || {
+                let login = |who| requested("SaslAuthenticate", #{ principal: who });
+                expect(login.call("User:a")).to_fail_with("SASL_AUTHENTICATION_FAILED");
+                expect(login.call("User:b")).to_expire_after("30s", "30s");
+                expect(login.call("User:c")).to_pass();
+                expect(requested("OffsetCommit", #{ group: "g" })).to_be_held_until("JoinGroup");
+                expect(requested("OffsetCommit", #{ group: "h" })).to_pass();
+            });"#,
+        );
+    }
+
+    #[test]
     fn a_failed_expectation_says_where_and_what() {
         let text = "test(\"a\", || {\n  expect(produced(\"t\", \"x\")).to_be_denied();\n});";
         let script = Script { file: "p.rhai".into(), text: Arc::from(text) };

@@ -6,6 +6,7 @@ mod broker;
 mod chaos;
 mod determinism;
 mod disk;
+mod hold;
 mod limit;
 mod link;
 mod quota;

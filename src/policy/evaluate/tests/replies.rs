@@ -269,3 +269,37 @@ fn commits_are_lost_or_late_and_aborts_are_not() {
     let late = one("on_request(\"EndTxn\").delay_commit(\"1s\");");
     assert_eq!((end(&late, true).delay, end(&late, false).delay), (SECOND, Duration::ZERO));
 }
+
+#[test]
+fn metadata_is_of_a_while_ago_topic_by_topic() {
+    let world = one("on_request(\"Metadata\").topic(\"t\").stale_metadata(\"10s\"); \
+                     on_request(\"Metadata\").topic(\"u\").every(2).stale_metadata().named(\"first\");");
+    let tell = |partitions: [i32; 2]| {
+        let topic = |name: &str, partitions: i32| metadata::MetadataResponseTopic {
+            name: Some(name.into()),
+            partitions: (0..partitions)
+                .map(|n| metadata::MetadataResponsePartition { partition_index: n, ..Default::default() })
+                .collect(),
+            ..Default::default()
+        };
+        let topics = vec![topic("t", partitions[0]), topic("u", partitions[1]), topic("v", 5)];
+        let said = metadata::Response { topics, ..Default::default() };
+        let replied = world.exchange(12, metadata::Request { topics: None, ..Default::default() }, said);
+        let ResponseBody::Metadata(body) = replied.body else { panic!("not metadata") };
+        body.topics.iter().map(|topic| topic.partitions.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(tell([1, 1]), [1, 1, 5]);
+    assert_eq!(tell([2, 2]), [1, 1, 5]);
+    assert_eq!(tell([2, 3]), [1, 3, 5], "one of two");
+    world.clock.advance(11 * SECOND);
+    assert_eq!(tell([2, 3]), [2, 1, 5], "eleven seconds ago there were two; the first is the first");
+    // nothing was to be done at the first of the one, and at its last
+    assert_eq!((world.counts(0), world.counts(1)), ((4, 2, 2), (4, 2, 0)));
+    let journal = world.journal();
+    assert_eq!(
+        (journal.len(), &journal[0]["fault"], &journal[0]["when"]),
+        (4, &"stale_metadata".into(), &"after".into())
+    );
+    let watching = one("mode(\"observe\"); on_request(\"Metadata\").stale_metadata();");
+    assert!(!watching.metadata().edited);
+}
