@@ -1,6 +1,6 @@
 //! The way of one exchange, readable top to bottom: request stage (security rules, chaos rules, verdict carried out, what is
 //! left submitted) and response stage (answered parts merged in, rules again, release time). Over 600 lines, because the way is to
-//! be read in one file.
+//! be read in one file; logins and requests that wait are beside it.
 
 use super::{
     budget::Share,
@@ -18,8 +18,7 @@ use crate::policy::{
     evaluate::{self, ExchangeContext},
     generation::Who,
     plan::{Plan, PlanSlot},
-    verdict::{End, Held, Hold, Interest, Link, Lose, Outcome, Verdict},
-    waits::{By, Come},
+    verdict::{End, Interest, Link, Lose, Outcome, Verdict},
 };
 use crate::wire::{
     ApiKey, ErrorCode, Payload, Piece, Request, RequestBody, Response, ResponseBody, Str, WireError,
@@ -33,10 +32,13 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    sync::{Notify, oneshot},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
+
+mod hold;
+mod login;
+
+use hold::submit;
+pub(super) use login::Login;
 
 /// Record bytes of one fetch that rules look into are asked for in portions of this size: a masked fetch is held whole, so
 /// it must be small; an unmasked one streams whatever its size.
@@ -124,15 +126,6 @@ pub(super) enum Taken {
     Nothing,
     End(Closing),
     Malformed(WireError),
-}
-
-/// What the rules say of a login.
-#[derive(Default)]
-pub(super) struct Login {
-    /// With this error; the session ends.
-    pub refused: Option<ErrorCode>,
-    /// It is good for so long.
-    pub lifetime: Option<Hold>,
 }
 
 /// After a lost exchange nothing more is sent; what is pipelined behind it is still executed, or not.
@@ -296,37 +289,6 @@ impl Pipeline {
         }
     }
 
-    /// What the rules say of a login that would succeed, or of a mechanism that would do. They may refuse it, keep its answer, or
-    /// end it sooner; what they say beyond that has no meaning here. `exchange` gets the time of its answer.
-    pub fn login(
-        &self,
-        caller: &Arc<Caller>,
-        request: &mut Request,
-        exchange: &mut Exchange,
-    ) -> Result<Login, Closing> {
-        let (plan, who) = self.plan(caller);
-        if plan.request_interest(request.api()) == Interest::Nothing {
-            return Ok(Login::default());
-        }
-        let cx = ExchangeContext { who: &who, session: caller.session };
-        let mut verdict = plan.on_request(&cx, request);
-        exchange.release = Release::new(exchange.started, std::mem::take(&mut verdict.holds), plan.number);
-        self.gateway.storm(caller.session, &std::mem::take(&mut verdict.storms));
-        self.muted.until(verdict.mute);
-        match verdict.end {
-            Some(End::Disconnect) => return Err(Closing::Close(EndCause::PolicyDisconnect)),
-            Some(End::Reset) => return Err(Closing::Reset(EndCause::PolicyReset)),
-            None => {}
-        }
-        if verdict.lose.is_some() {
-            self.fall_silent(if verdict.lose == Some(Lose::Request) { SILENT } else { SILENT_EXECUTING });
-        }
-        let refused = verdict.whole.or(verdict.after_whole);
-        let refused =
-            if verdict.refused { refused.and(Some(ErrorCode::SASL_AUTHENTICATION_FAILED)) } else { refused };
-        Ok(Login { refused, lifetime: verdict.lifetime })
-    }
-
     /// Answers what was decided here and submits the rest.
     fn carry_out(
         &self,
@@ -417,6 +379,10 @@ impl Pipeline {
             Answered::Held(first) => Answered::Held(Box::pin(async move {
                 let first = match first.await {
                     Answered::Later(first) => Answered::Now(first.await),
+                    Answered::Metered(first) => {
+                        let metered = first.await;
+                        Answered::Metered(Box::pin(std::future::ready(metered)))
+                    }
                     first => first,
                 };
                 again.await;
@@ -424,42 +390,6 @@ impl Pipeline {
             })),
             Answered::End(closing) => Answered::End(closing),
         };
-        Taken::Barrier(Waiting { exchange, answered })
-    }
-
-    /// Keeps a request, and its session, until what it waits for has come, its time is over, or its rule or the process ends.
-    fn hold(
-        &self,
-        caller: &Arc<Caller>,
-        request: Request,
-        exchange: Exchange,
-        (held, number): (Held, u64),
-        come: oneshot::Receiver<Come>,
-    ) -> Taken {
-        let (gateway, caller, since) = (self.gateway.clone(), caller.clone(), Instant::now());
-        let hold = Hold { rule: held.rule.clone(), delay: held.awaited.at_most };
-        let mut release = Release::new(since, vec![hold], number);
-        let mut held = Holding { gateway: gateway.clone(), held, since, by: By::Client };
-        let answered = Answered::Held(Box::pin(async move {
-            let releaser = gateway.releaser();
-            held.by = tokio::select! {
-                biased;
-                Ok(come) = come => By::Event(come),
-                () = releaser.released(|| releaser.next_look(&mut release)) => {
-                    if since.elapsed() >= held.held.awaited.at_most { By::Time } else { By::Rule }
-                }
-            };
-            drop(held);
-            match submit(&gateway, &caller, request) {
-                Submitted::Now(response) => Answered::Now(response),
-                Submitted::Later { response, .. } => Answered::Later(response),
-                Submitted::Metered { response, mute, .. } => Answered::Metered(Box::pin(async move {
-                    let (response, after) = response.await;
-                    (response, after.max(mute))
-                })),
-                Submitted::Close => Answered::End(Closing::Close(EndCause::NoPlaceForError)),
-            }
-        }));
         Taken::Barrier(Waiting { exchange, answered })
     }
 
@@ -698,33 +628,6 @@ impl Pipeline {
             }
         }
         Ok(said)
-    }
-}
-
-/// Gives a request to the upstream, and lets go those who waited for it.
-fn submit(gateway: &Gateway, caller: &Arc<Caller>, mut request: Request) -> Submitted {
-    let shared = gateway.policies.shared();
-    if !shared.waits.is_on() {
-        return gateway.upstream.submit(caller, request);
-    }
-    let met = shared.waits.meet(&mut request, &shared.names);
-    let come = Come { session: caller.session, correlation_id: request.correlation_id() };
-    let submitted = gateway.upstream.submit(caller, request);
-    met.let_go(come);
-    submitted
-}
-
-/// A request that waits. However that ends, it is written down.
-struct Holding {
-    gateway: Arc<Gateway>,
-    held: Held,
-    since: Instant,
-    by: By,
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        self.held.tell(self.by, self.since.elapsed(), self.gateway.policies.shared());
     }
 }
 

@@ -15,8 +15,7 @@ use super::{
     write::FrameWriter,
 };
 use crate::wire::{
-    ApiKey, ErrorCode, Piece, Request, RequestBody, Response, Str, WireErrorKind,
-    api::sasl_authenticate::SaslAuthenticateRequest, header::Head, read::Reader,
+    ApiKey, Piece, Request, RequestBody, Response, Str, WireErrorKind, header::Head, read::Reader,
 };
 use bytes::Bytes;
 use socket2::SockRef;
@@ -32,6 +31,8 @@ use tokio::{
     sync::watch,
     time::Instant,
 };
+
+mod login;
 
 /// Frames that are due together are sent together up to this many bytes.
 const SEND_TOGETHER: usize = 256 * 1024;
@@ -491,23 +492,6 @@ impl ReaderLoop<'_> {
         Ok(())
     }
 
-    /// Answers a login, or a mechanism, as the rules want it.
-    fn admit(
-        &mut self,
-        request: Request,
-        exchange: Exchange,
-        reply: Response,
-        refused: Option<ErrorCode>,
-    ) -> Result<(), Closing> {
-        let Some(code) = refused else {
-            self.answer(exchange, Some(reply));
-            return Ok(());
-        };
-        let reply = self.authentication.refuse(&request, reply, code);
-        self.answer(exchange, Some(reply));
-        Err(Closing::Close(EndCause::PolicyDisconnect))
-    }
-
     /// A request whose header or version says nothing to us. Kafka closes, except for ApiVersions (KIP-511).
     fn unreadable(&mut self, payload: &Bytes, kind: WireErrorKind, error: &str) -> Result<(), Closing> {
         let remote = self.info.remote;
@@ -533,51 +517,6 @@ impl ReaderLoop<'_> {
                 Err(Closing::Close(EndCause::Malformed))
             }
         }
-    }
-
-    async fn bare_token(&mut self, frame: Frame) -> Result<(), Closing> {
-        let (token, principal) = self
-            .authentication
-            .bare_token(&frame.payload, &self.gateway.metrics)
-            .await
-            .map_err(Closing::Close)?;
-        let mut exchange = Exchange::none();
-        if let Some(principal) = principal {
-            let caller = self.called(principal.as_str());
-            // the rules know a login by its request, which here had none
-            let body = SaslAuthenticateRequest::default().into();
-            if let Some(mut request) = Request::new(0, 0, caller.client_id.clone(), body) {
-                let Login { refused, lifetime } =
-                    self.pipeline.login(&caller, &mut request, &mut exchange)?;
-                if refused.is_some() {
-                    return Err(Closing::Close(EndCause::PolicyDisconnect));
-                }
-                if let Some(hold) = lifetime {
-                    self.authentication.expire(None, hold);
-                }
-            }
-            self.authenticated(caller);
-        }
-        let mut framed = Vec::with_capacity(4 + token.len());
-        framed.extend_from_slice(&(token.len() as u32).to_be_bytes());
-        framed.extend_from_slice(&token);
-        self.answer(exchange.with_bare(Bytes::from(framed)), None);
-        Ok(())
-    }
-
-    /// The caller, if it is this principal.
-    fn called(&self, principal: &str) -> Arc<Caller> {
-        Arc::new(Caller { principal: Str::from(principal), ..(*self.caller).clone() })
-    }
-
-    fn authenticated(&mut self, caller: Arc<Caller>) {
-        let principal = caller.principal.clone();
-        self.caller = caller;
-        self.counted.change("open");
-        self.info.update(|who| {
-            who.principal = principal;
-            who.state = "open";
-        });
     }
 
     /// The client id may change with every request; software name and version come with ApiVersions.
