@@ -45,6 +45,8 @@ pub struct Plan {
     /// In the order they are met; access and connect rules are not among them.
     pub security: Vec<Arc<Rule>>,
     pub chaos: Vec<Arc<Rule>>,
+    /// Whether any of them counts what is used.
+    pub quotas: bool,
     interests: Vec<(Interest, Interest)>,
     things: RwLock<Things>,
 }
@@ -104,11 +106,13 @@ impl Plan {
         let of = |kind: Kind| -> Vec<Arc<Rule>> {
             rules.iter().filter(|rule| rule.kind == kind && !is_access(rule)).cloned().collect()
         };
+        let security = of(Kind::Security);
         let mut plan = Self {
             number: generation.number,
             shared: Arc::clone(&generation.shared),
             access,
-            security: of(Kind::Security),
+            quotas: security.iter().any(|rule| rule.quotas().next().is_some()),
+            security,
             chaos: of(Kind::Chaos),
             interests: vec![(Interest::Nothing, Interest::Nothing); APIS_WITH_PLACE],
             things: RwLock::default(),

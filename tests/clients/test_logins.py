@@ -59,14 +59,15 @@ def test_a_mechanism_is_not_there(client, server, made):
     assert client.consume(server.sasl, made, 1, login=login("alice")) == ["hello"]
 
 
-def test_java_logs_in_again_before_the_time_is_over(server, made, tools):
+def test_java_logs_in_again_before_the_time_is_over(server, made, tools, tmp_path):
     policy, before = f"expire-{made}", ended(server, "login_expired")
     jaas = f'org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="{USERS["alice"]}";'
     properties = ("security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", f"sasl.jaas.config={jaas}", "linger.ms=0")
-    options = [word for value in properties for word in ("--command-property", value)]
+    config = tmp_path / "client.properties"
+    config.write_text("\n".join(properties))
     with server.policy(policy, 'expires("10m"); on_request("SaslAuthenticate").principal("User:alice").sasl_expire("2s");'):
         ran = tools.run("kafka-producer-perf-test", "--bootstrap-server", server.sasl, "--topic", made, "--num-records", "80", "--record-size", "10",
-                        "--throughput", "10", "--print-metrics", *options).ok().out
+                        "--throughput", "10", "--print-metrics", "--command-config", str(config)).ok().out
         logins = applied(server, policy)
     sent, _ = re.findall(r"^(\d+) records sent, ([\d.]+) records/sec", ran, re.M)[-1]
     assert int(sent) == 80

@@ -44,14 +44,15 @@ def test_a_consumer_gets_its_rate_and_every_record(server, bootstrap, made):  # 
     assert 4 < took < 16 and throttled, (took, throttled)
 
 
-def test_java_says_that_it_was_throttled(server, bootstrap, made, tools):  # noqa: F811
+def test_java_says_that_it_was_throttled(server, bootstrap, made, tools, tmp_path):  # noqa: F811
     records = (AT_ONCE + 5 * RATE) // 1000
     properties = ("acks=all", "batch.size=20000", "buffer.memory=100000000", "delivery.timeout.ms=120000")
-    options = [word for value in properties for word in ("--command-property", value)]
+    config = tmp_path / "client.properties"
+    config.write_text("\n".join(properties))
     # a hundred records of a kilobyte are as many bytes as above
     with server.policy(f"quota-{made}", f'on_produce("{made}").quota("100 records/s", "topic", "ip");'):
         ran = tools.run("kafka-producer-perf-test", "--bootstrap-server", bootstrap, "--topic", made, "--num-records", str(records),
-                        "--record-size", "1000", "--throughput", "-1", "--print-metrics", *options).ok().out
+                        "--record-size", "1000", "--throughput", "-1", "--print-metrics", "--command-config", str(config)).ok().out
     metric = lambda name: max(float(value) for value in re.findall(rf"producer-metrics:{name}:\{{[^}}]*\}}\s*:\s*([\d.]+)", ran))
     assert metric("produce-throttle-time-max") > 0 and metric("produce-throttle-time-avg") > 0, ran
     sent, rate = re.findall(r"^(\d+) records sent, ([\d.]+) records/sec", ran, re.M)[-1]

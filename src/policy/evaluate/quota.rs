@@ -30,6 +30,9 @@ impl Round<'_> {
         when: Counted,
         used: &dyn Fn(usize) -> Use,
     ) -> Duration {
+        if !self.plan.quotas {
+            return Duration::ZERO;
+        }
         // what is fetched is known when it is there
         let counts = |unit: Unit| match (unit, self.api) {
             (Unit::Bytes | Unit::Records, ApiKey::Fetch) => when == Counted::AtReply,

@@ -134,7 +134,7 @@ mod tests {
             "fn topic(rule: Rule, patterns: ?, ...more: ?) -> Rule;",
             "fn get principal(cx: Cx) -> String;",
             "fn value(record: Record, path: ?) -> ?;",
-            "fn window(name: ?, argument_2: ?) -> Window;",
+            "fn window(name: ?, argument_2: ?) -> Tally;",
             "fn policy(name: ?);",
         ] {
             assert!(defined.lines().any(|other| other == line), "{line}:\n{defined}");

@@ -16,11 +16,11 @@ use std::time::Duration;
 struct TallyHandle(Tally);
 
 #[derive(Clone)]
-struct MapHandle(Arc<SharedMap>);
+struct SharedMapHandle(Arc<SharedMap>);
 
 pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     engine.register_type_with_name::<TallyHandle>("window or counter");
-    engine.register_type_with_name::<MapHandle>("shared_map");
+    engine.register_type_with_name::<SharedMapHandle>("shared_map");
     let own = Rc::clone(host);
     word(engine, "window", 2..=2, move |call| {
         let length = call.duration(1)?;
@@ -40,7 +40,7 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     let own = Rc::clone(host);
     word(engine, "shared_map", 1..=1, move |call| {
         let name = named(&own, &call, Kind::Map)?;
-        own.draft(call.word, |draft| MapHandle(draft.state.shared_map(&draft.name, &name)))
+        own.draft(call.word, |draft| SharedMapHandle(draft.state.shared_map(&draft.name, &name)))
     });
     counts(engine, host);
     values(engine, host);
@@ -98,12 +98,12 @@ fn counts(engine: &mut Engine, host: &Rc<Host>) {
 
 fn values(engine: &mut Engine, host: &Rc<Host>) {
     let own = Rc::clone(host);
-    method(engine, "get", 1..=1, move |map: &mut MapHandle, call| {
+    method(engine, "get", 1..=1, move |map: &mut SharedMapHandle, call| {
         let found = key(&call.value(0)).map(|key| own.additions(|a| a.value(&map.0, &key)));
         Ok(found.map_or(Dynamic::UNIT, dynamic))
     });
     let own = Rc::clone(host);
-    method(engine, "set", 2..=2, move |map: &mut MapHandle, call| {
+    method(engine, "set", 2..=2, move |map: &mut SharedMapHandle, call| {
         let value = json(&call.value(1));
         let bytes = match &value {
             serde_json::Value::String(text) => text.len(),
@@ -118,7 +118,7 @@ fn values(engine: &mut Engine, host: &Rc<Host>) {
         }
     });
     let own = Rc::clone(host);
-    method(engine, "remove", 1..=1, move |map: &mut MapHandle, call| match key(&call.value(0)) {
+    method(engine, "remove", 1..=1, move |map: &mut SharedMapHandle, call| match key(&call.value(0)) {
         Some(key) => own.additions(|a| a.set(&map.0, &key, serde_json::Value::Null)),
         None => Ok(()),
     });

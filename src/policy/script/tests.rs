@@ -457,7 +457,7 @@ fn what_makes_no_sense_is_refused() {
         ("counter(\"\");", "1:1", "a counter has a name"),
         ("counter(5);", "1:1", "wants a text"),
         ("shared_map(\"m\", 5);", "1:1", "is not used like this"),
-        ("window(\"w\", \"1m\"); counter(\"w\"); window(\"w\", \"2m\");", "1:35", "60s long before"),
+        ("window(\"w\", \"1m\"); counter(\"w\"); window(\"w\", \"2m\");", "1:34", "60s long before"),
         ("on_create().limit(#{});", "1:13", "limits nothing"),
         ("on_create().limit(12);", "1:13", "wants limits such as"),
         ("on_create().limit(#{ partition: 12 });", "1:13", "did you mean \"partitions\"?"),
