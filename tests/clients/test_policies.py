@@ -155,3 +155,40 @@ def test_security_before_chaos(driver, server, made):
             assert went == "TopicAuthorizationException"
             assert server.rule(f"a-chaos-{made}")["applied"] == 0
     assert driver.check("ProducerChecks.values", bootstrap=server.bootstrap, topic=made, values="first") == "0"
+
+
+@pytest.mark.gateway
+def test_what_sessions_share(client, server, made):
+    """Each record is a batch and a session of its own; the third of a user is refused, and so is what is older than what was there."""
+    rules = f"""
+        let spent = counter("spent");
+        let last = shared_map("last");
+        on_produce("{made}").each(|cx, record| {{
+            let user = record.value("$.user");
+            if spent.count(user) >= 2 {{ return cx.deny("twice is enough"); }}
+            if last.get(user) != () && last.get(user) > record.value("$.at") {{ return cx.deny("too late"); }}
+            spent.add(user);
+            last.set(user, record.value("$.at"));
+        }});
+    """
+    said = lambda user, at: json.dumps({"user": user, "at": at})
+    send = lambda value: client.produce(server.bootstrap, made, [value], idempotent=False)[0]
+    refused = lambda went: isinstance(went, str) and went != "stored"  # not every client has a name for INVALID_RECORD
+    with server.policy(f"shared-{made}", rules):
+        went = [send(said(*one)) for one in (("ada", 5), ("bob", 9), ("bob", 8), ("ada", 5), ("ada", 6), ("bob", 9))]
+    stored = client.consume(server.bootstrap, made, 4)
+    assert stored == [said("ada", 5), said("bob", 9), said("ada", 5), said("bob", 9)]
+    assert [n for n, one in enumerate(went) if refused(one)] == [2, 4], went
+
+
+@pytest.mark.gateway
+def test_versions_and_brokers(client, server, made):
+    """No client here is so old, and none comes to another broker than the only one."""
+    never = f'on_produce("{made}").broker(2..=9).deny(); on_produce("{made}").api_version(3).deny();'
+    with server.policy(f"never-{made}", never):
+        client.produce(server.bootstrap, made, ["hello"])
+        assert client.consume(server.bootstrap, made, 1) == ["hello"]
+    with server.policy(f"always-{made}", f'on_produce("{made}").broker(1).api_version(">= 3").deny();'):
+        (went,) = client.produce(server.bootstrap, made, ["not this"], idempotent=False)
+        assert isinstance(went, str) and went != "stored", went
+    assert client.consume(server.bootstrap, made, 1) == ["hello"]
