@@ -49,10 +49,11 @@ impl Pipeline {
         &self,
         caller: &Arc<Caller>,
         request: Request,
-        exchange: Exchange,
+        mut exchange: Exchange,
         (held, number): (Held, u64),
         come: oneshot::Receiver<Come>,
     ) -> Taken {
+        exchange.recorded = self.capture().map(|_| caller.session);
         let (gateway, caller, since) = (self.gateway.clone(), caller.clone(), Instant::now());
         let hold = Hold { rule: held.rule.clone(), delay: held.awaited.at_most };
         let mut release = Release::new(since, vec![hold], number);
