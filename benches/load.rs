@@ -1,7 +1,8 @@
 //! A load client for paired runs: the same frames at any Kafka broker, and what that cost the broker's process.
 //!
 //! `cargo bench --bench load -- --bootstrap 127.0.0.1:9092 --pid PID MODE …` where MODE is
-//! `produce` (pipelined, acks=all, for `--seconds`), `consume` (reads what is there, over and over), `latency` (`--rate` single
+//! `produce` (pipelined, acks=all, for `--seconds`), `attempts` (the same, until `--records` were sent: payments of users that fail
+//! once each, for `policies/fraud-window.rhai`), `consume` (reads what is there, over and over), `latency` (`--rate` single
 //! records a second, acks=all). `scripts/bench` runs it against Tollgate and Apache Kafka in turn.
 //! Prints one line: `mode records/s records/broker-CPU-s MB/s p50_ms p99_ms`.
 
@@ -46,6 +47,7 @@ struct Options {
     seconds: f64,
     rate: u64,
     acks: i16,
+    records: u64,
 }
 
 impl Options {
@@ -62,6 +64,7 @@ impl Options {
             seconds: 5.0,
             rate: 5000,
             acks: -1,
+            records: 1_000_000,
         };
         let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
         while let Some(word) = words.next() {
@@ -77,6 +80,7 @@ impl Options {
                 "--seconds" => options.seconds = value()?.parse()?,
                 "--rate" => options.rate = value()?.parse()?,
                 "--acks" => options.acks = value()?.parse()?,
+                "--records" => options.records = value()?.parse()?,
                 mode => options.mode = mode.into(),
             }
         }
@@ -88,7 +92,7 @@ fn main() -> Result<(), Failure> {
     let options = Options::parse()?;
     if options.mode.is_empty() {
         // `cargo bench` without arguments runs every bench; this one needs a broker.
-        eprintln!("load: no mode given (produce, consume, latency); see scripts/bench");
+        eprintln!("load: no mode given (produce, attempts, consume, latency); see scripts/bench");
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -106,6 +110,7 @@ async fn run(options: Options) -> Result<(), Failure> {
         tasks.spawn(async move {
             match options.mode.as_str() {
                 "produce" => produce_load(options, partition, counted).await,
+                "attempts" => attempts_load(options, partition, counted).await,
                 "consume" => consume_load(options, partition, counted).await,
                 "latency" => latency_load(options, partition, counted).await,
                 other => Err(format!("unknown mode {other}").into()),
@@ -282,6 +287,41 @@ async fn produce_load(options: Options, partition: i32, counted: Arc<Counted>) -
         latencies.push(at.elapsed().as_nanos() as u64);
         counted.records.fetch_add(count, Relaxed);
         counted.bytes.fetch_add(batch.len() as u64, Relaxed);
+    }
+}
+
+/// Payments of users that nobody else names, every second of which failed.
+fn attempts(partition: i32, first: u64, count: u64) -> Result<Bytes, Failure> {
+    let mut compressor = Compressor::default();
+    let mut builder = BatchBuilder::new(BatchHeader::default(), &mut compressor);
+    for n in first..first + count {
+        let status = if n % 2 == 0 { "ok" } else { "failed" };
+        let value = format!("{{\"user\":\"u{partition}-{n}\",\"status\":\"{status}\",\"amount\":{n}}}");
+        builder.append(0, None, Some(value.as_bytes()), Default::default())?;
+    }
+    Ok(builder.finish()?)
+}
+
+async fn attempts_load(options: Options, partition: i32, counted: Arc<Counted>) -> Result<Vec<u64>, Failure> {
+    let mut connection = Connection::open(&options).await?;
+    let total = options.records / options.connections.max(1) as u64;
+    let a_batch = (options.batch_bytes / 64).max(1) as u64;
+    let (mut sent, mut latencies, mut buffer, mut next) = (VecDeque::new(), Vec::new(), Vec::new(), 0);
+    loop {
+        while sent.len() < options.in_flight && next < total {
+            let count = a_batch.min(total - next);
+            let batch = attempts(partition, next, count)?;
+            next += count;
+            let pieces = connection.frame(9, produce_request(&options, partition, &batch))?;
+            sent.push_back((Instant::now(), count, batch.len() as u64));
+            connection.send(&pieces).await?;
+        }
+        let Some((at, count, bytes)) = sent.pop_front() else { return Ok(latencies) };
+        connection.receive(&mut buffer).await?;
+        accepted(&buffer)?;
+        latencies.push(at.elapsed().as_nanos() as u64);
+        counted.records.fetch_add(count, Relaxed);
+        counted.bytes.fetch_add(bytes, Relaxed);
     }
 }
 

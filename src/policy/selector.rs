@@ -2,6 +2,7 @@
 //!
 //! Who is asked first and cached by the plan; what (topic, partition, group) second; records and closures last.
 
+use super::action::json::Span;
 use super::action::{JsonValue, Path, PathSet};
 use super::glob::{Glob, Patterns};
 use crate::wire::record::Headers;
@@ -241,17 +242,16 @@ impl ValuePath {
         Ok(Self { set: PathSet::new([&path]), path })
     }
 
-    /// The value there as one reads it; None when there is none, or no JSON.
-    pub fn first(&self, json: &[u8]) -> Option<serde_json::Value> {
-        let mut spans = Vec::new();
-        let text = self.set.find(json, &mut spans).ok()?;
+    /// The value there, as `read` reads it; None when there is none, or no JSON. `spans` is room to look in.
+    pub fn first<T>(
+        &self,
+        json: &[u8],
+        spans: &mut Vec<Span>,
+        read: impl FnOnce(JsonValue<'_>) -> T,
+    ) -> Option<T> {
+        let text = self.set.find(json, spans).ok()?;
         let span = if self.path.is_definite() { spans.last() } else { spans.first() };
-        Some(match JsonValue::of(text, span?) {
-            JsonValue::String(text) => text.into_owned().into(),
-            JsonValue::Number(raw) | JsonValue::Raw(raw) => serde_json::from_str(raw).ok()?,
-            JsonValue::Bool(truth) => truth.into(),
-            JsonValue::Null => serde_json::Value::Null,
-        })
+        Some(read(JsonValue::of(text, span?)))
     }
 }
 

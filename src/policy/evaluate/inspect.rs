@@ -37,6 +37,7 @@ struct Look<'l> {
     /// By rule: the event of the first record, if any of them draws.
     met: Vec<Event>,
     cx: Rc<CxData>,
+    record: Rc<RecordData>,
     /// Of the next record, counted over the whole payload.
     index: i32,
     out: LeftOut,
@@ -57,8 +58,16 @@ impl Round<'_> {
         let rules: Vec<&Rule> = places.iter().map(|place| &*self.plan.security[*place]).collect();
         let met = self.record_met(part, Side::Security, &rules, way);
         let cx = self.denying_cx(part);
-        let mut look = Look { places, way, met, cx, index: 0, out: LeftOut::default(), audited: Vec::new() };
-        look.audited.resize(places.len(), 0);
+        let mut look = Look {
+            places,
+            way,
+            met,
+            cx,
+            record: Rc::default(),
+            index: 0,
+            out: LeftOut::default(),
+            audited: vec![0; places.len()],
+        };
         let result = with_codecs(|decompressor, _| -> Result<(), RecordError> {
             let mut walk = batches(payload);
             for (number, batch) in (&mut walk).enumerate() {
@@ -122,7 +131,7 @@ impl Round<'_> {
                 }
                 rule.life.counters.matched();
                 *audited += u64::from(audits(rule));
-                let denial = match self.deny(rule, &seen, &look.cx, part) {
+                let denial = match self.deny(rule, &seen, &look.cx, &mut look.record, part) {
                     Ok(denial) => denial,
                     Err(failure) => {
                         self.audit(&part.about, Told::new(rule, "error").because(&failure));
@@ -159,6 +168,7 @@ impl Round<'_> {
         rule: &Rule,
         seen: &Seen<'_>,
         cx: &Rc<CxData>,
+        kept: &mut Rc<RecordData>,
         part: &mut PartState,
     ) -> Result<Option<String>, String> {
         for action in &rule.actions {
@@ -182,7 +192,7 @@ impl Round<'_> {
                 Action::Each(each) => {
                     let closure =
                         Closure { policy: &rule.policy, index: each.closure, state: &self.shared.state };
-                    match closure::each(closure, cx, record_data(seen), &mut part.additions) {
+                    match closure::each(closure, cx, shown(kept, seen), &mut part.additions) {
                         Ok(None) => rule.life.counters.applied(),
                         Ok(Some(reason)) => return Ok(Some(reason)),
                         Err(error) => {
@@ -216,15 +226,15 @@ impl Round<'_> {
     }
 }
 
-fn record_data(seen: &Seen<'_>) -> Rc<RecordData> {
-    let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
-    Rc::new(RecordData {
-        key: seen.record.key.map(copy),
-        value: seen.record.value.map(copy),
-        headers: seen.record.headers.into_iter().map(|h| (copy(h.key), h.value.map(copy))).collect(),
-        offset: seen.offset,
-        timestamp: seen.timestamp,
-    })
+/// The record as closures see it, in the memory of the one before unless a script still has that.
+fn shown(kept: &mut Rc<RecordData>, seen: &Seen<'_>) -> Rc<RecordData> {
+    if Rc::get_mut(kept).is_none() {
+        *kept = Rc::default();
+    }
+    if let Some(data) = Rc::get_mut(kept) {
+        data.fill(seen.record, seen.offset, seen.timestamp);
+    }
+    Rc::clone(kept)
 }
 
 /// A fetched payload without what is left out: its batches keep their offsets, so that consumers move on.

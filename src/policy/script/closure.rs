@@ -3,6 +3,9 @@
 //! Each thread runs the script of a policy once, when it first meets one of its closures, and keeps the
 //! closures by index. The key is the policy's own loading: an exchange that holds a generation meets the
 //! closures of that generation, whatever was loaded since.
+//!
+//! A call goes on with what earlier calls of the thread found out: which native function a word with such arguments is
+//! (Rhai looks it up by name and by the type of each argument). [`FnPtr::call`] begins with nothing each time.
 
 use super::engine::{self, CALL};
 use super::host::Host;
@@ -13,7 +16,10 @@ use super::{Surroundings, explain};
 use crate::policy::error::{LoadError, Place};
 use crate::policy::rule::PolicyInfo;
 use crate::policy::state::StateStore;
-use rhai::{AST, Dynamic, Engine, FnPtr, FuncArgs};
+use rhai::{
+    AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, FnPtr, FuncArgs, GlobalRuntimeState, Scope,
+    StaticVec,
+};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -30,6 +36,14 @@ struct Script {
     state: Weak<StateStore>,
     ast: AST,
     closures: Vec<FnPtr>,
+    /// None while a call has it, and after one that failed.
+    warm: RefCell<Option<Warm>>,
+}
+
+/// What calls leave to the next.
+struct Warm {
+    global: GlobalRuntimeState,
+    caches: Caches,
 }
 
 thread_local! {
@@ -105,7 +119,7 @@ impl Thread {
             place: Place::default(),
             message: "the closure was not found when the script ran again".to_owned(),
         })?;
-        let call = || function.call::<Dynamic>(&self.engine, &script.ast, args);
+        let call = || script.call(&self.engine, function, args);
         self.host.budget.under(CALL, call).map_err(|error| {
             let (place, message) = explain(&error);
             ClosureError { place, message }
@@ -128,8 +142,13 @@ impl Thread {
         })?;
         ast.clear_statements();
         closures.iter_mut().for_each(seal);
-        let script =
-            Rc::new(Script { policy: Arc::downgrade(policy), state: Arc::downgrade(state), ast, closures });
+        let script = Rc::new(Script {
+            policy: Arc::downgrade(policy),
+            state: Arc::downgrade(state),
+            warm: RefCell::default(),
+            ast,
+            closures,
+        });
         let mut scripts = self.scripts.borrow_mut();
         scripts.retain(|script| script.policy.strong_count() > 0 && script.state.strong_count() > 0);
         scripts.push(Rc::clone(&script));
@@ -157,6 +176,36 @@ impl Thread {
             let place = if place.line == 0 { test.place } else { place };
             LoadError::at(&info.file, &info.text, place, message)
         })
+    }
+}
+
+impl Script {
+    fn call(
+        &self,
+        engine: &Engine,
+        function: &FnPtr,
+        args: impl FuncArgs,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let warm = self.warm.take();
+        let mut warm = warm.unwrap_or_else(|| Warm::new(engine, &self.ast));
+        let mut values: StaticVec<Dynamic> = function.iter_curry().cloned().collect();
+        args.parse(&mut values);
+        let mut values: StaticVec<&mut Dynamic> = values.iter_mut().collect();
+        // Operations are counted for each call.
+        warm.global.num_operations = 0;
+        let mut scope = Scope::new();
+        let mut context = EvalContext::new(engine, &mut warm.global, &mut warm.caches, &mut scope, None);
+        let answer = context.call_fn_raw(function.fn_name(), false, false, &mut values)?;
+        self.warm.replace(Some(warm));
+        Ok(answer)
+    }
+}
+
+impl Warm {
+    fn new(engine: &Engine, ast: &AST) -> Self {
+        let mut global = engine.new_global_runtime_state();
+        global.lib.push(ast.shared_lib().clone());
+        Self { global, caches: Caches::new() }
     }
 }
 

@@ -1,12 +1,14 @@
 //! What closures see: `cx` and the record. What they share is in `shared`.
 
 use super::call::{Form, fail, member, method, registered};
+use crate::policy::action::json::{JsonValue, Span};
 use crate::policy::selector::ValuePath;
-use bytes::Bytes;
+use crate::wire::record::Record;
 use rhai::{Dynamic, Engine, ImmutableString, Position};
 use std::any::type_name;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// The exchange, or the part of it, that a closure looks at.
@@ -43,17 +45,89 @@ impl CxData {
 #[derive(Clone)]
 pub struct RecordHandle(pub Rc<RecordData>);
 
+/// A record's own copy of what a batch holds, in one buffer that the next record uses again.
+#[derive(Default)]
 pub struct RecordData {
-    pub key: Option<Bytes>,
-    pub value: Option<Bytes>,
-    pub headers: Vec<(Bytes, Option<Bytes>)>,
+    bytes: Vec<u8>,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    headers: Vec<(Range<usize>, Option<Range<usize>>)>,
     pub offset: i64,
     pub timestamp: i64,
 }
 
-/// Paths that closures asked for, compiled.
-type Paths = RefCell<HashMap<ImmutableString, Rc<ValuePath>>>;
+impl RecordData {
+    /// Makes it this record.
+    pub fn fill(&mut self, record: &Record<'_>, offset: i64, timestamp: i64) {
+        let bytes = &mut self.bytes;
+        bytes.clear();
+        let mut keep = |part: &[u8]| {
+            let start = bytes.len();
+            bytes.extend_from_slice(part);
+            start..bytes.len()
+        };
+        self.key = record.key.map(&mut keep);
+        self.value = record.value.map(&mut keep);
+        self.headers.clear();
+        self.headers.extend(record.headers.into_iter().map(|h| (keep(h.key), h.value.map(&mut keep))));
+        (self.offset, self.timestamp) = (offset, timestamp);
+    }
+
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.key.as_ref().map(|range| self.part(range))
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.value.as_ref().map(|range| self.part(range))
+    }
+
+    /// Those of a name, in order.
+    fn headers(&self, name: &str) -> impl DoubleEndedIterator<Item = Option<&[u8]>> {
+        let named = self.headers.iter().filter(move |(key, _)| self.part(key) == name.as_bytes());
+        named.map(|(_, value)| value.as_ref().map(|range| self.part(range)))
+    }
+}
+
+/// Paths that closures asked for, compiled, and where what they find is put.
+#[derive(Default)]
+struct Paths {
+    compiled: HashMap<ImmutableString, Rc<ValuePath>>,
+    /// Literals of scripts, known by their place in memory: each time it runs, a script gives the same text.
+    literals: Vec<(ImmutableString, Rc<ValuePath>)>,
+    spans: Vec<Span>,
+}
+
 const PATHS: usize = 256;
+const LITERALS: usize = 16;
+
+impl Paths {
+    fn compiled(&mut self, text: &ImmutableString) -> Result<Rc<ValuePath>, String> {
+        if let Some((_, path)) = self.literals.iter().find(|(known, _)| known.ptr_eq(text)) {
+            return Ok(Rc::clone(path));
+        }
+        let path = match self.compiled.get(text) {
+            Some(path) => Rc::clone(path),
+            None => {
+                let path = Rc::new(ValuePath::parse(text)?);
+                if self.compiled.len() >= PATHS {
+                    self.compiled.clear();
+                }
+                self.compiled.insert(text.clone(), Rc::clone(&path));
+                path
+            }
+        };
+        // Texts that a script makes anew each time take places too, and are of no use: the list begins again.
+        if self.literals.len() >= LITERALS {
+            self.literals.clear();
+        }
+        self.literals.push((text.clone(), Rc::clone(&path)));
+        Ok(path)
+    }
+}
 
 pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Cx>("cx");
@@ -108,8 +182,8 @@ fn record(engine: &mut Engine) {
     member(engine, "offset", |record: &mut RecordHandle| record.0.offset);
     member(engine, "timestamp", |record: &mut RecordHandle| record.0.timestamp);
     member(engine, "size", |record: &mut RecordHandle| {
-        let len = |part: &Option<Bytes>| part.as_ref().map_or(0, |bytes| bytes.len() as i64);
-        len(&record.0.key) + len(&record.0.value)
+        let len = |part: Option<&[u8]>| part.map_or(0, |bytes| bytes.len() as i64);
+        len(record.0.key()) + len(record.0.value())
     });
     // not by `method`: they are what closures on records spend their time with
     let after = Form::After(type_name::<RecordHandle>());
@@ -118,47 +192,47 @@ fn record(engine: &mut Engine) {
     registered::note::<Dynamic>("header", after, &(1..=1));
     registered::note::<rhai::Array>("headers", after, &(1..=1));
     engine
-        .register_fn("key", |record: &mut RecordHandle| text(record.0.key.as_ref()))
-        .register_fn("value", |record: &mut RecordHandle| text(record.0.value.as_ref()))
+        .register_fn("key", |record: &mut RecordHandle| text(record.0.key()))
+        .register_fn("value", |record: &mut RecordHandle| text(record.0.value()))
         .register_fn("header", |record: &mut RecordHandle, name: ImmutableString| {
-            let found = record.0.headers.iter().rev().find(|(n, _)| n[..] == *name.as_bytes());
-            found.map_or(Dynamic::UNIT, |(_, value)| text(value.as_ref()))
+            record.0.headers(&name).next_back().map_or(Dynamic::UNIT, text)
         })
         .register_fn("headers", |record: &mut RecordHandle, name: ImmutableString| {
-            let named = record.0.headers.iter().filter(|(n, _)| n[..] == *name.as_bytes());
-            named.map(|(_, value)| text(value.as_ref())).collect::<rhai::Array>()
+            record.0.headers(&name).map(text).collect::<rhai::Array>()
         });
-    let paths = Rc::new(Paths::default());
+    let paths = RefCell::new(Paths::default());
     engine.register_fn(
         "value",
         move |record: &mut RecordHandle,
               path: ImmutableString|
               -> Result<Dynamic, Box<rhai::EvalAltResult>> {
-            let path = compiled(&paths, path).map_err(|message| fail(message, Position::NONE))?;
-            let Some(value) = &record.0.value else { return Ok(Dynamic::UNIT) };
-            Ok(path.first(value).map_or(Dynamic::UNIT, dynamic))
+            let mut paths = paths.borrow_mut();
+            let path = paths.compiled(&path).map_err(|message| fail(message, Position::NONE))?;
+            let Some(value) = record.0.value() else { return Ok(Dynamic::UNIT) };
+            Ok(path.first(value, &mut paths.spans, found).flatten().unwrap_or(Dynamic::UNIT))
         },
     );
 }
 
-fn compiled(paths: &Paths, text: ImmutableString) -> Result<Rc<ValuePath>, String> {
-    if let Some(path) = paths.borrow().get(&text) {
-        return Ok(Rc::clone(path));
-    }
-    let path = Rc::new(ValuePath::parse(&text)?);
-    let mut paths = paths.borrow_mut();
-    if paths.len() >= PATHS {
-        paths.clear();
-    }
-    paths.insert(text, Rc::clone(&path));
-    Ok(path)
+/// A value that was found, as Rhai has it. None: no JSON after all.
+pub fn found(value: JsonValue<'_>) -> Option<Dynamic> {
+    Some(match value {
+        JsonValue::String(text) => ImmutableString::from(&*text).into(),
+        JsonValue::Number(raw) => match raw.parse::<i64>() {
+            Ok(n) => n.into(),
+            Err(_) => dynamic(serde_json::from_str(raw).ok()?),
+        },
+        JsonValue::Raw(raw) => dynamic(serde_json::from_str(raw).ok()?),
+        JsonValue::Bool(truth) => truth.into(),
+        JsonValue::Null => Dynamic::UNIT,
+    })
 }
 
 /// Bytes as a script sees them: null is `()`, what is not UTF-8 is shown as far as it can be.
-pub fn text(bytes: Option<&Bytes>) -> Dynamic {
+pub fn text(bytes: Option<impl AsRef<[u8]>>) -> Dynamic {
     match bytes {
         None => Dynamic::UNIT,
-        Some(bytes) => String::from_utf8_lossy(bytes).into_owned().into(),
+        Some(bytes) => String::from_utf8_lossy(bytes.as_ref()).into_owned().into(),
     }
 }
 

@@ -6,7 +6,7 @@ use super::host::Host;
 use super::objects::{dynamic, json};
 use super::pending::Tally;
 use crate::policy::state::{Kind, STATES_PER_POLICY, SharedMap, VALUE_BYTES};
-use rhai::{Dynamic, Engine};
+use rhai::{Dynamic, Engine, ImmutableString};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,9 +126,11 @@ fn values(engine: &mut Engine, host: &Rc<Host>) {
 
 /// What a value counts under; nothing counts under `()`. `1` and `"1"` are different keys.
 fn key(value: &Dynamic) -> Option<Vec<u8>> {
-    match value {
-        v if v.is_unit() => None,
-        v if v.is_string() => Some([b"s", v.to_string().as_bytes()].concat()),
-        v => Some([b"v", v.to_string().as_bytes()].concat()),
+    if value.is_unit() {
+        return None;
     }
+    Some(match value.read_lock::<ImmutableString>() {
+        Some(text) => [b"s", text.as_bytes()].concat(),
+        None => [b"v", value.to_string().as_bytes()].concat(),
+    })
 }

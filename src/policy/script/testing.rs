@@ -4,7 +4,7 @@ use super::call::{Call, describe, member, method, word};
 use super::draft::TestDraft;
 use super::faults::code;
 use super::host::Host;
-use super::objects::{dynamic, json, text};
+use super::objects::{found, json, text};
 use crate::policy::fault::disk::Operation;
 use crate::policy::selector::ValuePath;
 use crate::wire::{ApiKey, ErrorCode};
@@ -331,7 +331,8 @@ fn seen(engine: &mut Engine) {
     method(engine, "value", 1..=1, |seen: &mut Seen, call| {
         let path = ValuePath::parse(&call.text(0)?)?;
         let value = seen.record.as_ref().and_then(|record| record.value.as_ref());
-        Ok(value.and_then(|value| path.first(value)).map_or(Dynamic::UNIT, dynamic))
+        let found = value.and_then(|value| path.first(value, &mut Vec::new(), found)).flatten();
+        Ok(found.unwrap_or(Dynamic::UNIT))
     });
 }
 

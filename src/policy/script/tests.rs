@@ -8,6 +8,7 @@ use crate::policy::random::Distribution;
 use crate::policy::rule::{Head, Kind};
 use crate::policy::script::closure::{Closure, each, when};
 use crate::policy::script::objects::{CxData, RecordData};
+use crate::wire::record::{HeadersBuf, Record};
 use crate::wire::{ApiKey, ErrorCode, Operation};
 
 fn around() -> Surroundings {
@@ -604,13 +605,20 @@ fn cx() -> Rc<CxData> {
 }
 
 fn record(value: &str) -> Rc<RecordData> {
-    Rc::new(RecordData {
+    let mut headers = HeadersBuf::new();
+    headers.push(b"h", Some(b"1"));
+    headers.push(b"h", Some(b"2"));
+    let record = Record {
+        attributes: 0,
+        timestamp_delta: 0,
+        offset_delta: 0,
         key: None,
-        value: Some(value.to_owned().into()),
-        headers: vec![("h".into(), Some("1".into())), ("h".into(), Some("2".into()))],
-        offset: 7,
-        timestamp: 9,
-    })
+        value: Some(value.as_bytes()),
+        headers: headers.as_headers(),
+    };
+    let mut data = RecordData::default();
+    data.fill(&record, 7, 9);
+    Rc::new(data)
 }
 
 #[test]
@@ -779,6 +787,34 @@ fn calls_are_bounded() {
     let loaded = loaded("on_produce().each(|cx, record| { loop {} });");
     let error = each(loaded.closure(0), &cx(), record("{}"), &mut pending::Pending::default()).unwrap_err();
     assert!(error.message.contains("too many operations"), "{error}");
+}
+
+#[test]
+fn a_call_meets_nothing_of_those_before() {
+    let loaded = loaded(
+        r#"const LEAST = 8;
+        fn twice(x) { x + x }
+        on_produce().each(|cx, record| { for i in 0..30_000 { } });
+        on_produce().each(|cx, record| {
+            let n = record.value("$.n");
+            if n == 0 { loop {} }
+            let seen = twice(n);
+            if seen > 2 { cx.deny(`${seen}`) }
+        });
+        on_produce().each(|cx, record| { if record.offset < LEAST { cx.deny("less") } });"#,
+    );
+    let ask = |index, value: &str| {
+        each(loaded.closure(index), &cx(), record(value), &mut pending::Pending::default())
+    };
+    for _ in 0..5 {
+        assert_eq!(ask(0, "{}"), Ok(None), "each call has all of its operations");
+        assert_eq!(ask(1, r#"{"n":1}"#), Ok(None));
+        assert_eq!(ask(1, r#"{"n":2}"#), Ok(Some("4".to_owned())));
+        assert_eq!(ask(1, r#"{"n":1.5}"#), Ok(Some("3.0".to_owned())), "of another type than before");
+        assert_eq!(ask(1, r#"{"n":"a"}"#), Ok(None), "and another: texts are never more than numbers");
+        assert!(ask(1, r#"{"n":0}"#).is_err());
+        assert_eq!(ask(2, "{}"), Ok(Some("less".to_owned())));
+    }
 }
 
 #[test]
