@@ -4,7 +4,7 @@ mod support;
 
 use bytes::Bytes;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{Client, Running, Scripted, agreeable, heartbeat, start_for};
 use tollgate::gateway::{Limits, SaslConfig};
 use tollgate::policy::load::Script;
@@ -175,4 +175,25 @@ async fn bare_tokens_are_refused_by_closing() {
             false => assert_eq!(client.closed().await.unwrap(), b""),
         }
     }
+}
+
+#[tokio::test]
+async fn what_else_rules_do_to_a_login() {
+    let running = running(
+        "on_request(\"SaslAuthenticate\").principal(\"User:bob\").deny(); \
+         on_request(\"SaslAuthenticate\").principal(\"User:ada\").delay(\"100ms\"); \
+         on_request(\"SaslHandshake\").client_id(\"test\").after(2).disconnect();",
+    )
+    .await;
+    let (mut ada, mut bob) = (running.client().await, running.client().await);
+    let begun = Instant::now();
+    assert_eq!(login(&mut ada, "ada").await.error_code, 0);
+    assert!(begun.elapsed() >= Duration::from_millis(100));
+    let denied = login(&mut bob, "bob").await;
+    assert_eq!(denied.error_code, ErrorCode::SASL_AUTHENTICATION_FAILED.0, "a denial is no other error");
+    assert_eq!(bob.closed().await.unwrap(), b"");
+    let mut third = running.client().await;
+    let body = SaslHandshakeRequest { mechanism: Str::from("PLAIN"), ..Default::default() };
+    third.send(1, "test", body).await;
+    assert_eq!(third.closed().await.unwrap(), b"");
 }
