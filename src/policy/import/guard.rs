@@ -14,6 +14,7 @@ pub fn plugin(class: &str) -> Option<Plugin> {
         "ClientIdRequiredPolicyPlugin" => client_id,
         "ConsumerGroupPolicyPlugin" => groups,
         "ReadOnlyTopicPolicyPlugin" => read_only,
+        "ProducerRateLimitingPolicyPlugin" => produce_rate,
         _ => return None,
     })
 }
@@ -23,9 +24,6 @@ pub fn without_equal(class: &str) -> Option<&'static str> {
     Some(match class {
         "EncryptSchemaBasedPlugin" | "FetchEncryptPlugin" | "FetchEncryptSchemaBasedPlugin" => {
             "fields are encrypted by their paths, when they are produced"
-        }
-        "ProducerRateLimitingPolicyPlugin" => {
-            "Kafka's own quotas do that: kafka-configs --add-config producer_byte_rate=…"
         }
         "LimitConnectionPolicyPlugin" => {
             "Kafka's own quotas do that: kafka-configs --add-config connection_creation_rate=…"
@@ -314,5 +312,20 @@ fn read_only(sheet: &mut Sheet<'_>) -> Result<(), Told> {
     let named = if topics.is_empty() { "\"*\"" } else { topics.as_str() };
     let rest = format!(".topic({named}){action}.deny(\"The topic is read-only\")");
     sheet.protect(&format!("on_request({CHANGING})"), &rest);
+    Ok(())
+}
+
+fn produce_rate(sheet: &mut Sheet<'_>) -> Result<(), Told> {
+    let (rate, action) = (sheet.number("maximumBytesPerSecond", 1.0, 1e15), sheet.value("action"));
+    let action = sheet.action("action", action);
+    let (rate, action) = (rate?, action?);
+    let Some(rate) = rate else {
+        sheet.lost_field("maximumBytesPerSecond", "it is not there");
+        return Err(Told);
+    };
+    sheet
+        .differs("maximumBytesPerSecond", "all producers are counted together there; here each principal is");
+    let quota = format!(".quota(\"{}B/s\", \"principal\")", rate.trunc());
+    sheet.protect("on_produce()", &format!("{action}{quota}"));
     Ok(())
 }

@@ -211,6 +211,12 @@ fn plugins() -> Vec<(String, Value, Vec<&'static str>, usize)> {
             0,
         ),
         plugin(
+            guard("ProducerRateLimitingPolicyPlugin"),
+            json!({ "maximumBytesPerSecond": 500, "action": "BLOCK" }),
+            vec![r#"on_produce().named("mine").quota("500B/s", "principal");"#],
+            0,
+        ),
+        plugin(
             guard("ReadOnlyTopicPolicyPlugin"),
             json!({ "topic": "t" }),
             vec![
