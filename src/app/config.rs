@@ -62,6 +62,8 @@ pub struct Policies {
     /// Someone named the folder: then it must exist. The default one may be missing, which means no policies.
     pub named: bool,
     pub secrets: Option<PathBuf>,
+    /// None: in the folder of policies.
+    pub schemas: Option<PathBuf>,
     pub audit: Option<PathBuf>,
     pub journal: Option<PathBuf>,
     /// A journal to be replayed.
@@ -213,6 +215,7 @@ impl Config {
                 replay: settings.replay,
                 lines: bounds,
                 secrets: settings.secrets,
+                schemas: settings.schemas,
                 named: settings.policies.is_some(),
                 folder: settings.policies.unwrap_or_else(|| "./policies".into()),
                 seed: settings.seed,

@@ -23,6 +23,7 @@ use crate::policy::load::{self, Script};
 use crate::policy::names::{Names, TopicDefaults, TopicIds};
 use crate::policy::replay::Replay;
 use crate::policy::rule::{Kind, Rule};
+use crate::policy::schema::Schemas;
 use crate::policy::secrets::Secrets;
 use crate::policy::watch::Watcher;
 use crate::wire::{Str, Uuid};
@@ -59,6 +60,7 @@ pub fn open(config: &Config, broker: &Arc<Broker>) -> Result<Opened, Failure> {
         journal: lines(&config.policies.journal)?,
         audit: lines(&config.policies.audit)?,
         secrets: Secrets::new(config.policies.secrets.clone()),
+        schemas: schemas(config),
         replay,
         allow_crash: config.policies.allow_crash,
         broker: Some(Arc::new(Truncates(Arc::clone(broker)))),
@@ -95,9 +97,19 @@ pub fn check(config: &Config) -> Result<usize, Failure> {
     let scripts = read(folder)?;
     let secrets = Secrets::new(config.policies.secrets.clone());
     let allow_crash = config.policies.allow_crash;
-    let policies = Policies::new(Shared::new(Settings { secrets, allow_crash, ..Settings::default() }));
+    let policies = Policies::new(Shared::new(Settings {
+        secrets,
+        schemas: schemas(config),
+        allow_crash,
+        ..Settings::default()
+    }));
     policies.load(&scripts).map_err(|errors| Failure::usage(load::join(&errors)))?;
     Ok(scripts.len())
+}
+
+fn schemas(config: &Config) -> Schemas {
+    let folder = config.policies.schemas.clone();
+    Schemas::new(Some(folder.unwrap_or_else(|| config.policies.folder.join("schemas"))))
 }
 
 fn read(folder: &Path) -> Result<Vec<Script>, Failure> {

@@ -7,6 +7,7 @@ use crate::policy::generation::{Evicted, Generation, Policies, Settings, Shared,
 use crate::policy::import;
 use crate::policy::journal::{self, line};
 use crate::policy::load::{self, Script};
+use crate::policy::schema::Schemas;
 use crate::policy::script::definitions::definitions;
 use crate::policy::script::examples;
 use crate::policy::script::vocabulary::{WORDS, nearest};
@@ -25,9 +26,9 @@ use std::sync::Arc;
 /// `settings` are those that a server started here would have.
 pub fn run(command: &Policy, settings: &ServerSettings, out: &mut impl Write) -> Result<(), Failure> {
     match command {
-        Policy::Check(folder) => check(&folder.folder, out),
-        Policy::Test(asked) => test(&asked.folder.folder, asked.require_coverage, out),
-        Policy::DryRun(asked) => dry_run(asked, out),
+        Policy::Check(folder) => check(&folder.folder, settings, out),
+        Policy::Test(asked) => test(&asked.folder.folder, asked.require_coverage, settings, out),
+        Policy::DryRun(asked) => dry_run(asked, settings, out),
         Policy::Import(asked) => import(asked, out),
         Policy::Explain(question) => explain(question, settings, out),
         Policy::Docs(asked) => docs(&asked.words, out),
@@ -89,8 +90,15 @@ fn scripts(folder: &Path) -> Result<Vec<Script>, Failure> {
     load::read_folder(folder).map_err(|e| Failure::usage(e.to_string()))
 }
 
-fn generation(folder: &Path) -> Result<Arc<Generation>, Failure> {
-    let settings = Settings { secrets: Secrets::made_up(), allow_crash: true, ..Settings::default() };
+/// The schemas of a folder's policies: where the settings say, or in the folder.
+fn schemas(folder: &Path, settings: &ServerSettings) -> Schemas {
+    Schemas::new(Some(settings.schemas.clone().unwrap_or_else(|| folder.join("schemas"))))
+}
+
+fn generation(folder: &Path, settings: &ServerSettings) -> Result<Arc<Generation>, Failure> {
+    let schemas = schemas(folder, settings);
+    let settings =
+        Settings { secrets: Secrets::made_up(), schemas, allow_crash: true, ..Settings::default() };
     let policies = Policies::new(Shared::new(settings));
     policies.load(&scripts(folder)?).map_err(|errors| Failure::usage(load::join(&errors)))
 }
@@ -99,8 +107,8 @@ fn said(result: io::Result<()>) -> Result<(), Failure> {
     result.map_err(|e| Failure::cannot(format!("cannot write to standard output: {e}")))
 }
 
-fn check(folder: &Path, out: &mut impl Write) -> Result<(), Failure> {
-    let generation = generation(folder)?;
+fn check(folder: &Path, settings: &ServerSettings, out: &mut impl Write) -> Result<(), Failure> {
+    let generation = generation(folder, settings)?;
     let found = tools::check(&generation);
     for finding in &found {
         said(writeln!(out, "{finding}"))?;
@@ -113,8 +121,13 @@ fn check(folder: &Path, out: &mut impl Write) -> Result<(), Failure> {
     }
 }
 
-fn test(folder: &Path, all_must_act: bool, out: &mut impl Write) -> Result<(), Failure> {
-    let report = testing::run(&scripts(folder)?, &Secrets::made_up())
+fn test(
+    folder: &Path,
+    all_must_act: bool,
+    settings: &ServerSettings,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let report = testing::run(&scripts(folder)?, &Secrets::made_up(), &schemas(folder, settings))
         .map_err(|errors| Failure::usage(load::join(&errors)))?;
     let mut failed = 0;
     for outcome in &report.outcomes {
@@ -144,12 +157,12 @@ fn test(folder: &Path, all_must_act: bool, out: &mut impl Write) -> Result<(), F
 }
 
 /// A capture that is damaged further on has a report of what stands before the damage, and the exit code 1.
-fn dry_run(asked: &DryRun, out: &mut impl Write) -> Result<(), Failure> {
-    let name = asked.capture.display();
+fn dry_run(asked: &DryRun, settings: &ServerSettings, out: &mut impl Write) -> Result<(), Failure> {
+    let (name, folder) = (asked.capture.display(), &asked.folder.folder);
     let file =
         File::open(&asked.capture).map_err(|e| Failure::usage(format!("{name} cannot be read: {e}")))?;
-    let report =
-        tools::dry_run(&scripts(&asked.folder.folder)?, BufReader::new(file)).map_err(|e| match e {
+    let report = tools::dry_run(&scripts(folder)?, &schemas(folder, settings), BufReader::new(file))
+        .map_err(|e| match e {
             DryRunError::Policies(errors) => Failure::usage(load::join(&errors)),
             DryRunError::Capture(problem) => Failure::usage(format!("{name}: {problem}")),
         })?;
@@ -213,7 +226,7 @@ fn import(asked: &Import, out: &mut impl Write) -> Result<(), Failure> {
 fn explain(question: &Explain, settings: &ServerSettings, out: &mut impl Write) -> Result<(), Failure> {
     let api = ApiKey::from_name(&question.api)
         .ok_or_else(|| Failure::usage(format!("there is no api `{}`", question.api)))?;
-    let generation = generation(&question.folder.folder)?;
+    let generation = generation(&question.folder.folder, settings)?;
     let question = tools::Question {
         who: Who {
             principal: question.principal.as_str().into(),

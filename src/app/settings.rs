@@ -84,6 +84,8 @@ settings! {
         policies: PathBuf, "DIR";
         /// Folder of the keys that policies name, one file a key; else they are TOLLGATE_SECRET_<NAME>
         secrets: PathBuf, "DIR";
+        /// Folder of the schemas that policies name [default: schemas in the folder of policies]
+        schemas: PathBuf, "DIR";
         /// File of security decisions, as JSON lines, or "off" [default: audit.jsonl in the data folder]
         audit: Text<OptionalPath>, "FILE";
         /// File of injected faults, as JSON lines, or "off" [default: journal.jsonl in the data folder]

@@ -203,8 +203,8 @@ mod tests {
                 | "max_sessions"
                 | "max_sessions_per_ip" => "7",
                 time if time == "retention" || time.ends_with("_timeout") => "9s",
-                "users" | "data" | "policies" | "secrets" | "audit" | "journal" | "replay" | "capture"
-                | "cluster_id" | "log_level" => "abc",
+                "users" | "data" | "policies" | "secrets" | "schemas" | "audit" | "journal" | "replay"
+                | "capture" | "cluster_id" | "log_level" => "abc",
                 _ => "5MiB",
             };
             let bare = matches!(value, "7" | "false");

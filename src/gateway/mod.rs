@@ -5,10 +5,12 @@
 //! One request, end to end: `listener` accepts, `session` runs three loops in one task. `read` gathers a frame; `pipeline` runs
 //! the request stage (security, then chaos) and submits what is left; `in_flight` keeps the order; the pipeline's response
 //! stage runs as answers become ready; `release` says how long rules hold one back; `write` sends each when it is its turn.
+//! Records that rules route to other topics go there first (`dead_letter`).
 //! Where faults strike the connection itself, `link` stands between the client's socket and the session.
 
 mod auth;
 pub mod budget;
+mod dead_letter;
 pub mod end;
 mod in_flight;
 pub mod limits;

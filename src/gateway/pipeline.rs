@@ -28,7 +28,7 @@ use bytes::Bytes;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -37,7 +37,7 @@ use tokio::{sync::Notify, time::Instant};
 mod hold;
 mod login;
 
-use hold::submit;
+pub(super) use hold::submit;
 pub(super) use login::Login;
 
 /// Record bytes of one fetch that rules look into are asked for in portions of this size: a masked fetch is held whole, so
@@ -63,24 +63,26 @@ pub(super) struct Exchange {
     /// A frame that is no Kafka message (bare SASL tokens).
     raw: Option<Bytes>,
     /// Memory of the request's frame, as long as anything here refers to it.
-    share: Option<Share>,
+    pub(super) share: Option<Share>,
     release: Option<Release>,
-    decided: Option<Box<Decided>>,
+    pub(super) decided: Option<Box<Decided>>,
+    /// Set when it went wrong in a way that no answer tells.
+    pub(super) unsayable: Option<Arc<AtomicBool>>,
     /// Nothing is sent for it: its answer is lost, or that of an exchange before it.
     silent: bool,
     /// The session, when what the upstream says is to be recorded.
-    recorded: Option<u64>,
+    pub(super) recorded: Option<u64>,
 }
 
 /// What the rules decided about the request, for the response stage.
-struct Decided {
-    plan: Arc<Plan>,
-    who: Arc<Who>,
+pub(super) struct Decided {
+    pub plan: Arc<Plan>,
+    pub who: Arc<Who>,
     session: u64,
     /// As the client sent it.
     original: Request,
-    verdict: Verdict,
-    answers: Vec<Option<Answer>>,
+    pub verdict: Verdict,
+    pub answers: Vec<Option<Answer>>,
 }
 
 impl Decided {
@@ -98,6 +100,7 @@ impl Exchange {
             share: None,
             release: None,
             decided: None,
+            unsayable: None,
             silent: false,
             recorded: None,
         }
@@ -136,7 +139,7 @@ const SILENT: u8 = 2;
 
 /// The rules of one session at work.
 pub(super) struct Pipeline {
-    gateway: Arc<Gateway>,
+    pub(super) gateway: Arc<Gateway>,
     silence: AtomicU8,
     ending: Notify,
     speaker: Mutex<Option<Speaker>>,
@@ -332,6 +335,9 @@ impl Pipeline {
                 Err(error) => Taken::Malformed(error),
             };
         }
+        if !decided.verdict.routed.is_empty() {
+            return self.deliver(caller, request, exchange, decided);
+        }
         let twice = decided.verdict.duplicate.then(|| request.clone());
         let (held, number) = (decided.verdict.held.take(), decided.plan.number);
         exchange.decided = Some(Box::new(decided));
@@ -522,7 +528,7 @@ impl Pipeline {
         Some(due)
     }
 
-    fn capture(&self) -> Option<&Capture> {
+    pub(super) fn capture(&self) -> Option<&Capture> {
         self.gateway.capture.as_deref().filter(|capture| capture.is_on())
     }
 
@@ -545,6 +551,9 @@ impl Pipeline {
         due: &mut Due<Exchange>,
     ) -> Result<(), Closing> {
         let unsayable = Closing::Close(EndCause::NoPlaceForError);
+        if response.is_none() && exchange.unsayable.as_ref().is_some_and(|failed| failed.load(Relaxed)) {
+            return Err(unsayable);
+        }
         let mut response = response;
         if let Some(decided) = &mut exchange.decided {
             let failed = decided.verdict.after_whole.is_some() || !decided.verdict.after.is_empty();

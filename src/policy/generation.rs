@@ -11,12 +11,14 @@ use super::fault::disk::{Concerned, DiskFault};
 use super::identity::Subjects;
 use super::journal::Lines;
 use super::journal::line::line;
+use super::letters::Letters;
 use super::load::Script;
 use super::names::{Names, NoTopics};
 use super::pause::Pauses;
 use super::plan::{Plan, PlanCache};
 use super::replay::Replay;
 use super::rule::{Action, Counters, Head, Kind, Life, PolicyInfo, Rule, rule_key};
+use super::schema::Schemas;
 use super::script::{self, Surroundings, TestSpec};
 use super::secrets::Secrets;
 use super::sequences::Sequences;
@@ -49,6 +51,7 @@ pub struct Shared {
     pub journal: Arc<Lines>,
     pub audit: Arc<Lines>,
     pub secrets: Secrets,
+    pub schemas: Schemas,
     /// Faults happen as this says, and not otherwise.
     pub replay: Option<Replay>,
     pub closures_wall: Duration,
@@ -70,6 +73,7 @@ pub struct Shared {
     pub(super) cursors: CursorKey,
     /// Of producers whose batches lost or gained records.
     pub sequences: Sequences,
+    pub letters: Letters,
 }
 
 impl Shared {
@@ -87,6 +91,7 @@ impl Shared {
             journal,
             audit: Arc::new(settings.audit),
             secrets: settings.secrets,
+            schemas: settings.schemas,
             replay: settings.replay,
             closures_wall: settings.closures_wall,
             allow_crash: settings.allow_crash,
@@ -99,11 +104,16 @@ impl Shared {
             closure_failures: AtomicU64::new(0),
             cursors: CursorKey::random(),
             sequences: Sequences::default(),
+            letters: Letters::default(),
         })
     }
 
     pub fn surroundings(&self) -> Surroundings {
-        Surroundings { state: Arc::clone(&self.state), secrets: self.secrets.clone() }
+        Surroundings {
+            state: Arc::clone(&self.state),
+            secrets: self.secrets.clone(),
+            schemas: self.schemas.clone(),
+        }
     }
 }
 
@@ -119,6 +129,7 @@ pub struct Settings {
     pub journal: Lines,
     pub audit: Lines,
     pub secrets: Secrets,
+    pub schemas: Schemas,
     /// A journal that is made to happen again.
     pub replay: Option<Replay>,
     /// How long the closures on the records of one request or response may take together; then they failed.
@@ -149,6 +160,7 @@ impl Default for Settings {
             journal: Lines::none(),
             audit: Lines::none(),
             secrets: Secrets::default(),
+            schemas: Schemas::default(),
             replay: None,
             closures_wall: CLOSURES_WALL,
             allow_crash: false,
@@ -390,6 +402,7 @@ impl Policies {
                 policy.info.file == script.file
                     && policy.info.text == script.text
                     && policy.origin == source.origin()
+                    && policy.info.schemas.are_current()
                     && anew.is_none_or(|anew| source.origin() == Origin::Folder || policy.info.name != anew)
             });
             match unchanged {

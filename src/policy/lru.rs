@@ -98,6 +98,12 @@ impl<K: Hash + Eq + Clone, V> Lru<K, V> {
         Some(removed.value)
     }
 
+    /// Takes out what was used longest ago.
+    pub fn pop_oldest(&mut self) -> Option<V> {
+        let key = self.nodes.get(self.oldest as usize)?.key.clone();
+        self.remove(&key)
+    }
+
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.nodes.iter_mut().map(|node| &mut node.value)
     }

@@ -11,6 +11,7 @@
 //!                               identity, random, state (what outlives a generation), journal, audit
 //! ```
 //!
+//! Records on their way to dead-letter topics are remembered in `letters`; `schema` is what values are held against.
 //! `testing` runs the tests of policy files, `tools` what people ask of policies, `capture` is recorded sessions that they are tried on, and
 //! `import` makes policies of another gateway's.
 //!
@@ -37,6 +38,7 @@ pub mod glob;
 pub mod identity;
 pub mod import;
 pub mod journal;
+pub mod letters;
 pub mod load;
 mod lru;
 pub mod names;
@@ -45,6 +47,7 @@ pub mod plan;
 pub mod random;
 pub mod replay;
 pub mod rule;
+pub mod schema;
 pub mod script;
 pub mod secrets;
 pub mod selector;

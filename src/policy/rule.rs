@@ -2,7 +2,7 @@
 //! threads. Closures are named by their index in the policy; no Rhai value is here.
 
 use super::action::quota::{Meters, Quota};
-use super::action::{Edit, Limit, OnUnparsable};
+use super::action::{Edit, Limit, OnUnparsable, Route};
 use super::error::Place;
 use super::fault::Fault;
 use super::fault::disk;
@@ -14,6 +14,7 @@ use super::fault::stale::Past;
 use super::glob::Glob;
 use super::random::{Draws, Event, identity};
 use super::replay::Forced;
+use super::schema::{Schema, Schemas};
 use super::selector::{Selectors, When};
 use super::trigger::{Fired, Firing, Triggers};
 use crate::security::sasl::Mechanism;
@@ -39,6 +40,8 @@ pub struct PolicyInfo {
     /// How many closures its script gives to rules.
     pub closures: usize,
     pub secrets: super::secrets::Secrets,
+    /// Those it names, as they were when it was loaded.
+    pub schemas: Schemas,
 }
 
 /// Which exchanges a rule is about.
@@ -152,6 +155,9 @@ pub enum Action {
     /// Masks and headers.
     Edit(Edit),
     RequireHeader(Glob),
+    Validate(Arc<Schema>),
+    /// Takes what the checks before it refuse; without any, all that is selected.
+    Route(Route),
     Limit(Limit),
     Quota(Quota),
     Audit,
@@ -172,7 +178,13 @@ impl Action {
 
     /// Whether it works record by record rather than on the part.
     pub fn is_per_record(&self) -> bool {
-        matches!(self, Self::Edit(_) | Self::RequireHeader(_) | Self::Each(_) | Self::Fault(Fault::Record(_)))
+        self.checks_records()
+            || matches!(self, Self::Edit(_) | Self::Route(_) | Self::Fault(Fault::Record(_)))
+    }
+
+    /// Whether it refuses some of the records it looks at.
+    pub fn checks_records(&self) -> bool {
+        matches!(self, Self::RequireHeader(_) | Self::Validate(_) | Self::Each(_))
     }
 }
 
@@ -193,6 +205,8 @@ impl fmt::Display for Action {
             Self::Edit(Edit::SetHeader { name, value }) => write!(f, "set_header({name}, {value})"),
             Self::Edit(Edit::RemoveHeader(names)) => write!(f, "remove_header({names})"),
             Self::RequireHeader(name) => write!(f, "require_header({name})"),
+            Self::Validate(schema) => write!(f, "validate({schema})"),
+            Self::Route(route) => write!(f, "{route}"),
             Self::Limit(limit) => write!(f, "limit({limit})"),
             Self::Quota(quota) => write!(f, "{quota}"),
             Self::Audit => f.write_str("audit()"),
@@ -321,7 +335,8 @@ impl Rule {
         let about_records = !self.selectors.records.is_empty();
         self.kind == Kind::Security
             && self.has(|action| match action {
-                Action::RequireHeader(_) | Action::Each(_) => true,
+                Action::Route(_) => true,
+                check if check.checks_records() => true,
                 Action::Deny(_) | Action::Audit => about_records,
                 _ => false,
             })
@@ -369,6 +384,14 @@ impl Rule {
     pub fn wants_mechanism(&self) -> Option<Mechanism> {
         self.actions.iter().find_map(|action| match action {
             Action::Fault(Fault::Sasl(SaslFault::Unsupported(mechanism))) => Some(*mechanism),
+            _ => None,
+        })
+    }
+
+    /// Where it routes records to.
+    pub fn route(&self) -> Option<&Route> {
+        self.actions.iter().find_map(|action| match action {
+            Action::Route(route) => Some(route),
             _ => None,
         })
     }

@@ -31,6 +31,8 @@ pub struct Recounted {
 pub enum How {
     Dropped,
     Doubled,
+    /// So many are gone to another topic: `policy::letters` knows which.
+    Routed(usize),
 }
 
 /// A producer of a partition.
@@ -109,10 +111,12 @@ impl Sequences {
         producer.changed.iter().find(|batch| batch.base == base).map(|batch| Arc::clone(&batch.what))
     }
 
-    /// Remembers what is done to a batch now, which stores so many records more than were sent.
+    /// Remembers what is done to a batch now, which stores so many records more than were sent. Whatever had these numbers before
+    /// was not stored, or was this.
     pub fn change(&self, who: Numberer, base: i32, more: i64, what: Vec<Recounted>) {
         let mut producers = self.lock();
         let (producer, forgotten) = producers.get_or_insert_with(who, Producer::default);
+        producer.changed.retain(|batch| batch.base != base);
         if producer.changed.len() == CHANGED
             && let Some(oldest) = producer.changed.pop_front()
         {
@@ -123,6 +127,13 @@ impl Sequences {
             self.forgotten.fetch_add(1, Ordering::Relaxed);
         }
         self.active.store(true, Ordering::Release);
+    }
+
+    /// A batch was not executed: its numbers are as if it had not come.
+    pub fn forget(&self, who: Numberer, base: i32) {
+        if let Some(producer) = self.lock().get_mut(&who) {
+            producer.changed.retain(|batch| batch.base != base);
+        }
     }
 
     /// The number that a batch goes on with.
@@ -172,6 +183,16 @@ mod tests {
         assert_eq!(sequences.forwarded(who(2), 20), 20, "another producer");
         assert_eq!(sequences.known(who(1), 10).as_deref(), Some(&dropped(&[0, 3])[..]));
         assert_eq!(sequences.known(who(1), 20), None);
+    }
+
+    #[test]
+    fn what_was_not_executed_does_not_count() {
+        let sequences = Sequences::default();
+        sequences.change(who(1), 10, -2, dropped(&[0, 3]));
+        sequences.change(who(1), 10, -1, dropped(&[0]));
+        assert_eq!(sequences.forwarded(who(1), 20), 19, "it came again, and another way");
+        sequences.forget(who(1), 10);
+        assert_eq!((sequences.forwarded(who(1), 20), sequences.known(who(1), 10)), (20, None));
     }
 
     #[test]

@@ -3,9 +3,11 @@
 
 use super::fault::hold::Awaited;
 use super::fault::link::LinkFault;
+use super::letters::{Carrier, Passage};
 use super::random::{Draws, Event};
 use super::rule::Rule;
 use crate::wire::{ErrorCode, Str};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,6 +152,59 @@ impl PartialEq for Held {
     }
 }
 
+/// Records of a produced part that go to dead-letter topics, and must have arrived there before the rest of the part goes on.
+#[derive(Debug, Clone)]
+pub struct Routed {
+    /// The part.
+    pub at: usize,
+    pub topic: Str,
+    pub partition: i32,
+    /// Nothing is left of the part: it is answered here, as stored.
+    pub all: bool,
+    /// By topic; none for what is sent already.
+    pub letters: Vec<Letters>,
+    pub passage: Passing,
+    /// Which records, by their places in the batch.
+    pub records: Arc<[u32]>,
+    /// By which rules; none for what is sent already.
+    pub rules: Vec<RoutedBy>,
+}
+
+/// What one rule routes of a part.
+#[derive(Debug, Clone)]
+pub struct RoutedBy {
+    pub rule: Arc<Rule>,
+    pub records: u64,
+    /// Of the first of them.
+    pub reason: Box<str>,
+}
+
+/// Letters to one topic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Letters {
+    pub topic: Str,
+    /// To be produced one after the other.
+    pub batches: Vec<Bytes>,
+}
+
+/// Who sees to it that letters arrive once.
+#[derive(Debug, Clone)]
+pub enum Passing {
+    /// Nobody: the producer does not number its records, so nobody can tell a batch that comes again.
+    Unknown,
+    /// This exchange.
+    Own(Arc<Carrier>),
+    /// An earlier attempt of the same batch.
+    Earlier(Arc<Passage>),
+}
+
+impl PartialEq for Routed {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |it: &Self| (it.at, it.all, it.records.clone());
+        of(self) == of(other) && self.letters == other.letters
+    }
+}
+
 /// What was decided about a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
@@ -188,6 +243,8 @@ pub struct Verdict {
     pub duplicate: bool,
     /// What logs lose once the exchange is executed.
     pub truncations: Vec<Truncation>,
+    /// What goes to dead-letter topics first.
+    pub routed: Vec<Routed>,
     /// For Fetch: the request must be made sessionless (epoch -1, and the response's session id zero), so
     /// that every partition it is about is named in it.
     pub sessionless: bool,

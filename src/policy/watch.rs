@@ -10,6 +10,7 @@
 
 use super::generation::Policies;
 use super::load::{self, Script};
+use super::schema::SchemaWatch;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub struct Watcher {
     policies: Arc<Policies>,
     writers: Writers,
     files: BTreeMap<PathBuf, Seen>,
+    schemas: SchemaWatch,
     /// The scripts of the last attempt, taken or refused.
     tried: Vec<Script>,
     /// The set that was in force before it: what was refused beside one set may go with another.
@@ -67,6 +69,7 @@ impl Watcher {
             policies,
             writers,
             files,
+            schemas: SchemaWatch::default(),
             tried: loaded,
             tried_error: None,
             unreadable: false,
@@ -163,11 +166,13 @@ impl Watcher {
         }
         self.files.retain(|_, seen| seen.missing < GRACE && (seen.missing == 0 || seen.settled.is_some()));
         let scripts = self.scripts();
+        let mut missed = Vec::new();
+        let changed = self.schemas.look(&self.policies.shared().schemas, &mut missed);
         let again = self.tried_error.is_some() && self.tried_beside != self.policies.number();
-        if scripts != self.tried || again {
+        if scripts != self.tried || again || changed {
             self.take(scripts);
         }
-        let reasons: Vec<String> = self.tried_error.iter().cloned().chain(trouble).collect();
+        let reasons: Vec<String> = self.tried_error.iter().cloned().chain(trouble).chain(missed).collect();
         self.policies.set_refused((!reasons.is_empty()).then(|| reasons.join("\n")));
     }
 
@@ -564,6 +569,39 @@ mod tests {
         fs::rename(&away, &folder).unwrap();
         watched.look(1);
         assert_eq!(watched.policies.refused_change(), refused);
+    }
+
+    #[test]
+    fn a_schema_that_changes_is_a_change() {
+        let home = tempfile::tempdir().unwrap();
+        let schemas = home.path().join("s.json");
+        fs::write(&schemas, "{\"type\":\"object\"}").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(
+            folder.path().join("gate.rhai"),
+            "on_produce(\"a\").validate(schema(\"s.json\")).named(\"x\");\n",
+        )
+        .unwrap();
+        let settings = Settings {
+            schemas: super::super::schema::Schemas::new(Some(home.path().to_owned())),
+            ..Settings::default()
+        };
+        let policies = Policies::new(Shared::new(settings));
+        let scripts = load::read_folder(folder.path()).unwrap();
+        policies.load(&scripts).unwrap();
+        let mut watcher = Watcher::new(folder.path().to_owned(), policies.clone(), scripts).unwrap();
+        let mut looks = |text: Option<&str>| {
+            if let Some(text) = text {
+                fs::write(&schemas, text).unwrap();
+            }
+            (0..SETTLED_UNTOLD + 1).for_each(|_| watcher.look());
+            (policies.number(), policies.refused_change())
+        };
+        assert_eq!(looks(None), (1, None));
+        assert_eq!(looks(Some("{\"type\":\"array\"}")), (2, None));
+        let (number, why) = looks(Some("{\"type\":"));
+        assert!(number == 2 && why.as_ref().unwrap().contains("s.json: line 1"), "{why:?}");
+        assert_eq!(looks(Some("{\"type\":\"array\"}")).1, None);
     }
 
     #[test]

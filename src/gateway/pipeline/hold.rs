@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tokio::{sync::oneshot, time::Instant};
 
 /// Gives a request to the upstream, and lets go those who waited for it.
-pub(super) fn submit(gateway: &Gateway, caller: &Arc<Caller>, mut request: Request) -> Submitted {
+pub(in crate::gateway) fn submit(gateway: &Gateway, caller: &Arc<Caller>, mut request: Request) -> Submitted {
     let shared = gateway.policies.shared();
     if !shared.waits.is_on() {
         return gateway.upstream.submit(caller, request);

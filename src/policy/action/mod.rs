@@ -7,6 +7,7 @@ pub mod limit;
 pub mod mask;
 pub mod path;
 pub mod quota;
+pub mod route;
 pub mod seal;
 
 pub use edit::{
@@ -17,6 +18,7 @@ pub use json::{JsonValue, PathSet, Unparsable};
 pub use limit::Limit;
 pub use mask::{HashKey, How};
 pub use path::{Path, PathError, Target};
+pub use route::Route;
 pub use seal::{Keyring, Seal, SealError, SealTarget, Way as SealWay};
 
 #[cfg(test)]

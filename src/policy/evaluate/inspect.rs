@@ -43,6 +43,8 @@ struct Look<'l> {
     out: LeftOut,
     /// By rule: records that it asks to be written down.
     audited: Vec<u64>,
+    /// By rule that only observes: records that it would route.
+    would_route: Vec<u64>,
 }
 
 impl Round<'_> {
@@ -67,6 +69,7 @@ impl Round<'_> {
             index: 0,
             out: LeftOut::default(),
             audited: vec![0; places.len()],
+            would_route: vec![0; places.len()],
         };
         let result = with_codecs(|decompressor, _| -> Result<(), RecordError> {
             let mut walk = batches(payload);
@@ -99,10 +102,10 @@ impl Round<'_> {
             }
             Ok(())
         });
-        for (place, records) in places.iter().zip(look.audited) {
-            if records > 0 {
+        for (decision, counts) in [("audit", &look.audited), ("route", &look.would_route)] {
+            for (place, records) in places.iter().zip(counts).filter(|(_, records)| **records > 0) {
                 let rule = &self.plan.security[*place];
-                self.audit(&part.about, Told::new(rule, "audit").records(records));
+                self.audit(&part.about, Told::new(rule, decision).records(*records));
             }
         }
         look.out.offsets.sort_unstable();
@@ -123,9 +126,14 @@ impl Round<'_> {
             let offset = header.base_offset.saturating_add(i64::from(record.offset_delta));
             let timestamp = header.timestamp_of(record.timestamp_delta);
             let seen = Seen { record: &record, offset, timestamp };
-            for (at, (place, audited)) in look.places.iter().zip(&mut look.audited).enumerate() {
+            let counts = look.audited.iter_mut().zip(&mut look.would_route);
+            for (at, (place, (audited, would_route))) in look.places.iter().zip(counts).enumerate() {
                 let rule = &self.plan.security[*place];
-                let event = record_event(part, look.met.get(at), look.index, offset, look.way);
+                let mut event = record_event(part, look.met.get(at), look.index, offset, look.way);
+                if rule.route().is_some() {
+                    // a batch that comes again is parted as it was
+                    event.attempt = 0;
+                }
                 if !self.selects(rule, &record, event) {
                     continue;
                 }
@@ -143,6 +151,19 @@ impl Round<'_> {
                     }
                 };
                 let Some(reason) = denial else { continue };
+                if rule.route().is_some() && rule.observe {
+                    rule.life.counters.applied();
+                    *would_route += 1;
+                    continue;
+                }
+                if rule.route().is_some() {
+                    if !ruled.taken.take(look.index, *place, reason, &record) {
+                        let message = "more would be routed than can be held at once".to_owned();
+                        ruled.refused = Some((ErrorCode::MESSAGE_TOO_LARGE, message));
+                        return Ok(());
+                    }
+                    break;
+                }
                 rule.life.counters.applied();
                 self.audit(&part.about, Told::new(rule, "deny").because(&reason).records(1));
                 if rule.observe {
@@ -171,8 +192,13 @@ impl Round<'_> {
         kept: &mut Rc<RecordData>,
         part: &mut PartState,
     ) -> Result<Option<String>, String> {
+        let checks = rule.has(Action::checks_records);
         for action in &rule.actions {
             match action {
+                // what the checks have let through is not routed
+                Action::Route(route) if !checks => {
+                    return Ok(Some(route.reason.clone().unwrap_or_else(|| "routed by policy".to_owned())));
+                }
                 Action::Deny(reason) => {
                     return Ok(Some(reason.clone().unwrap_or_else(|| "refused by policy".to_owned())));
                 }
@@ -181,13 +207,18 @@ impl Round<'_> {
                 {
                     return Ok(Some(format!("the record has no header `{name}`")));
                 }
-                Action::Each(_) if self.closures_are_late() => {
+                Action::Each(_) | Action::Validate(_) if self.closures_are_late() => {
                     rule.life.counters.could_not_apply();
                     return Err(format!(
-                        "the rule at {} failed: the closures of one exchange took longer than {:?}",
+                        "the rule at {} failed: the records of one exchange took longer than {:?}",
                         rule.written_at(),
                         self.shared.closures_wall
                     ));
+                }
+                Action::Validate(schema) => {
+                    if let Err(invalid) = schema.check(seen.record.value) {
+                        return Ok(Some(format!("the value does not fit {schema} at {invalid}")));
+                    }
                 }
                 Action::Each(each) => {
                     let closure =

@@ -2,7 +2,7 @@
 //! directions, per part.
 //!
 //! `request` and `response` are the two stages; `access`, `records` (with `inspect`) and `chaos` what they have in common;
-//! `report` writes the journal and the audit trail. A security rule that fails refuses, a chaos rule that fails
+//! `route` takes records out of what is produced. `report` writes the journal and the audit trail. A security rule that fails refuses, a chaos rule that fails
 //! lets pass.
 
 mod access;
@@ -19,6 +19,7 @@ mod reply;
 mod report;
 mod request;
 mod response;
+mod route;
 mod strike;
 mod truncate;
 
@@ -36,7 +37,7 @@ use super::script::closure::{self, Closure, ClosureError};
 use super::script::objects::CxData;
 use super::script::pending::Pending;
 use super::sequences::Recounted;
-use super::verdict::{Interest, Outcome, ResponseVerdict, Verdict};
+use super::verdict::{Interest, Outcome, ResponseVerdict, Routed, Verdict};
 use crate::wire::api::{Part, Resource};
 use crate::wire::record::{Compression, batches};
 use crate::wire::{ApiKey, ErrorCode, Payload, Request, RequestBody, Response, ResponseBody, Str};
@@ -183,6 +184,8 @@ struct PartState {
     recounted: bool,
     /// What rules did to how many records it has.
     recounts: Vec<Recounted>,
+    /// What goes to dead-letter topics.
+    routed: Option<Routed>,
     /// Windows are filled by it once nothing keeps it from being executed.
     additions: Pending,
 }
@@ -290,6 +293,7 @@ impl<'a> Round<'a> {
             cx: None,
             recounted: false,
             recounts: Vec::new(),
+            routed: None,
             additions: Pending::default(),
         }
     }

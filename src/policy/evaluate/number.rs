@@ -21,6 +21,11 @@ impl Round<'_> {
             let Some((who, base)) = numberer(part) else { continue };
             let Some(known) = self.shared.sequences.known(who, base) else { continue };
             part.recounted = true;
+            // they are among what is known
+            part.recounts.clear();
+            if known.iter().all(|changed| matches!(changed.how, How::Routed(_))) {
+                continue;
+            }
             let Some(payload) = payloads.get(at).and_then(|payload| payload.to_bytes().ok()) else {
                 continue;
             };
@@ -46,6 +51,7 @@ impl Round<'_> {
                 let more = recounts.iter().map(|changed| match changed.how {
                     How::Dropped => -(changed.records.len() as i64),
                     How::Doubled => changed.records.len() as i64,
+                    How::Routed(count) => -(count as i64),
                 });
                 self.shared.sequences.change(who, base, more.sum(), recounts);
             }
@@ -87,6 +93,8 @@ fn again(payload: &Bytes, known: &[Recounted]) -> Result<Bytes, RecordError> {
         let fault = match changed.how {
             How::Dropped => RecordFault::Drop,
             How::Doubled => RecordFault::Duplicate,
+            // they are out of it already
+            How::Routed(_) => continue,
         };
         now = fault.strike(&now, record::Way::Produced, &chosen, DECOMPRESSED_BYTES)?.payload;
     }

@@ -2,6 +2,7 @@
 
 use super::inspect::without;
 use super::report::{Told, audits};
+use super::route::TakenOut;
 use super::{DECOMPRESSED_BYTES, PartState, Round};
 use crate::policy::action::{EditContext, EditError, Seen, Unreadable};
 use crate::policy::identity::{Met, Repeat, Side, fetched_record};
@@ -29,6 +30,8 @@ pub(super) struct Ruled {
     pub payload: Option<Bytes>,
     /// Produced: index in the batch and reason.
     pub denied: Vec<(i32, String)>,
+    /// Produced: what goes to dead-letter topics, once the rules that change records have seen it too.
+    pub taken: TakenOut,
     /// Nothing of it may go on.
     pub refused: Option<(ErrorCode, String)>,
 }
@@ -248,7 +251,7 @@ pub(super) fn record_event(
 }
 
 /// What a payload is refused with that cannot be looked into. Of a batch that is too large clients make smaller ones.
-fn code_of(error: &RecordError) -> ErrorCode {
+pub(super) fn code_of(error: &RecordError) -> ErrorCode {
     match error {
         RecordError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
         _ => ErrorCode::CORRUPT_MESSAGE,

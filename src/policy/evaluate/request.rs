@@ -82,6 +82,7 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
     let payload = |at: usize| edits.payload(at).or_else(|| payloads.get(at)?.to_bytes().ok());
     let mut injections = round.inject(&mut parts, Stage::Request, &possible, &payload);
     edits.payloads.append(&mut injections.payloads);
+    round.settle_routes(&mut parts, &injections.harm, &mut verdict);
     round.renumber(&payloads, &mut parts, &mut edits);
     round.sum_up(&mut verdict, &parts, has_parts, injections);
     round.count_in_windows(&mut parts, &verdict);
@@ -147,7 +148,8 @@ impl Round<'_> {
         }
         let payloads = produced(body);
         for (at, (part, fired)) in parts.iter_mut().zip(on_records).enumerate() {
-            if fired.is_empty() || !part.is_open() {
+            let routes = self.shared.letters.is_active();
+            if (fired.is_empty() && !routes) || !part.is_open() {
                 continue;
             }
             let Some(payload) = payloads.get(at).and_then(|payload| payload.to_bytes().ok()) else {
@@ -156,7 +158,9 @@ impl Round<'_> {
             let ruled = self.rule_records(part, &payload, &fired, Way::Produced);
             if let Some((code, message)) = ruled.refused {
                 part.refuse(code, message);
-            } else if !ruled.denied.is_empty() {
+                continue;
+            }
+            if !ruled.denied.is_empty() {
                 let message = match ruled.denied.as_slice() {
                     [(_, reason)] => reason.clone(),
                     many => format!("{} records are refused by policy", many.len()),
@@ -166,6 +170,14 @@ impl Round<'_> {
                     message: Some(message),
                     records: ruled.denied,
                 };
+                continue;
+            }
+            let before = self.routed_before(part, &payload);
+            if before.is_some() || !ruled.taken.is_empty() {
+                match self.route(part, &payload, &ruled, before) {
+                    Ok(rest) => drop(edits.payloads.insert(at, rest)),
+                    Err((code, message)) => part.refuse(code, message),
+                }
             } else if let Some(payload) = ruled.payload {
                 edits.payloads.insert(at, payload);
             }

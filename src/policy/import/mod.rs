@@ -111,7 +111,11 @@ pub fn import(text: &str) -> Result<Imported, ImportError> {
 
 /// Whether a script can be loaded; why not.
 fn loads(text: &str) -> Result<(), String> {
-    let around = Surroundings { state: StateStore::new(Clock::manual()), secrets: Secrets::made_up() };
+    let around = Surroundings {
+        state: StateStore::new(Clock::manual()),
+        secrets: Secrets::made_up(),
+        schemas: Default::default(),
+    };
     script::read("imported.rhai".as_ref(), &text.into(), &around).map(drop).map_err(|error| error.message)
 }
 

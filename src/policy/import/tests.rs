@@ -249,8 +249,8 @@ fn what_comes_out_does_what_the_plugin_does() {
         let script = imported(&one(class, config)).script();
         let text = format!("{script}\ntest(\"x\", || {{ {test} }});");
         let script = Script { file: "p.rhai".into(), text: text.into() };
-        let report =
-            testing::run(&[script], &Secrets::made_up()).unwrap_or_else(|errors| panic!("{}", errors[0]));
+        let report = testing::run(&[script], &Secrets::made_up(), &Default::default())
+            .unwrap_or_else(|errors| panic!("{}", errors[0]));
         let failure = report.outcomes[0].failure.as_ref();
         assert!(failure.is_none(), "{class}: {}", failure.unwrap());
     };
@@ -469,7 +469,7 @@ proptest! {
             value["metadata"]["name"] = text.as_str().into();
             value["metadata"]["scope"] = json!({ "username": text.as_str() });
             let imported = imported(&value);
-            let around = Surroundings { state: StateStore::new(Clock::manual()), secrets: Secrets::made_up() };
+            let around = Surroundings { state: StateStore::new(Clock::manual()), secrets: Secrets::made_up(), schemas: Default::default() };
             for script in imported.scripts().into_iter().map(|script| script.text.to_string()).chain([imported.script()]) {
                 let policy = script::read("p.rhai".as_ref(), &script.as_str().into(), &around);
                 let policy = policy.map_err(|error| TestCaseError::fail(format!("{error}\n{script}")))?;
@@ -486,7 +486,7 @@ proptest! {
     #[test]
     fn a_literal_is_the_text(text in hostile()) {
         let script = format!("on_produce().named(\"n\").deny({});", text::literal(&text));
-        let around = Surroundings { state: StateStore::new(Clock::manual()), secrets: Secrets::made_up() };
+        let around = Surroundings { state: StateStore::new(Clock::manual()), secrets: Secrets::made_up(), schemas: Default::default() };
         let policy = script::read("p.rhai".as_ref(), &script.as_str().into(), &around).unwrap();
         let action = &policy.rules[0].spec.actions[0];
         prop_assert_eq!(action, &crate::policy::rule::Action::Deny(Some(text)));

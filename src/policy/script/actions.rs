@@ -3,7 +3,7 @@
 use super::call::{rule_word, word};
 use super::host::Host;
 use super::values::{SecretName, how};
-use crate::policy::action::{Edit, HashKey, How, Mask, OnUnparsable, SealWay, Target};
+use crate::policy::action::{Edit, HashKey, How, Mask, OnUnparsable, Route, SealWay, Target};
 use crate::policy::glob::{Glob, Patterns};
 use crate::policy::rule::Action;
 use crate::policy::selector::When;
@@ -57,6 +57,11 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
         })
     });
     headers(engine);
+    rule_word(engine, "route", 1..=2, |rule, call| {
+        let reason = if call.len() > 1 { Some(call.text(1)?) } else { None };
+        let route = Route::new(call.text(0)?, reason)?;
+        rule.act(&call, &["on_produce"], Action::Route(route))
+    });
     rule_word(engine, "each", 1..=1, |rule, call| {
         let closure = call.closure(0)?;
         // looked at before the closure is kept: indexes must not depend on what is refused

@@ -1,10 +1,12 @@
 //! A policy while its script runs: what the words have said so far, and the checks when it is complete.
 
+use super::Surroundings;
 use super::call::Call;
 use super::host::Host;
 use crate::policy::error::Place;
 use crate::policy::fault::Fault;
 use crate::policy::rule::{Action, Head, Kind};
+use crate::policy::schema::{Schema, Schemas};
 use crate::policy::secrets::Secrets;
 use crate::policy::selector::Selectors;
 use crate::policy::state::StateStore;
@@ -36,6 +38,9 @@ pub struct Draft {
     pub text: Arc<str>,
     pub state: Arc<StateStore>,
     pub secrets: Secrets,
+    /// Where schemas are found, and those that were named.
+    pub found: Schemas,
+    pub schemas: Vec<Arc<Schema>>,
 }
 
 /// A test that the script holds.
@@ -68,7 +73,8 @@ pub struct Incomplete {
 }
 
 impl Draft {
-    pub fn new(name: String, text: Arc<str>, state: Arc<StateStore>, secrets: Secrets) -> Self {
+    pub fn new(name: String, text: Arc<str>, around: Surroundings) -> Self {
+        let Surroundings { state, secrets, schemas: found } = around;
         Self {
             name,
             is_named: false,
@@ -84,6 +90,8 @@ impl Draft {
             text,
             state,
             secrets,
+            found,
+            schemas: Vec::new(),
         }
     }
 
@@ -142,6 +150,7 @@ impl RuleDraft {
         }
         self.check_faults()?;
         self.check_quotas()?;
+        self.check_route()?;
         if let (Some((_, place)), Kind::Security) = (self.expires, self.kind()) {
             let message = "`expires` on a security rule: what protects does not end by itself".to_owned();
             return Err(Incomplete { place, message });
@@ -203,6 +212,30 @@ impl RuleDraft {
             ),
             None => Ok(()),
         }
+    }
+}
+
+impl RuleDraft {
+    /// A rule routes to one topic: all that it selects, or what the checks before it refuse.
+    fn check_route(&self) -> Result<(), Incomplete> {
+        let is_route = |(action, _): &&(Action, Place)| matches!(action, Action::Route(_));
+        let Some(at) = self.actions.iter().position(|action| is_route(&action)) else { return Ok(()) };
+        let (before, behind) = self.actions.split_at(at);
+        let fail = |place: Place, message: String| Err(Incomplete { place, message });
+        if let Some((_, place)) = behind.iter().skip(1).find(is_route) {
+            return fail(*place, "`route` stands once in a rule".to_owned());
+        }
+        if let Some((check, place)) = behind.iter().find(|(action, _)| action.checks_records()) {
+            return fail(*place, format!("`{check}` stands before `route`, which takes what it refuses"));
+        }
+        let denies = |(action, _): &&(Action, Place)| matches!(action, Action::Deny(_));
+        if let Some((deny, place)) = before.iter().chain(behind).find(denies) {
+            return fail(
+                *place,
+                format!("`{deny}` does not go with `route`: one refuses, the other takes in"),
+            );
+        }
+        Ok(())
     }
 }
 

@@ -124,6 +124,7 @@ pub fn engine(host: &Rc<Host>) -> Engine {
     super::record_faults::register(&mut engine);
     super::reply_faults::register(&mut engine);
     super::link_faults::register(&mut engine);
+    super::schema::register(&mut engine, host);
     super::values::register(&mut engine);
     super::objects::register(&mut engine);
     super::shared::register(&mut engine, host);

@@ -48,10 +48,18 @@ mod tests {
     /// No test inside a policy can see what they do.
     const UNSEEN: &[&str] = &["policy", "named", "audit", "seed", "headers", "reorder", "stale_metadata"];
 
+    /// Those that are shipped.
+    fn schemas() -> crate::policy::schema::Schemas {
+        crate::policy::schema::Schemas::new(Some(
+            concat!(env!("CARGO_MANIFEST_DIR"), "/policies/schemas").into(),
+        ))
+    }
+
     /// The failures of an example's tests. An error: it does not load.
     fn run(policy: &str) -> Result<Vec<String>, String> {
         let script = Script { file: "example.rhai".into(), text: policy.into() };
-        let report = testing::run(&[script], &Secrets::made_up()).map_err(|errors| errors[0].to_string())?;
+        let report = testing::run(&[script], &Secrets::made_up(), &schemas())
+            .map_err(|errors| errors[0].to_string())?;
         Ok(report.outcomes.into_iter().filter_map(|outcome| outcome.failure).map(|f| f.to_string()).collect())
     }
 

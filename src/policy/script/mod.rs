@@ -24,6 +24,7 @@ pub mod pending;
 mod quota;
 mod record_faults;
 mod reply_faults;
+mod schema;
 mod seal;
 mod selectors;
 mod shared;
@@ -37,6 +38,7 @@ pub use draft::RULES;
 use super::error::{LoadError, Place};
 use super::random::identity;
 use super::rule::{Action, PolicyInfo, canonical};
+use super::schema::Schemas;
 use super::secrets::Secrets;
 use super::state::StateStore;
 use draft::{Draft, RuleDraft};
@@ -93,6 +95,7 @@ pub struct TestSpec {
 pub struct Surroundings {
     pub state: Arc<StateStore>,
     pub secrets: Secrets,
+    pub schemas: Schemas,
 }
 
 /// Runs a script and gives the policy it describes.
@@ -124,7 +127,7 @@ fn run(
     let ast = engine.compile(&**text).map_err(|error| fail(explain_parse(&error)))?;
     lint::captured_variables(&ast).map_err(fail)?;
     let stem = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    host.begin(Draft::new(stem, Arc::clone(text), Arc::clone(&around.state), around.secrets.clone()));
+    host.begin(Draft::new(stem, Arc::clone(text), around.clone()));
     let result = host.budget.under(engine::LOAD, || engine.run_ast_with_scope(&mut Scope::new(), &ast));
     let draft = host.end();
     result.map_err(|error| fail(explain(&error)))?;
@@ -161,6 +164,7 @@ fn policy(file: &Path, text: &Arc<str>, around: &Surroundings, run: Run) -> Resu
         observe: draft.observe,
         closures: draft.closures.len(),
         secrets: around.secrets.clone(),
+        schemas: around.schemas.pinned(&draft.schemas),
     });
     let tests = draft.tests.iter().map(|test| TestSpec { name: test.name.clone(), place: test.place });
     Ok(Policy {
@@ -216,7 +220,11 @@ fn closures(
     info: &PolicyInfo,
     state: &Arc<StateStore>,
 ) -> Result<(AST, Vec<FnPtr>), LoadError> {
-    let around = Surroundings { state: Arc::clone(state), secrets: info.secrets.clone() };
+    let around = Surroundings {
+        state: Arc::clone(state),
+        secrets: info.secrets.clone(),
+        schemas: info.schemas.clone(),
+    };
     let run = run(&thread.engine, &thread.host, &info.file, &info.text, &around)?;
     Ok((run.ast, run.draft.closures))
 }

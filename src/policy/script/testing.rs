@@ -88,6 +88,8 @@ pub struct Seen {
     pub lifetime: Option<Duration>,
     /// The words of the faults that were injected.
     pub struck: Vec<&'static str>,
+    /// The dead-letter topic that the record went to.
+    pub routed: Option<String>,
     /// The record as it is stored (produced) or read (fetched); none when it does not come through.
     pub record: Option<SeenRecord>,
     pub tally: Tally,
@@ -110,6 +112,7 @@ pub struct Tally {
     pub closed: i64,
     pub delayed: i64,
     pub throttled: i64,
+    pub routed: i64,
 }
 
 impl Seen {
@@ -123,6 +126,7 @@ impl Seen {
             && self.lifetime.is_none()
             && self.held.is_none()
             && self.struck.is_empty()
+            && self.routed.is_none()
     }
 
     /// In words, for messages.
@@ -134,6 +138,7 @@ impl Seen {
             s if s.lost => "lost".to_owned(),
             s if s.closed => "closed".to_owned(),
             s if s.code.is_some() => format!("failed{code}{message}"),
+            Seen { routed: Some(topic), .. } => format!("routed to {topic}"),
             s if !s.delay.is_zero() => format!("delayed by {:?}", s.delay),
             s if s.held.is_some() => format!("held until {}", s.held.unwrap_or_default()),
             s if s.lifetime.is_some() => "let in for a time".to_owned(),
@@ -311,6 +316,7 @@ fn seen(engine: &mut Engine) {
     member(engine, "closed", |seen: &mut Seen| seen.tally.closed);
     member(engine, "delayed", |seen: &mut Seen| seen.tally.delayed);
     member(engine, "throttled", |seen: &mut Seen| seen.tally.throttled);
+    member(engine, "routed", |seen: &mut Seen| seen.tally.routed);
     member(engine, "exists", |seen: &mut Seen| seen.record.is_some());
     member(engine, "message", |seen: &mut Seen| seen.message.clone().map_or(Dynamic::UNIT, Dynamic::from));
     member(engine, "code", |seen: &mut Seen| {
@@ -365,6 +371,13 @@ fn expectations(engine: &mut Engine) {
         match seen.struck.contains(&word.as_str()) {
             true => Ok(()),
             false => Err(format!("expected {word}, but it {}", seen.told_with_verb())),
+        }
+    });
+    method(engine, "to_be_routed_to", 1..=1, |expectation: &mut Expectation, call| {
+        let (seen, topic) = (expectation.seen(&call)?, call.text(0)?);
+        match seen.routed.as_ref() == Some(&topic) {
+            true => Ok(()),
+            false => Err(format!("expected a letter to {topic}, but it {}", seen.told_with_verb())),
         }
     });
     method(engine, "to_fail_with", 1..=1, |expectation: &mut Expectation, call| {

@@ -64,6 +64,8 @@ words! {
     "set_header" ".set_header(name, template)" "sets a header on every record";
     "remove_header" ".remove_header(patterns…)" "takes headers off every record";
     "require_header" ".require_header(name)" "refuses produced records without it";
+    "validate" ".validate(schema(file))" "refuses produced records whose value does not fit a schema; null, which deletes, fits";
+    "route" ".route(topic, reason?)" "takes produced records to a dead-letter topic: those selected, or those that what stands before it in the rule refuses";
     "limit" ".limit(#{ partitions: 12, … })" "what topics may be: partitions, replication, names, configs";
     "quota" ".quota(\"1MB/s\" or \"100 records/s\" or \"10 requests/s\", \"principal\", …)" "how much may be used over time, per principal, client_id, ip, topic: who uses more must wait, as with Kafka's quotas";
     "audit" ".audit()" "writes a line to the audit file";
@@ -144,6 +146,7 @@ words! {
     "pattern" "pattern(regex, text)" "replaces what a regular expression finds";
     "to_null" "to_null()" "replaces by null";
     "secret" "secret(name)" "a key from a file or the environment";
+    "schema" "schema(file, #{ framed: true, message: \"a.B\" })" "a JSON Schema (.json), Avro (.avsc) or Protobuf (.proto, with its message) schema of the folder of schemas; framed: values begin with a schema registry's id";
     "test" "test(name, || …)" "a test, run by `tollgate policy test`";
     "produced" "produced(topic, value, #{…})" "in a test: what a producer would be told";
     "fetched" "fetched(topic, value, #{…})" "in a test: what a consumer would see";
@@ -155,6 +158,7 @@ words! {
     "to_be_denied" ".to_be_denied()" "expects a refusal by a security rule";
     "to_fail_with" ".to_fail_with(code)" "expects this error";
     "to_be_delayed_by" ".to_be_delayed_by(\"100ms\", \"300ms\")" "expects a delay between two times";
+    "to_be_routed_to" ".to_be_routed_to(topic)" "expects that the record went to this topic; what was seen is the letter there";
     "to_be_throttled_by" ".to_be_throttled_by(\"100ms\", \"1s\")" "expects that the answer says to wait, between two times";
     "to_expire_after" ".to_expire_after(\"10s\", \"1m\")" "expects that a login is good for so long, between two times";
     "to_be_held_until" ".to_be_held_until(\"EndTxn\")" "expects that the request waits for another exchange";
@@ -171,7 +175,7 @@ words! {
 }
 
 /// Words of the language that this version does not have.
-const LATER: &[&str] = &["route", "validate", "schema", "tls_fail", "broker_down", "broker_up"];
+const LATER: &[&str] = &["tls_fail", "broker_down", "broker_up"];
 
 /// What is said about a function that Rhai did not find, given as `name (types)`.
 pub fn explain_missing(signature: &str) -> String {
@@ -242,7 +246,6 @@ mod tests {
     #[test]
     fn missing_words_are_explained() {
         for (signature, says) in [
-            ("route (rule, &str | ImmutableString | String)", "`route` is not available yet"),
             ("tls_fail (rule, i64)", "no TLS listeners; it comes with them"),
             ("dney (rule)", "did you mean \"deny\"?"),
             ("chance (rule)", "it is .chance(p)"),

@@ -7,6 +7,7 @@ use crate::policy::fault::disk::Operation;
 use crate::policy::generation::{EmbeddedBroker, Generation, Policies, Settings, Shared, Who};
 use crate::policy::load::Script;
 use crate::policy::rule::{Action, Kind, PolicyInfo};
+use crate::policy::schema::Schemas;
 use crate::policy::script::testing::{Act, Bench, Doing, Options, Seen, SeenRecord};
 use crate::policy::secrets::Secrets;
 use crate::policy::verdict::{Outcome, Verdict};
@@ -24,6 +25,7 @@ use std::time::Duration;
 pub struct Worlds {
     script: Script,
     secrets: Secrets,
+    schemas: Schemas,
     clock: Clock,
     by_seed: RefCell<HashMap<Option<u64>, Arc<Policies>>>,
     /// Makes each batch, and each place, another.
@@ -31,10 +33,11 @@ pub struct Worlds {
 }
 
 impl Worlds {
-    pub fn new(info: &PolicyInfo, secrets: Secrets) -> Self {
+    pub fn new(info: &PolicyInfo, secrets: Secrets, schemas: Schemas) -> Self {
         Self {
             script: Script { file: info.file.clone(), text: Arc::clone(&info.text) },
             secrets,
+            schemas,
             clock: Clock::manual(),
             by_seed: RefCell::default(),
             count: Cell::new(0),
@@ -66,6 +69,7 @@ impl Worlds {
             clock: self.clock.clone(),
             forced_seed: seed,
             secrets: self.secrets.clone(),
+            schemas: self.schemas.clone(),
             allow_crash: true,
             broker: Some(Arc::new(AnyLog)),
             ..Settings::default()
@@ -122,6 +126,7 @@ fn tally(seen: &mut Seen) {
         () if seen.closed => &mut tally.closed,
         () if seen.lost => &mut tally.lost,
         () if seen.code.is_some() => &mut tally.failed,
+        () if seen.routed.is_some() => &mut tally.routed,
         () => &mut tally.passed,
     };
     *of += 1;
@@ -193,6 +198,14 @@ fn exchanged(
     let mut seen = told(&verdict);
     if let Act::Produced { .. } = doing.act {
         seen.record = stored(&seen, &mut request);
+    }
+    for routed in &verdict.routed {
+        // all of it arrives
+        plan.routed(&cx, &original, routed, None);
+        if let Some(letters) = routed.letters.first() {
+            seen.routed = Some(letters.topic.to_string());
+            seen.record = letters.batches.first().and_then(first_record);
+        }
     }
     if verdict.forwards_nothing() {
         return Ok(seen);

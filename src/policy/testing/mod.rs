@@ -11,6 +11,7 @@ mod requests;
 use super::error::LoadError;
 use super::generation::{Policies, Settings};
 use super::load::Script;
+use super::schema::Schemas;
 use super::script::{Surroundings, closure};
 use super::secrets::Secrets;
 use super::state::StateStore;
@@ -51,9 +52,10 @@ pub struct Report {
 }
 
 /// Runs all tests of all scripts. A rule is met by the tests of its own file only. Fails when a script cannot be loaded.
-pub fn run(scripts: &[Script], secrets: &Secrets) -> Result<Report, Vec<LoadError>> {
+pub fn run(scripts: &[Script], secrets: &Secrets, schemas: &Schemas) -> Result<Report, Vec<LoadError>> {
     let policies = Policies::new(super::generation::Shared::new(Settings {
         secrets: secrets.clone(),
+        schemas: schemas.clone(),
         allow_crash: true,
         ..Settings::default()
     }));
@@ -62,8 +64,12 @@ pub fn run(scripts: &[Script], secrets: &Secrets) -> Result<Report, Vec<LoadErro
     for policy in &generation.policies {
         let mut counts: HashMap<u64, (u64, u64)> = HashMap::new();
         for test in &policy.tests {
-            let worlds = Rc::new(Worlds::new(&policy.info, secrets.clone()));
-            let around = Surroundings { state: StateStore::new(worlds.clock()), secrets: secrets.clone() };
+            let worlds = Rc::new(Worlds::new(&policy.info, secrets.clone(), schemas.clone()));
+            let around = Surroundings {
+                state: StateStore::new(worlds.clock()),
+                secrets: secrets.clone(),
+                schemas: schemas.clone(),
+            };
             let bench = Rc::clone(&worlds);
             let result = closure::with_thread(|thread| thread.test(&policy.info, &test.name, &around, bench));
             for (rule, (matched, acted)) in worlds.counts() {
@@ -96,11 +102,17 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    /// Those that are shipped.
+    fn schemas() -> Schemas {
+        Schemas::new(Some(concat!(env!("CARGO_MANIFEST_DIR"), "/policies/schemas").into()))
+    }
+
     /// The failures of a policy's tests, by name.
     pub(super) fn failures(text: &str) -> Vec<(String, String)> {
         let script = Script { file: "p.rhai".into(), text: Arc::from(text) };
-        let outcomes =
-            run(&[script], &Secrets::made_up()).unwrap_or_else(|errors| panic!("{}", errors[0])).outcomes;
+        let outcomes = run(&[script], &Secrets::made_up(), &schemas())
+            .unwrap_or_else(|errors| panic!("{}", errors[0]))
+            .outcomes;
         assert!(!outcomes.is_empty());
         outcomes.into_iter().filter_map(|o| o.failure.map(|f| (o.name, f.message))).collect()
     }
@@ -200,6 +212,39 @@ mod tests {
     }
 
     #[test]
+    fn letters_are_seen() {
+        passes_and_matters(
+            r#"on_produce("t").value("$.bad", true).route("dlq", "it is bad");
+               on_produce("t").require_header("id").route("no-id");"#,
+            r#"test("a", || {
+                let letter = produced("t", `{"bad":true}`, #{ headers: #{ id: "1" } });
+                expect(letter).to_be_routed_to("dlq");
+                expect(letter.header("tollgate-reason")).to_equal("it is bad");
+                expect(letter.header("id")).to_equal("1");
+                expect(letter.value("$.bad")).to_equal(true);
+                expect(produced("t", "{}")).to_be_routed_to("no-id");
+                expect(produced("t", "{}", #{ headers: #{ id: "1" } })).to_pass();
+                expect(produced("t", "{}", #{ times: 5 }).routed).to_equal(5);
+            });"#,
+        );
+        let failed = failures(r#"test("a", || { expect(produced("t", "x")).to_be_routed_to("dlq"); });"#);
+        assert!(failed[0].1.contains("expected a letter to dlq, but it passed"), "{failed:?}");
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_seen() {
+        passes_and_matters(
+            r#"on_produce("t").validate(schema("demo-shipment.json"));"#,
+            r#"test("a", || {
+                let said = produced("t", `{"shipment":"x","to":"Oslo","weight_kg":1}`);
+                expect(said).to_fail_with("INVALID_RECORD");
+                expect(said.message).to_equal("the value does not fit demo-shipment.json at $.shipment: does not hold to `type`");
+                expect(produced("t", ())).to_pass();
+            });"#,
+        );
+    }
+
+    #[test]
     fn times_seeds_and_the_clock() {
         passes_and_matters(
             r#"on_produce("t").chance(0.1).fail("UNKNOWN_SERVER_ERROR");
@@ -283,7 +328,7 @@ mod tests {
     fn a_failed_expectation_says_where_and_what() {
         let text = "test(\"a\", || {\n  expect(produced(\"t\", \"x\")).to_be_denied();\n});";
         let script = Script { file: "p.rhai".into(), text: Arc::from(text) };
-        let outcomes = run(&[script], &Secrets::made_up()).unwrap().outcomes;
+        let outcomes = run(&[script], &Secrets::made_up(), &schemas()).unwrap().outcomes;
         let failure = outcomes[0].failure.as_ref().unwrap();
         assert_eq!((failure.line, failure.message.as_str()), (2, "expected a refusal, but it passed"));
         for (body, says) in [
@@ -375,7 +420,7 @@ mod tests {
                 "policy(\"q\", \"x\"); test(\"of another file\", || { produced(\"c\", \"x\"); });",
             ),
         };
-        let report = run(&[script, other], &Secrets::made_up()).unwrap();
+        let report = run(&[script, other], &Secrets::made_up(), &schemas()).unwrap();
         let told: Vec<_> = report
             .rules
             .iter()
@@ -395,7 +440,7 @@ mod tests {
     #[test]
     fn every_rule_of_the_policies_that_come_with_it_acts_in_a_test() {
         for folder in ["policies", "policies/with-keys"] {
-            let report = run(&shipped(folder), &Secrets::made_up()).unwrap();
+            let report = run(&shipped(folder), &Secrets::made_up(), &schemas()).unwrap();
             let failed: Vec<_> = report.outcomes.iter().filter_map(|o| o.failure.as_ref()).collect();
             assert!(failed.is_empty(), "{failed:?}");
             let idle: Vec<_> = report.rules.iter().filter(|rule| rule.acted == 0).collect();

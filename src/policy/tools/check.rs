@@ -310,6 +310,9 @@ mod tests {
         let scripts = crate::policy::load::read_folder(folder.as_ref()).unwrap();
         let settings = crate::policy::generation::Settings {
             secrets: crate::policy::secrets::Secrets::made_up(),
+            schemas: crate::policy::schema::Schemas::new(Some(
+                concat!(env!("CARGO_MANIFEST_DIR"), "/policies/schemas").into(),
+            )),
             ..Default::default()
         };
         let policies =

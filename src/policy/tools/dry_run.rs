@@ -14,6 +14,7 @@ use crate::policy::journal::Lines;
 use crate::policy::load::Script;
 use crate::policy::plan::Plan;
 use crate::policy::rule::Rule;
+use crate::policy::schema::Schemas;
 use crate::policy::secrets::Secrets;
 use crate::policy::verdict::{Interest, Verdict};
 use crate::wire::api::{Part, Resource};
@@ -42,12 +43,13 @@ pub enum DryRunError {
 ///
 /// # Errors
 /// When the policies do not load, or the file is no capture. Damage further on is told in the report.
-pub fn dry_run(scripts: &[Script], capture: impl Read) -> Result<Report, DryRunError> {
+pub fn dry_run(scripts: &[Script], schemas: &Schemas, capture: impl Read) -> Result<Report, DryRunError> {
     let records = Reader::new(capture).map_err(DryRunError::Capture)?;
     let clock = Clock::manual();
     let shared = Shared::new(Settings {
         clock: clock.clone(),
         secrets: Secrets::made_up(),
+        schemas: schemas.clone(),
         allow_crash: true,
         watch_only: true,
         audit: Lines::memory(),

@@ -12,6 +12,7 @@ mod link;
 mod quota;
 mod regressions;
 mod replies;
+mod route;
 mod sasl;
 mod sealed;
 mod security;

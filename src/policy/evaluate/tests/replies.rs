@@ -212,7 +212,9 @@ fn named_faults_are_a_brokers_errors() {
             };
             let test = format!("test(\"a\", || {{ expect({asked}).to_fail_with(\"{code}\"); }});");
             let script = Script { file: "p.rhai".into(), text: format!("{rule}\n{test}").into() };
-            let outcomes = crate::policy::testing::run(&[script], &Secrets::made_up()).unwrap().outcomes;
+            let outcomes = crate::policy::testing::run(&[script], &Secrets::made_up(), &Default::default())
+                .unwrap()
+                .outcomes;
             assert!(outcomes[0].failure.is_none(), "{rule} {:?}", outcomes[0].failure);
         }
     }

@@ -106,7 +106,7 @@ fn metadata(correlation_id: i32) -> (Request, Response) {
 
 fn tried(policy: &str, made: &Made) -> Report {
     let script = Script { file: "p.rhai".into(), text: policy.into() };
-    dry_run(&[script], &made.bytes[..]).unwrap_or_else(|error| panic!("{error:?}"))
+    dry_run(&[script], &Default::default(), &made.bytes[..]).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 fn counts(report: &Report) -> Vec<(&str, u64, u64)> {
@@ -237,6 +237,9 @@ fn what_is_missing_is_said() {
 #[test]
 fn nothing_is_tried_without_policies_or_a_capture() {
     let script = Script { file: "p.rhai".into(), text: "on_produce().dney();".into() };
-    assert!(matches!(dry_run(&[script], HEADER), Err(DryRunError::Policies(_))));
-    assert!(matches!(dry_run(&[], &b"something else"[..]), Err(DryRunError::Capture(_))));
+    assert!(matches!(dry_run(&[script], &Default::default(), HEADER), Err(DryRunError::Policies(_))));
+    assert!(matches!(
+        dry_run(&[], &Default::default(), &b"something else"[..]),
+        Err(DryRunError::Capture(_))
+    ));
 }

@@ -1,0 +1,61 @@
+//! The words that hold values against schemas.
+
+use super::call::{Call, rule_word, word};
+use super::host::Host;
+use crate::policy::rule::Action;
+use crate::policy::schema::{Options, Schema};
+use rhai::{Engine, Map};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What stands for a schema in a script.
+#[derive(Clone)]
+struct SchemaName(Arc<Schema>);
+
+pub fn register(engine: &mut Engine, host: &Rc<Host>) {
+    engine.register_type_with_name::<SchemaName>("schema");
+    let host = Rc::clone(host);
+    word(engine, "schema", 1..=2, move |call| {
+        let (name, options) = (call.text(0)?, options(&call)?);
+        host.draft(call.word, |draft| {
+            let schema = draft.found.find(&name, &options)?;
+            if !draft.schemas.contains(&schema) {
+                draft.schemas.push(Arc::clone(&schema));
+            }
+            Ok(SchemaName(schema))
+        })?
+    });
+    rule_word(engine, "validate", 1..=1, |rule, call| {
+        let value = call.value(0);
+        let Some(SchemaName(schema)) = value.clone().try_cast::<SchemaName>() else {
+            return Err(call.wants("a schema: schema(\"order.json\")", &value));
+        };
+        rule.act(&call, &["on_produce"], Action::Validate(schema))
+    });
+}
+
+fn options(call: &Call<'_, '_>) -> Result<Options, String> {
+    let mut options = Options::default();
+    if call.len() < 2 {
+        return Ok(options);
+    }
+    let given = call.value(1);
+    let Some(map) = given.clone().try_cast::<Map>() else {
+        return Err(call.wants("options such as #{ framed: true }", &given));
+    };
+    for (name, value) in map {
+        match name.as_str() {
+            "framed" => {
+                options.framed =
+                    value.as_bool().map_err(|_| "the option `framed` wants true or false".to_owned())?;
+            }
+            "message" if value.is_string() => options.message = Some(value.to_string()),
+            "message" => return Err("the option `message` wants the name of a message".to_owned()),
+            other => {
+                let near = super::vocabulary::nearest(other, ["framed", "message"].into_iter());
+                return Err(format!("there is no option `{other}`{near}"));
+            }
+        }
+    }
+    Ok(options)
+}
