@@ -91,6 +91,13 @@ def check_mask_pii(shell, commands):
     assert seen["phone"] != "+44 20 7946 0018"
 
 
+def check_schema_gate(shell, commands):
+    assert shell(commands[0]) == [] and shell(commands[1]) == []
+    *_, headers, value = [line for line in shell(commands[2]) if line]
+    assert value == '{"shipment":"seven"}' and "tollgate-topic=demo-shipments" in headers
+    assert "tollgate-reason=the value does not fit demo-shipment.json at $" in headers
+
+
 def check_slow_consumer(shell, commands):
     assert shell(commands[0]) == []
     start = time.monotonic()
