@@ -1,313 +1,19 @@
-//! One set of policies, immutable: what an exchange begins with it ends with. And the handle through which the
-//! set in force is found and replaced.
+//! The handle through which the set of policies in force is found and replaced.
 
-use super::acl::Acls;
-use super::clock::Clock;
-use super::control::{Added, Origin, Sets, Source, SwitchedOff};
-use super::cursor::CursorKey;
-use super::error::{LoadError, Place};
-use super::fault::Fault;
-use super::fault::disk::{Concerned, DiskFault};
-use super::identity::Subjects;
-use super::journal::Lines;
-use super::journal::line::line;
-use super::letters::Letters;
-use super::load::Script;
-use super::names::{Names, NoTopics};
-use super::pause::Pauses;
-use super::plan::{Plan, PlanCache};
-use super::replay::Replay;
-use super::rule::{Action, Counters, Head, Kind, Life, PolicyInfo, Rule, rule_key};
-use super::schema::Schemas;
-use super::script::{self, Surroundings, TestSpec};
-use super::secrets::Secrets;
-use super::sequences::Sequences;
-use super::state::StateStore;
-use super::trigger::Fired;
-use super::waits::Waits;
+use super::{Generation, LoadedPolicy, Shared};
+use crate::policy::control::{Added, Origin, Sets, Source, SwitchedOff};
+use crate::policy::error::LoadError;
+use crate::policy::fault::Fault;
+use crate::policy::fault::disk::DiskFault;
+use crate::policy::load::Script;
+use crate::policy::rule::{Action, Counters, Head, Kind, Life, PolicyInfo, Rule, rule_key};
+use crate::policy::script;
+use crate::policy::trigger::Fired;
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// Fifty times what a closure needs for each of 100,000 records.
-const CLOSURES_WALL: Duration = Duration::from_secs(8);
-
-/// What all generations of a process share.
-#[derive(Debug)]
-pub struct Shared {
-    pub clock: Clock,
-    /// Of policies without a seed of their own.
-    pub seed: u64,
-    /// Of all policies, whatever they say: of tests.
-    forced_seed: Option<u64>,
-    pub subjects: Subjects,
-    pub state: Arc<StateStore>,
-    pub names: Names,
-    /// The upstream's access control lists, where it enforces any.
-    pub acls: Option<Arc<dyn Acls>>,
-    pub journal: Arc<Lines>,
-    pub audit: Arc<Lines>,
-    pub secrets: Secrets,
-    pub schemas: Schemas,
-    /// Faults happen as this says, and not otherwise.
-    pub replay: Option<Replay>,
-    pub closures_wall: Duration,
-    /// Whether a rule may end the process.
-    allow_crash: bool,
-    /// Every policy is in observe mode.
-    watch_only: bool,
-    /// Which operations of the disk rules in force are about: asked before every one.
-    pub disk_rules: Concerned,
-    pub pauses: Pauses,
-    /// Requests that wait for others.
-    pub waits: Waits,
-    /// What of the embedded broker faults can reach.
-    pub broker: Option<Arc<dyn EmbeddedBroker>>,
-    /// Of the broker that clients come to.
-    pub node_id: i32,
-    /// Closures that failed.
-    pub closure_failures: AtomicU64,
-    pub(super) cursors: CursorKey,
-    /// Of producers whose batches lost or gained records.
-    pub sequences: Sequences,
-    pub letters: Letters,
-}
-
-impl Shared {
-    pub fn new(settings: Settings) -> Arc<Self> {
-        let journal = Arc::new(settings.journal);
-        let told = Arc::clone(&journal);
-        Arc::new(Self {
-            subjects: Subjects::new(move |subject| told.put(&Evicted::new(subject))),
-            state: StateStore::new(settings.clock.clone()),
-            clock: settings.clock,
-            seed: settings.seed,
-            forced_seed: settings.forced_seed,
-            names: settings.names,
-            acls: settings.acls,
-            journal,
-            audit: Arc::new(settings.audit),
-            secrets: settings.secrets,
-            schemas: settings.schemas,
-            replay: settings.replay,
-            closures_wall: settings.closures_wall,
-            allow_crash: settings.allow_crash,
-            watch_only: settings.watch_only,
-            disk_rules: Concerned::default(),
-            pauses: Pauses::default(),
-            waits: Waits::default(),
-            broker: settings.broker,
-            node_id: settings.node_id,
-            closure_failures: AtomicU64::new(0),
-            cursors: CursorKey::random(),
-            sequences: Sequences::default(),
-            letters: Letters::default(),
-        })
-    }
-
-    pub fn surroundings(&self) -> Surroundings {
-        Surroundings {
-            state: Arc::clone(&self.state),
-            secrets: self.secrets.clone(),
-            schemas: self.schemas.clone(),
-        }
-    }
-}
-
-/// What a process gives its policies.
-#[derive(Debug)]
-pub struct Settings {
-    pub clock: Clock,
-    pub seed: u64,
-    /// Goes before the policies' own seeds.
-    pub forced_seed: Option<u64>,
-    pub names: Names,
-    pub acls: Option<Arc<dyn Acls>>,
-    pub journal: Lines,
-    pub audit: Lines,
-    pub secrets: Secrets,
-    pub schemas: Schemas,
-    /// A journal that is made to happen again.
-    pub replay: Option<Replay>,
-    /// How long the closures on the records of one request or response may take together; then they failed.
-    pub closures_wall: Duration,
-    /// Whether `crash_at` may end the process: what is not allowed does not load.
-    pub allow_crash: bool,
-    /// Whether all rules only watch, as in a dry run.
-    pub watch_only: bool,
-    pub broker: Option<Arc<dyn EmbeddedBroker>>,
-    /// Kafka's `node.id` of the broker that clients come to; there is one.
-    pub node_id: i32,
-}
-
-/// The broker in this process, as far as faults reach into it.
-pub trait EmbeddedBroker: std::fmt::Debug + Send + Sync {
-    /// Takes the newest records off a partition; never waits. False: it cannot.
-    fn truncate(&self, topic: &str, partition: i32, records: u64) -> bool;
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            clock: Clock::system(),
-            seed: 0,
-            forced_seed: None,
-            names: Names::new(Arc::new(NoTopics)),
-            acls: None,
-            journal: Lines::none(),
-            audit: Lines::none(),
-            secrets: Secrets::default(),
-            schemas: Schemas::default(),
-            replay: None,
-            closures_wall: CLOSURES_WALL,
-            allow_crash: false,
-            watch_only: false,
-            broker: None,
-            node_id: 1,
-        }
-    }
-}
-
-line! {
-/// A subject that had to be forgotten: its next event counts from zero.
-pub struct Evicted {
-    /// Milliseconds since 1970.
-    time: u64,
-    /// Its number, in hexadecimal.
-    evicted_subject: String,
-}
-}
-
-impl Evicted {
-    fn new(subject: u128) -> Self {
-        Self { time: super::journal::now(), evicted_subject: format!("{subject:032x}") }
-    }
-}
-
-/// A policy in force.
-#[derive(Debug)]
-pub struct LoadedPolicy {
-    pub info: Arc<PolicyInfo>,
-    pub rules: Vec<Arc<Rule>>,
-    pub default_deny: Option<Place>,
-    pub tests: Vec<TestSpec>,
-    pub origin: Origin,
-    state_names: Vec<(String, super::state::Kind)>,
-    /// When it ends by what was said when it was added, on the policies' clock.
-    pub until: Option<Duration>,
-}
-
-impl LoadedPolicy {
-    /// Whether something of it protects.
-    pub fn is_security(&self) -> bool {
-        self.default_deny.is_some() || self.rules.iter().any(|rule| rule.kind == Kind::Security)
-    }
-
-    /// When the last of it ends by itself, on the policies' clock.
-    pub fn ends_at(&self) -> Option<Duration> {
-        if self.default_deny.is_some() || self.rules.is_empty() {
-            return self.until;
-        }
-        let ends: Option<Vec<Duration>> = self.rules.iter().map(|rule| rule.expires_at()).collect();
-        ends.and_then(|ends| ends.into_iter().max())
-    }
-
-    /// What is left of it without what is switched off. None: nothing.
-    fn without(self: &Arc<Self>, off: &SwitchedOff) -> Option<Arc<Self>> {
-        let name = &self.info.name;
-        let default_deny = self.default_deny.filter(|_| !off.leaves_out_protection(name));
-        if default_deny == self.default_deny && !self.rules.iter().any(|rule| off.leaves_out(rule)) {
-            return Some(Arc::clone(self));
-        }
-        let rules: Vec<Arc<Rule>> = self.rules.iter().filter(|rule| !off.leaves_out(rule)).cloned().collect();
-        (default_deny.is_some() || !rules.is_empty()).then(|| {
-            Arc::new(Self {
-                info: Arc::clone(&self.info),
-                rules,
-                default_deny,
-                tests: self.tests.clone(),
-                origin: self.origin,
-                state_names: self.state_names.clone(),
-                until: self.until,
-            })
-        })
-    }
-}
-
-/// A set of policies.
-#[derive(Debug)]
-pub struct Generation {
-    /// Counts the sets that were in force.
-    pub number: u64,
-    /// What is in force, in name order of their files: rules that are switched off are not among them.
-    pub policies: Vec<Arc<LoadedPolicy>>,
-    /// All that was loaded, what is switched off included.
-    pub loaded: Vec<Arc<LoadedPolicy>>,
-    pub off: SwitchedOff,
-    pub shared: Arc<Shared>,
-    plans: PlanCache,
-    /// Those on what the embedded broker does by itself.
-    broker: Vec<Arc<Rule>>,
-}
-
-/// Who speaks. The same for a session, but for the client id, which a client may change with every request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Who {
-    pub principal: Arc<str>,
-    pub client_id: Arc<str>,
-    pub listener: Arc<str>,
-    pub remote_ip: IpAddr,
-}
-
-impl Generation {
-    fn new(number: u64, loaded: Vec<Arc<LoadedPolicy>>, off: SwitchedOff, shared: Arc<Shared>) -> Self {
-        let policies: Vec<Arc<LoadedPolicy>> =
-            loaded.iter().filter_map(|policy| policy.without(&off)).collect();
-        let rules = policies.iter().flat_map(|policy| &policy.rules);
-        let broker = rules.filter(|rule| rule.head.is_broker()).cloned().collect();
-        Self { number, policies, loaded, off, shared, plans: PlanCache::default(), broker }
-    }
-
-    /// The policy of this name, whether it is in force or switched off.
-    pub fn policy(&self, name: &str) -> Option<&Arc<LoadedPolicy>> {
-        self.loaded.iter().find(|policy| policy.info.name == name)
-    }
-
-    /// The rules that can concern this client: cached.
-    pub fn plan(self: &Arc<Self>, who: &Who) -> Arc<Plan> {
-        self.plans.find(self, who)
-    }
-
-    /// All rules of a kind, in the order they are met.
-    pub fn rules(&self, kind: Kind) -> impl Iterator<Item = &Arc<Rule>> {
-        self.policies.iter().flat_map(|policy| &policy.rules).filter(move |rule| rule.kind == kind)
-    }
-
-    /// The rule of this identity.
-    pub fn rule(&self, key: u64) -> Option<&Arc<Rule>> {
-        self.policies.iter().flat_map(|policy| &policy.rules).find(|rule| rule.key == key)
-    }
-
-    /// `default_deny()` in force, and in policies that only watch.
-    pub fn default_deny(&self) -> (bool, bool) {
-        let says =
-            |observe| self.policies.iter().any(|p| p.default_deny.is_some() && p.info.observe == observe);
-        (says(false), says(true))
-    }
-
-    /// The rules on what the embedded broker does by itself, in the order they are met.
-    pub fn broker_rules(&self) -> &[Arc<Rule>] {
-        &self.broker
-    }
-
-    /// The rules on sessions that begin.
-    pub fn connect_rules(&self, kind: Kind) -> impl Iterator<Item = &Arc<Rule>> {
-        self.rules(kind).filter(|rule| rule.head == Head::Connect)
-    }
-}
 
 /// The set in force, and how it is replaced.
 #[derive(Debug)]
@@ -386,13 +92,17 @@ impl Policies {
     }
 
     /// What the set in force is made of. Held while it is changed: changes come one after the other.
-    pub(super) fn sets(&self) -> MutexGuard<'_, Sets> {
+    pub(in crate::policy) fn sets(&self) -> MutexGuard<'_, Sets> {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads all scripts of a set. What did not change is not run again: its closures stay where threads have them. But for
     /// the one that is to begin `anew`.
-    pub(super) fn read(&self, sets: &Sets, anew: Option<&str>) -> Result<Vec<New>, Vec<LoadError>> {
+    pub(in crate::policy) fn read(
+        &self,
+        sets: &Sets,
+        anew: Option<&str>,
+    ) -> Result<Vec<New>, Vec<LoadError>> {
         let current = self.current();
         let mut loaded: Vec<New> = Vec::new();
         let mut errors = Vec::new();
@@ -478,7 +188,12 @@ impl Policies {
     }
 
     /// Puts what was read of `next` into force.
-    pub(super) fn install(&self, sets: &mut Sets, mut next: Sets, read: Vec<New>) -> Arc<Generation> {
+    pub(in crate::policy) fn install(
+        &self,
+        sets: &mut Sets,
+        mut next: Sets,
+        read: Vec<New>,
+    ) -> Arc<Generation> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let now = self.shared.clock.now();
         let lives: HashMap<u64, Arc<Life>> = current
@@ -529,13 +244,13 @@ impl Policies {
 }
 
 /// A policy of the next set.
-pub(super) enum New {
+pub(in crate::policy) enum New {
     Unchanged(Arc<LoadedPolicy>),
     Read(script::Policy, Option<Added>),
 }
 
 impl New {
-    pub(super) fn info(&self) -> &PolicyInfo {
+    pub(in crate::policy) fn info(&self) -> &PolicyInfo {
         match self {
             Self::Unchanged(policy) => &policy.info,
             Self::Read(policy, _) => &policy.info,
@@ -550,7 +265,7 @@ impl New {
     }
 
     /// Whether something of it protects.
-    pub(super) fn is_security(&self) -> bool {
+    pub(in crate::policy) fn is_security(&self) -> bool {
         match self {
             Self::Unchanged(policy) => policy.is_security(),
             Self::Read(policy, _) => {
