@@ -1,7 +1,7 @@
 //! Plugins that protect and change what is in records: masks, encryption, headers.
 
 use super::chaos::Plugin;
-use super::sheet::{Sheet, Told, escaped, short};
+use super::sheet::{Sheet, Told, escaped, number, short};
 use super::text::literal;
 use serde_json::{Map, Value};
 
@@ -32,20 +32,21 @@ fn path(field: &str) -> String {
     path
 }
 
+/// How a schema registry is reached: why that has no equal.
+const NO_REGISTRY: &str = "values are read as JSON; no schema registry is asked";
+
 fn schema_registry(sheet: &mut Sheet<'_>) {
     if sheet.value("schemaRegistryConfig").is_some() {
-        sheet.lost_field("schemaRegistryConfig", "values are read as JSON; no schema registry is asked");
+        sheet.lost_field("schemaRegistryConfig", NO_REGISTRY);
     }
 }
 
 /// Objects of a list, each with its place; what is no object is told.
 fn objects<'a>(sheet: &mut Sheet<'a>, field: &'a str) -> Vec<(String, &'a Map<String, Value>)> {
-    let Some(value) = sheet.value(field) else { return Vec::new() };
-    let Some(list) = value.as_array() else {
-        sheet.lost_field(field, &format!("a list is wanted, not {}", short(value)));
-        return Vec::new();
-    };
-    listed(sheet, field, list)
+    match sheet.typed(field, "a list", Value::as_array) {
+        Ok(Some(list)) => listed(sheet, field, list),
+        Ok(None) | Err(Told) => Vec::new(),
+    }
 }
 
 fn listed<'a>(
@@ -86,8 +87,12 @@ fn masking(sheet: &mut Sheet<'_>) -> Result<(), Told> {
     let topics = topics?;
     for (place, policy) in policies {
         unknown(sheet, &place, policy, &["name", "rule", "fields", "schemaRegistryConfig"]);
+        if policy.get("schemaRegistryConfig").is_some_and(|config| !config.is_null()) {
+            sheet.lost_field(&format!("{place}.schemaRegistryConfig"), NO_REGISTRY);
+        }
         let Some(how) = how(sheet, &place, policy.get("rule")) else { continue };
-        let fields = policy.get("fields").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let Ok(fields) = sheet.inner(policy, &place, "fields", "a list", Value::as_array) else { continue };
+        let fields = fields.map_or(&[][..], Vec::as_slice);
         if fields.is_empty() {
             sheet.lost_field(&format!("{place}.fields"), "it names no field");
         }
@@ -132,7 +137,8 @@ fn how(sheet: &mut Sheet<'_>, place: &str, rule: Option<&Value>) -> Option<Strin
     let signs = |count: usize| {
         literal(&if sign == '$' { "$$".repeat(count) } else { sign.to_string().repeat(count) })
     };
-    let count = rule.get("numberOfChars").and_then(Value::as_u64).filter(|count| (1..=100).contains(count));
+    let count = rule.get("numberOfChars").and_then(number).filter(|count| (1.0..=100.0).contains(count));
+    let count = count.filter(|count| count.fract() == 0.0);
     match (rule.get("type").map_or("MASK_ALL", |kind| kind.as_str().unwrap_or_default()), count) {
         ("MASK_ALL", _) if sign == '*' => Some("\"all\"".to_owned()),
         ("MASK_ALL", _) => Some(format!("pattern(\"(?s).\", {})", signs(1))),
@@ -143,7 +149,7 @@ fn how(sheet: &mut Sheet<'_>, place: &str, rule: Option<&Value>) -> Option<Strin
                 format!("(?s).{{1,{count}}}$")
             };
             sheet.differs(&at, &format!("a value shorter than {count} characters becomes {count} signs"));
-            Some(format!("pattern({}, {})", literal(&part), signs(usize::try_from(count).unwrap_or(1))))
+            Some(format!("pattern({}, {})", literal(&part), signs(count as usize)))
         }
         ("MASK_FIRST_N" | "MASK_LAST_N", None) => {
             sheet.lost_field(&format!("{at}.numberOfChars"), "a number from 1 to 100 is wanted");
@@ -197,16 +203,12 @@ fn encryption(sheet: &mut Sheet<'_>) -> Result<(), Told> {
     let topics = sheet.topics();
     schema_registry(sheet);
     keys_from_elsewhere(sheet);
-    let value = sheet.value("recordValue");
+    let value = sheet.typed("recordValue", "an object", Value::as_object);
     let topics = topics?;
-    let Some(value) = value else { return Err(Told) };
-    let Some(object) = value.as_object() else {
-        sheet.lost_field("recordValue", &format!("an object is wanted, not {}", short(value)));
-        return Err(Told);
-    };
+    let Some(object) = value? else { return Err(Told) };
     unknown(sheet, "recordValue", object, &["fields", "payload"]);
     let head = format!("on_produce({topics})");
-    if let Some(list) = object.get("fields").and_then(Value::as_array) {
+    if let Ok(Some(list)) = sheet.inner(object, "recordValue", "fields", "a list", Value::as_array) {
         for (place, field) in listed(sheet, "recordValue.fields", list) {
             let Some(key) = key(sheet, &place, field) else { continue };
             match field.get("fieldName").and_then(Value::as_str) {
@@ -215,7 +217,7 @@ fn encryption(sheet: &mut Sheet<'_>) -> Result<(), Told> {
             }
         }
     }
-    if let Some(payload) = object.get("payload").and_then(Value::as_object)
+    if let Ok(Some(payload)) = sheet.inner(object, "recordValue", "payload", "an object", Value::as_object)
         && let Some(key) = key(sheet, "recordValue.payload", payload)
     {
         sheet.protect(&head, &format!(".encrypt(\"$\", {key})"));
@@ -243,10 +245,10 @@ const PLACES: &[(&str, &str)] = &[("userIp", "{ip}"), ("clientId", "{client_id}"
 fn header_injection(sheet: &mut Sheet<'_>) -> Result<(), Told> {
     let topics = sheet.topics();
     schema_registry(sheet);
-    let over = matches!(sheet.value("overrideIfExists"), Some(Value::Bool(true)));
-    let headers = sheet.value("headers");
-    let topics = topics?;
-    for (name, value) in headers.and_then(Value::as_object).into_iter().flatten() {
+    let over = sheet.typed("overrideIfExists", "true or false", Value::as_bool);
+    let headers = sheet.typed("headers", "an object", Value::as_object);
+    let (topics, over) = (topics?, over?.unwrap_or(false));
+    for (name, value) in headers?.into_iter().flatten() {
         let place = format!("headers.{name}");
         let Some(template) = value.as_str() else {
             sheet.lost_field(&place, &format!("a text is wanted, not {}", short(value)));

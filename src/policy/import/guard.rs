@@ -1,7 +1,7 @@
 //! Plugins that guard what clients may ask for.
 
 use super::chaos::Plugin;
-use super::sheet::{Sheet, Told, short};
+use super::sheet::{Sheet, Told, escaped, number, short};
 use super::text::{globs, literal};
 use serde_json::{Map, Value};
 
@@ -65,6 +65,8 @@ const NUMBERS: &[&str] = &[
     "segmentJitterMs",
     "segmentMs",
 ];
+/// Those of which -1 is without limit.
+const UNLIMITED: &[&str] = &["retentionBytes", "retentionMs"];
 /// Those that are one of some values.
 const VALUES: &[&str] = &[
     "cleanupPolicy",
@@ -75,6 +77,9 @@ const VALUES: &[&str] = &[
     "messageDownconversionEnable",
 ];
 
+/// Those of them that are true or false.
+const TRUTHS: &[&str] = &["preallocate", "uncleanLeaderElectionEnable", "messageDownconversionEnable"];
+
 /// `retentionMs` as Kafka writes it: `retention.ms`.
 fn dotted(name: &str) -> String {
     name.chars()
@@ -82,34 +87,90 @@ fn dotted(name: &str) -> String {
         .collect()
 }
 
-/// A limit's object, and what becomes of who breaks it.
-fn limit<'a>(sheet: &mut Sheet<'a>, field: &'a str) -> Option<(&'a Map<String, Value>, &'static str)> {
-    let value = sheet.value(field)?;
-    let Some(object) = value.as_object() else {
-        sheet.lost_field(field, &format!("an object is wanted, not {}", short(value)));
-        return None;
-    };
-    let known = ["min", "max", "value", "values", "action", "overrideValue", "throttleTimeMs"];
-    for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
+/// A limit's object, and what becomes of who breaks it. It says what is wanted in some fields.
+fn limit<'a>(
+    sheet: &mut Sheet<'a>,
+    field: &'a str,
+    wanted: &[&str],
+) -> Option<(&'a Map<String, Value>, &'static str)> {
+    let object = sheet.typed(field, "an object", Value::as_object).ok()??;
+    let reaction = ["action", "overrideValue", "throttleTimeMs"];
+    for key in object.keys().filter(|key| !wanted.iter().chain(&reaction).any(|known| known == key)) {
         sheet.lost_field(&format!("{field}.{key}"), "this field is not known");
     }
     let action = sheet.action(&format!("{field}.action"), object.get("action")).ok()?;
     Some((object, action))
 }
 
+/// The fields of a limit that has bounds.
+const BOUNDS: &[&str] = &["min", "max"];
+
+/// The bounds of a limit, from `least` to `most`: those that can be read.
+fn bounds(
+    sheet: &mut Sheet<'_>,
+    field: &str,
+    object: &Map<String, Value>,
+    (least, most): (f64, f64),
+    whole: bool,
+) -> [Option<f64>; 2] {
+    let wanted = format!("a {}number from {least} to {most}", if whole { "whole " } else { "" });
+    let fits = |n: &f64| (least..=most).contains(n) && !(whole && n.fract() != 0.0);
+    let bounds = ["min", "max"]
+        .map(|name| sheet.inner(object, field, name, &wanted, |value| number(value).filter(fits)));
+    if bounds == [Ok(None), Ok(None)] {
+        sheet.lost_field(field, "it has neither `min` nor `max`");
+    }
+    bounds.map(|bound| bound.ok().flatten())
+}
+
+/// The values that a limit allows, as arguments.
+fn allowed(sheet: &mut Sheet<'_>, field: &str, object: &Map<String, Value>) -> Result<Vec<String>, Told> {
+    let list = sheet.inner(object, field, "values", "a list", Value::as_array)?;
+    let one = object.get("value").filter(|value| !value.is_null());
+    let values = match (list, one) {
+        (Some(list), None) => list.as_slice(),
+        (None, Some(one)) => std::slice::from_ref(one),
+        (None, None) => &[],
+        (Some(list), Some(_)) => {
+            sheet.lost_field(&format!("{field}.value"), "beside `values` it is not read");
+            list.as_slice()
+        }
+    };
+    let mut texts = Vec::new();
+    let truths = TRUTHS.contains(&field);
+    for value in values {
+        match value {
+            Value::String(text) if !truths || text == "true" || text == "false" => {
+                texts.push(literal(&escaped(text)));
+            }
+            Value::Bool(truth) if truths => texts.push(literal(if *truth { "true" } else { "false" })),
+            other => {
+                let wanted = if truths { "true or false" } else { "a text" };
+                sheet.lost_field(field, &format!("a value is {wanted}, not {}", short(other)));
+            }
+        }
+    }
+    if texts.is_empty() {
+        sheet.lost_field(field, "it names no value");
+    }
+    Ok(texts)
+}
+
 fn topics(sheet: &mut Sheet<'_>, made: bool) -> Result<(), Told> {
     let topics = sheet.topics();
     let mut limits: Vec<(String, &'static str)> = Vec::new();
-    let whole =
-        |value: Option<&Value>| value.and_then(Value::as_f64).map(f64::round).filter(|n| n.abs() < 1e15);
     if made {
         for (field, ours) in [("numPartition", "partitions"), ("replicationFactor", "replication")] {
-            let Some((object, action)) = limit(sheet, field) else { continue };
-            let (least, most) = (whole(object.get("min")), whole(object.get("max")));
-            let (least, most) = (least.unwrap_or(1.0), most.unwrap_or(f64::from(i32::MAX)));
+            let Some((object, action)) = limit(sheet, field, BOUNDS) else { continue };
+            let most = f64::from(i32::MAX);
+            let [least, last] = bounds(sheet, field, object, (0.0, most), true);
+            if least.is_none() && last.is_none() {
+                continue;
+            }
+            let (least, most) = (least.unwrap_or(1.0), last.unwrap_or(most));
             limits.push((format!("{ours}: {least}..={most}"), action));
         }
-        if let Some((object, action)) = limit(sheet, "namingConvention") {
+        if let Some((object, action)) = limit(sheet, "namingConvention", &["value"]) {
             match object.get("value").and_then(Value::as_str) {
                 Some(regex) if regex.len() <= 900 => {
                     limits.push((format!("names: {}", literal(&format!("/{regex}/"))), action));
@@ -119,33 +180,23 @@ fn topics(sheet: &mut Sheet<'_>, made: bool) -> Result<(), Told> {
         }
     }
     for field in NUMBERS {
-        let Some((object, action)) = limit(sheet, field) else { continue };
-        let bounds = [(">=", object.get("min")), ("<=", object.get("max"))];
-        for (sign, bound) in bounds.into_iter().filter_map(|(sign, bound)| Some((sign, bound?.as_f64()?))) {
+        let Some((object, action)) = limit(sheet, field, BOUNDS) else { continue };
+        let [least, most] = bounds(sheet, field, object, (i64::MIN as f64, i64::MAX as f64), false);
+        if UNLIMITED.contains(field) && least.is_some() != most.is_some() {
+            let what = "-1, without limit, is below every bound there; here it is above";
+            sheet.differs(&format!("{field}.{}", if least.is_some() { "min" } else { "max" }), what);
+        }
+        let bounds = [(">=", least), ("<=", most)];
+        for (sign, bound) in bounds.into_iter().filter_map(|(sign, bound)| Some((sign, bound?))) {
             limits.push((format!("configs: #{{ {}: \"{sign} {bound}\" }}", literal(&dotted(field))), action));
         }
     }
     for field in VALUES {
-        let Some((object, action)) = limit(sheet, field) else { continue };
-        let list = match (object.get("values"), object.get("value")) {
-            (Some(Value::Array(list)), _) => list.clone(),
-            (_, Some(one)) => vec![one.clone()],
-            _ => Vec::new(),
-        };
-        let texts: Vec<String> = list
-            .iter()
-            .filter_map(|one| match one {
-                Value::String(text) => Some(literal(&super::sheet::escaped(text))),
-                Value::Bool(truth) => Some(literal(if *truth { "true" } else { "false" })),
-                _ => None,
-            })
-            .collect();
-        match texts.is_empty() {
-            true => sheet.lost_field(field, "it names no value"),
-            false => {
-                let list = texts.join(", ");
-                limits.push((format!("configs: #{{ {}: [{list}] }}", literal(&dotted(field))), action));
-            }
+        let Some((object, action)) = limit(sheet, field, &["value", "values"]) else { continue };
+        let Ok(texts) = allowed(sheet, field, object) else { continue };
+        if !texts.is_empty() {
+            let list = texts.join(", ");
+            limits.push((format!("configs: #{{ {}: [{list}] }}", literal(&dotted(field))), action));
         }
     }
     let topics = topics?;
@@ -160,9 +211,9 @@ fn topics(sheet: &mut Sheet<'_>, made: bool) -> Result<(), Told> {
 
 fn produce(sheet: &mut Sheet<'_>) -> Result<(), Told> {
     let topics = sheet.topics();
-    let header = limit(sheet, "recordHeaderRequired");
-    let transaction = limit(sheet, "transactionRequired");
-    let version = limit(sheet, "version");
+    let header = limit(sheet, "recordHeaderRequired", &["value"]);
+    let transaction = limit(sheet, "transactionRequired", &["value"]);
+    let version = limit(sheet, "version", BOUNDS);
     for field in ["acks", "compressions", "idempotenceRequired"] {
         if sheet.value(field).is_some() {
             sheet.lost_field(field, "how a client produces is not looked at");
@@ -195,19 +246,16 @@ fn produce(sheet: &mut Sheet<'_>) -> Result<(), Told> {
         }
     }
     if let Some((object, action)) = version {
-        let bound = |name: &str| object.get(name).and_then(Value::as_i64).filter(|n| (0..=1_000).contains(n));
-        let tests = [("min", "<"), ("max", ">")]
-            .map(|(name, sign)| bound(name).map(|bound| format!("cx.version {sign} {bound}")));
+        let [least, most] = bounds(sheet, "version", object, (0.0, 1_000.0), true);
+        let tests = [("<", least), (">", most)]
+            .map(|(sign, bound)| bound.map(|bound| format!("cx.version {sign} {bound}")));
         let tests: Vec<String> = tests.into_iter().flatten().collect();
-        match tests.is_empty() {
-            true => sheet.lost_field("version", "it has neither `min` nor `max`"),
-            false => {
-                let test = tests.join(" || ");
-                sheet.protect(
-                    &head,
-                    &format!("{action}.when(|cx| {test}).deny(\"This version of Produce is not allowed\")"),
-                );
-            }
+        if !tests.is_empty() {
+            let test = tests.join(" || ");
+            sheet.protect(
+                &head,
+                &format!("{action}.when(|cx| {test}).deny(\"This version of Produce is not allowed\")"),
+            );
         }
     }
     Ok(())
@@ -261,6 +309,7 @@ fn client_id(sheet: &mut Sheet<'_>) -> Result<(), Told> {
         return Err(Told);
     };
     if tests.iter().any(|test| test == "true") {
+        sheet.idles("namingConvention", "it allows all");
         return Err(Told);
     }
     sheet.differs(
@@ -281,13 +330,14 @@ fn groups(sheet: &mut Sheet<'_>) -> Result<(), Told> {
             sheet.lost_field(field, "of a member only its group is looked at");
         }
     }
-    let Some((object, action)) = limit(sheet, "groupId") else { return Err(Told) };
+    let Some((object, action)) = limit(sheet, "groupId", &["value"]) else { return Err(Told) };
     let Some(regex) = object.get("value").and_then(Value::as_str) else {
         sheet.lost_field("groupId.value", "a regular expression is wanted");
         return Err(Told);
     };
     let all = sheet.globs("groupId.value", regex)?;
     if all == "\"*\"" {
+        sheet.idles("groupId.value", "it allows all");
         return Err(Told);
     }
     // all but these

@@ -157,11 +157,13 @@ fn interceptor(path: &str, value: &Value, names: &mut HashSet<String>) -> (Optio
         .map(|scope| (scope, format!("{path}.metadata.scope")));
     let scope = scope.or_else(|| spec.get("scope").map(|scope| (scope, format!("{spec_path}.scope"))));
     let takes = scope.is_none_or(|(scope, path)| sheet.scope(scope, &path));
+    let readable = spec.get("config").is_none_or(|config| config.is_object() || config.is_null());
     let plugin = chaos::plugin(short).or_else(|| data::plugin(short)).or_else(|| guard::plugin(short));
     match plugin {
-        Some(plugin) if takes => {
+        Some(plugin) if takes && readable => {
             let (Ok(()) | Err(Told)) = plugin(&mut sheet);
             sheet.leftovers();
+            sheet.account();
         }
         Some(_) => {}
         None => {

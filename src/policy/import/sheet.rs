@@ -24,6 +24,8 @@ pub struct Sheet<'a> {
     lines: Vec<String>,
     notes: Vec<Note>,
     rules: usize,
+    /// It does nothing there either.
+    idle: bool,
 }
 
 impl<'a> Sheet<'a> {
@@ -37,6 +39,7 @@ impl<'a> Sheet<'a> {
             lines: Vec::new(),
             notes: Vec::new(),
             rules: 0,
+            idle: false,
         };
         if let Some(other) = config.filter(|config| !config.is_object() && !config.is_null()) {
             let path = sheet.path.clone();
@@ -107,36 +110,47 @@ impl<'a> Sheet<'a> {
         self.config?.get(field).filter(|value| !value.is_null())
     }
 
-    /// A text; what is no text is told.
-    pub fn text(&mut self, field: &'a str) -> Result<Option<&'a str>, Told> {
-        match self.value(field) {
-            None => Ok(None),
-            Some(Value::String(text)) if text.len() <= TEXT => Ok(Some(text)),
-            Some(other) => {
-                self.lost_field(
-                    field,
-                    &format!("a text of at most {TEXT} bytes is wanted, not {}", short(other)),
-                );
-                Err(Told)
-            }
+    /// A field of an object at a place in the configuration, as `take` reads it; what is there and cannot be read so is lost.
+    pub fn inner<'v, T>(
+        &mut self,
+        object: &'v Map<String, Value>,
+        place: &str,
+        field: &str,
+        wanted: &str,
+        take: impl FnOnce(&'v Value) -> Option<T>,
+    ) -> Result<Option<T>, Told> {
+        let Some(value) = object.get(field).filter(|value| !value.is_null()) else { return Ok(None) };
+        if let Some(taken) = take(value) {
+            return Ok(Some(taken));
         }
+        let path = if place.is_empty() { field.to_owned() } else { format!("{place}.{field}") };
+        self.lost_field(&path, &format!("{wanted} is wanted, not {}", short(value)));
+        Err(Told)
+    }
+
+    /// A field of the configuration, as `take` reads it; what is there and cannot be read so is lost.
+    pub fn typed<T>(
+        &mut self,
+        field: &'a str,
+        wanted: &str,
+        take: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, Told> {
+        self.read.insert(field);
+        match self.config {
+            Some(config) => self.inner(config, "", field, wanted, take),
+            None => Ok(None),
+        }
+    }
+
+    pub fn text(&mut self, field: &'a str) -> Result<Option<&'a str>, Told> {
+        let take = |value: &'a Value| value.as_str().filter(|text| text.len() <= TEXT);
+        self.typed(field, &format!("a text of at most {TEXT} bytes"), take)
     }
 
     /// A number from `least` to `most`.
     pub fn number(&mut self, field: &'a str, least: f64, most: f64) -> Result<Option<f64>, Told> {
-        match self.value(field) {
-            None => Ok(None),
-            Some(value) => match value.as_f64() {
-                Some(number) if (least..=most).contains(&number) => Ok(Some(number)),
-                _ => {
-                    self.lost_field(
-                        field,
-                        &format!("a number from {least} to {most} is wanted, not {}", short(value)),
-                    );
-                    Err(Told)
-                }
-            },
-        }
+        let take = |value: &Value| number(value).filter(|number| (least..=most).contains(number));
+        self.typed(field, &format!("a number from {least} to {most}"), take)
     }
 
     /// The topics of `topic`, as arguments of a head: none means all.
@@ -166,7 +180,7 @@ impl<'a> Sheet<'a> {
     pub fn chance(&mut self, field: &'a str) -> Result<String, Told> {
         match self.number(field, 0.0, 100.0)?.unwrap_or(100.0) {
             never if never <= 0.0 => {
-                self.lines.push(format!("// {} is 0: it does nothing", self.at(field)));
+                self.idles(field, "it is 0, so nothing is done");
                 Err(Told)
             }
             always if always >= 100.0 => Ok(String::new()),
@@ -218,6 +232,19 @@ impl<'a> Sheet<'a> {
         }
     }
 
+    /// It does nothing there, so that no rule is the equal.
+    pub fn idles(&mut self, field: &str, why: &str) {
+        self.idle = true;
+        self.lines.push(format!("// {}: {why}", comment(&self.at(field))));
+    }
+
+    /// Tells of an interceptor that makes no rule, when nothing yet says why.
+    pub fn account(&mut self) {
+        if self.rules == 0 && !self.idle && !self.notes.iter().any(|note| note.lost) {
+            self.lost_field("", "nothing in it makes a rule");
+        }
+    }
+
     /// Fields that no plugin asked for.
     pub fn leftovers(&mut self) {
         let unread: Vec<String> = self
@@ -238,6 +265,14 @@ pub fn escaped(text: &str) -> String {
     text.chars()
         .flat_map(|c| if matches!(c, '*' | '?' | '\\' | '!') { vec!['\\', c] } else { vec![c] })
         .collect()
+}
+
+/// A number, which may stand as a text of nothing but digits.
+pub fn number(value: &Value) -> Option<f64> {
+    let Some(text) = value.as_str() else { return value.as_f64() };
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_plain = (1..=18).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_plain { text.parse().ok() } else { None }
 }
 
 /// A value as it is told.
