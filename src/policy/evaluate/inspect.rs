@@ -224,7 +224,9 @@ impl Round<'_> {
                     let closure =
                         Closure { policy: &rule.policy, index: each.closure, state: &self.shared.state };
                     match closure::each(closure, cx, shown(kept, seen), &mut part.additions) {
-                        Ok(None) => rule.life.counters.applied(),
+                        // it acted when something is other than without it
+                        Ok(None) if part.additions.changed() => rule.life.counters.applied(),
+                        Ok(None) => {}
                         Ok(Some(reason)) => return Ok(Some(reason)),
                         Err(error) => {
                             self.closure_failed(rule, &error);

@@ -145,6 +145,11 @@ impl Pending {
         self.latest.clear();
     }
 
+    /// Whether anything was changed since the last [`Pending::keep`].
+    pub fn changed(&self) -> bool {
+        self.latest.iter().any(|change| !matches!(change, Change::Count(_, _, 0)))
+    }
+
     /// Takes back what was changed since the last [`Pending::keep`].
     pub fn take_back(&mut self) {
         while let Some(change) = self.latest.pop() {
@@ -211,8 +216,11 @@ mod tests {
             (pending.count(&w, &[0]), pending.count(&v, b"k"), pending.count(&v, &[0])),
             (10_000, 3, 0)
         );
+        assert!(pending.changed());
         pending.take_back();
         assert_eq!((pending.count(&w, &[9]), pending.count(&v, b"k")), (9_999, 0));
+        pending.add(&v, b"k", 0);
+        assert!(!pending.changed(), "nothing is no change");
         assert_eq!(w.count(&[0]), 0);
         pending.commit();
         assert_eq!((w.count(&[0]), w.count(&[9]), v.count(b"k")), (10_000, 9_999, 0));

@@ -42,7 +42,7 @@ def listening(port: int) -> bool:
 # In force in every test: nothing goes unseen by the rules, and nothing is changed by them.
 ALWAYS = """policy("always", "Every exchange of every test meets rules.");
 on_fetch("*").named("looks into every record").mask("$.masked.everywhere", "all").on_unparsable("pass");
-on_produce("*").named("counts every record").observe().each(|cx, record| { if record.value("$.n") == -1 { cx.deny("never"); } });
+on_produce("*").named("judges every record").observe().each(|cx, record| { if record.value("$.n") == -1 { cx.deny("never"); } });
 on_request("*").named("meets every exchange").observe().delay("1ms");
 """
 

@@ -33,6 +33,29 @@ fn a_refused_batch_leaves_counters_and_maps_unchanged() {
 }
 
 #[test]
+fn a_closure_has_acted_when_it_denied_or_changed_something() {
+    let world = one(r#"policy("p", "x");
+        let w = window("w", "1m");
+        let c = counter("c");
+        let m = shared_map("m");
+        on_produce().each(|cx, record| {
+            switch record.value() {
+                "window" => w.add("k"),
+                "counter" => c.add("k"),
+                "map" => m.set("k", 1),
+                "deny" => cx.deny("no"),
+                "taken back" => { w.add("k"); cx.deny("no"); },
+                _ => { w.count("k"); m.get("k"); },
+            }
+        });"#);
+    let values = ["read", "window", "counter", "map", "deny", "taken back", "read"];
+    for ((n, value), applied) in (1..).zip(values).zip([0, 1, 2, 3, 4, 5, 5]) {
+        world.produce(&who("User:a"), &[("t", value)]);
+        assert_eq!(world.counts(0), (n, applied, 0), "{value}");
+    }
+}
+
+#[test]
 fn counters_and_maps_survive_reloads_as_long_as_their_policy_names_them() {
     let world = one(RULES);
     let state = Arc::clone(&world.policies.shared().state);
