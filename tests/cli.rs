@@ -297,7 +297,7 @@ fn interceptors_become_policies_that_load() {
     fs::write(dir.path().join("one.json"), &slow).unwrap();
     let output = run(dir.path(), &["policy", "import", "one.json", "--out", "policies"]);
     assert_succeeds(&output);
-    assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("policies/m.rhai\n", ""));
+    assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("policies/001-m.rhai\n", ""));
     assert_succeeds(&run(dir.path(), &["policy", "check"]));
     // once more would write over it
     assert_fails(

@@ -53,7 +53,7 @@ impl<'a> Sheet<'a> {
         (self.lines, self.notes)
     }
 
-    fn note(&mut self, path: &str, what: &str, lost: bool) {
+    pub fn note(&mut self, path: &str, what: &str, lost: bool) {
         let what: String = what.chars().take(300).collect();
         let path: String = path.chars().take(300).collect();
         let note = Note { path, what, lost };
@@ -84,7 +84,11 @@ impl<'a> Sheet<'a> {
     /// For whom it is. False: that cannot be said, and nobody else must be met.
     pub fn scope(&mut self, scope: &Value, path: &str) -> bool {
         let mut takes = true;
-        for (field, value) in scope.as_object().into_iter().flatten() {
+        let Some(fields) = scope.as_object() else {
+            self.lost(path, &format!("a scope is an object, not {}", short(scope)));
+            return false;
+        };
+        for (field, value) in fields {
             let path = format!("{path}.{field}");
             match (field.as_str(), value) {
                 (_, Value::Null) => {}

@@ -237,7 +237,7 @@ fn every_plugin_becomes_the_equal_rules() {
         assert_eq!(imported.lost(), lost, "{class}: {notes:?}");
         passes(&imported.script());
         for script in imported.scripts() {
-            assert_eq!(script.file.to_str(), Some("mine.rhai"));
+            assert_eq!(script.file.to_str(), Some("001-mine.rhai"));
             passes(&script.text);
         }
     }
@@ -457,6 +457,59 @@ fn what_makes_no_rule_is_told_and_numbers_may_be_texts() {
 }
 
 #[test]
+fn a_scope_that_cannot_be_read_meets_nobody() {
+    let with = |at: &str, scope: Value| {
+        let mut value = one("ReadOnlyTopicPolicyPlugin", json!({ "topic": "t" }));
+        match at {
+            "" => value["scope"] = scope,
+            "metadata" => value["metadata"] = scope,
+            at => value[at]["scope"] = scope,
+        }
+        value
+    };
+    let ada = json!({ "username": "ada" });
+    let (mut both, mut old) = (with("spec", json!(null)), with("spec", json!(null)));
+    (both["metadata"]["scope"], both["spec"]["scope"]) = (ada.clone(), ada.clone());
+    old["spec"]["username"] = json!("ada");
+    for value in [
+        with("spec", json!("team-a")),
+        with("spec", json!([ada])),
+        with("", json!(7)),
+        with("", json!({ "group": "g" })),
+        with("metadata", json!([{ "scope": ada }])),
+        with("metadata", json!({ "username": "ada" })),
+        with("metadata", json!({ "scope": "ada" })),
+        both,
+        old,
+    ] {
+        let imported = imported(&value);
+        assert!(
+            !imported.script().contains("\non_") && imported.lost() > 0,
+            "{value}:\n{}",
+            imported.script()
+        );
+    }
+    for at in ["", "spec"] {
+        let imported = imported(&with(at, ada.clone()));
+        assert_eq!(
+            (imported.script().matches(".principal(\"User:ada\")").count(), imported.lost()),
+            (2, 0),
+            "{at}"
+        );
+    }
+}
+
+#[test]
+fn a_name_that_repeats_with_another_scope_is_told() {
+    let named = |scope: Value| json!({ "name": "a", "scope": scope, "pluginClass": "SimulateLatencyPlugin", "config": { "latencyMs": 5 } });
+    let notes = |list: Vec<Value>| import(&Value::from(list).to_string()).unwrap().notes;
+    let found = notes(vec![named(json!(null)), named(json!({ "username": "ada" }))]);
+    assert_eq!((found.len(), found[0].path.as_str(), found[0].lost), (1, "$[1]", false), "{found:?}");
+    assert!(found[0].what.contains("with another scope"), "{found:?}");
+    assert_eq!(notes(vec![named(json!({})), named(json!({ "group": null }))]), []);
+}
+
+#[test]
 fn several_interceptors_keep_their_order() {
     let mut second = one("SimulateLatencyPlugin", json!({ "latencyMs": 2 }));
     second["spec"]["priority"] = json!(7);
@@ -482,7 +535,17 @@ fn several_interceptors_keep_their_order() {
     let clashing = Value::from(vec![named("a"), named("a"), named("a-2"), named("a")]);
     let files = import(&clashing.to_string()).unwrap().scripts();
     let files: Vec<_> = files.iter().map(|script| script.file.to_str().unwrap()).collect();
-    assert_eq!(files, ["a.rhai", "a-2.rhai", "a-2-2.rhai", "a-3.rhai"]);
+    assert_eq!(files, ["001-a.rhai", "002-a-2.rhai", "003-a-2-2.rhai", "004-a-3.rhai"]);
+    let prior = |name: &str, priority: Value| json!({ "name": name, "pluginClass": "SimulateLatencyPlugin", "priority": priority, "config": {} });
+    let list =
+        [prior("a", json!(1_000)), prior("m", json!("20")), prior("z", json!(3)), prior("b", json!("soon"))];
+    let imported = import(&Value::from(list.to_vec()).to_string()).unwrap();
+    let mut files: Vec<_> = imported.scripts().into_iter().map(|script| script.file).collect();
+    files.sort();
+    let files: Vec<_> = files.iter().map(|file| file.to_str().unwrap()).collect();
+    assert_eq!(files, ["001-z.rhai", "002-m.rhai", "003-a.rhai", "004-b.rhai"], "as a folder is loaded");
+    assert_eq!(imported.lost(), 1, "{:?}", imported.notes);
+    assert_eq!(imported.notes[0].path, "$[3].priority");
     let other = import("[1, {\"kind\":\"GatewayGroup\"}, {}]").unwrap();
     assert_eq!(other.lost(), 3);
     passes(&other.script());
