@@ -1,0 +1,150 @@
+//! What cannot be read as it is meant: it is told, and nobody else is met.
+
+use super::*;
+
+/// Every place in a value.
+fn places(value: &Value, at: &str, all: &mut Vec<String>) {
+    all.push(at.to_owned());
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, one)| places(one, &format!("{at}/{key}"), all))
+        }
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(n, one)| places(one, &format!("{at}/{n}"), all));
+        }
+        _ => {}
+    }
+}
+
+/// A value as another type of JSON has it.
+fn retyped(value: &Value) -> Vec<Value> {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let all =
+        [json!(text), json!("many"), json!(7), json!(true), json!([value]), json!({ "x": value }), json!({})];
+    all.into_iter().filter(|other| std::mem::discriminant(other) != std::mem::discriminant(value)).collect()
+}
+
+#[test]
+fn no_field_of_another_type_takes_protection_away_in_silence() {
+    for (class, config, wanted, _) in plugins() {
+        let mut all = Vec::new();
+        places(&config, "", &mut all);
+        for place in all {
+            let old = config.pointer(&place).unwrap();
+            for new in retyped(old) {
+                let mut changed = config.clone();
+                *changed.pointer_mut(&place).unwrap() = new.clone();
+                let (found, notes) = rules(&class, changed);
+                let lost = notes.iter().any(|note| note.starts_with("no equal: "));
+                assert!(lost || found == wanted, "{class}: {place} as {new}: {found:?} {notes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_rule_is_told_and_numbers_may_be_texts() {
+    let lone = |class: &str, config: Value| {
+        let (found, notes) = rules(class, config);
+        assert_eq!(found.len(), 1, "{class}: {notes:?}");
+        (found[0].clone(), notes)
+    };
+    let (rule, notes) = lone("CreateTopicPolicyPlugin", json!({ "retentionMs": { "max": "86400000" } }));
+    assert!(rule.contains(r#""retention.ms": "<= 86400000""#), "{rule}");
+    assert!(
+        notes.iter().any(|note| note.starts_with("differs: $.spec.config.retentionMs.max: -1")),
+        "{notes:?}"
+    );
+    let (_, notes) = lone("CreateTopicPolicyPlugin", json!({ "retentionMs": { "min": 1 } }));
+    assert!(
+        notes.iter().any(|note| note.starts_with("differs: $.spec.config.retentionMs.min: -1")),
+        "{notes:?}"
+    );
+    let (rule, _) = lone("CreateTopicPolicyPlugin", json!({ "numPartition": { "max": "5" } }));
+    assert!(rule.contains("partitions: 1..=5"), "{rule}");
+    let (rule, _) = lone("ProducePolicyPlugin", json!({ "version": { "min": "3" } }));
+    assert!(rule.contains("cx.version < 3)"), "{rule}");
+
+    let encrypted = |value: Value| json!({ "recordValue": value });
+    let field = json!({ "fieldName": "a", "keySecretId": "k" });
+    for (class, config) in [
+        ("CreateTopicPolicyPlugin", json!({ "retentionMs": { "max": "1 day" } })),
+        ("CreateTopicPolicyPlugin", json!({ "numPartition": { "max": 2.5 } })),
+        ("CreateTopicPolicyPlugin", json!({ "numPartition": { "value": 5 } })),
+        ("CreateTopicPolicyPlugin", json!({})),
+        ("ProducePolicyPlugin", json!({ "version": { "max": 1_001 } })),
+        ("EncryptPlugin", encrypted(json!({ "fields": field }))),
+        ("EncryptPlugin", encrypted(json!({ "payload": "k" }))),
+        ("EncryptPlugin", json!({ "topic": "t" })),
+        ("DynamicHeaderInjectionPlugin", json!({ "headers": [{ "a": "b" }] })),
+        ("FieldLevelDataMaskingPlugin", json!({ "topic": "t" })),
+        ("ReadOnlyTopicPolicyPlugin", json!("t")),
+    ] {
+        let (found, notes) = rules(class, config.clone());
+        assert!(found.is_empty(), "{class} {config}: {found:?}");
+        assert!(notes.iter().any(|note| note.starts_with("no equal: ")), "{class} {config}: {notes:?}");
+    }
+    let policy = json!({ "rule": {}, "fields": ["a"], "schemaRegistryConfig": { "host": "x" } });
+    let (_, notes) = lone("FieldLevelDataMaskingPlugin", json!({ "policies": [policy] }));
+    assert!(notes[0].starts_with("no equal: $.spec.config.policies[0].schemaRegistryConfig: "), "{notes:?}");
+    // what does nothing there has its equal in no rule
+    for (class, config) in [
+        ("SimulateLatencyPlugin", json!({ "appliedPercentage": 0 })),
+        ("ConsumerGroupPolicyPlugin", json!({ "groupId": { "value": ".*" } })),
+    ] {
+        assert_eq!(rules(class, config), (vec![], vec![]), "{class}");
+    }
+}
+
+#[test]
+fn a_scope_that_cannot_be_read_meets_nobody() {
+    let with = |at: &str, scope: Value| {
+        let mut value = one("ReadOnlyTopicPolicyPlugin", json!({ "topic": "t" }));
+        match at {
+            "" => value["scope"] = scope,
+            "metadata" => value["metadata"] = scope,
+            at => value[at]["scope"] = scope,
+        }
+        value
+    };
+    let ada = json!({ "username": "ada" });
+    let (mut both, mut old) = (with("spec", json!(null)), with("spec", json!(null)));
+    (both["metadata"]["scope"], both["spec"]["scope"]) = (ada.clone(), ada.clone());
+    old["spec"]["username"] = json!("ada");
+    for value in [
+        with("spec", json!("team-a")),
+        with("spec", json!([ada])),
+        with("", json!(7)),
+        with("", json!({ "group": "g" })),
+        with("metadata", json!([{ "scope": ada }])),
+        with("metadata", json!({ "username": "ada" })),
+        with("metadata", json!({ "scope": "ada" })),
+        both,
+        old,
+    ] {
+        let imported = imported(&value);
+        assert!(
+            !imported.script().contains("\non_") && imported.lost() > 0,
+            "{value}:\n{}",
+            imported.script()
+        );
+    }
+    for at in ["", "spec"] {
+        let imported = imported(&with(at, ada.clone()));
+        assert_eq!(
+            (imported.script().matches(".principal(\"User:ada\")").count(), imported.lost()),
+            (2, 0),
+            "{at}"
+        );
+    }
+}
+
+#[test]
+fn a_name_that_repeats_with_another_scope_is_told() {
+    let named = |scope: Value| json!({ "name": "a", "scope": scope, "pluginClass": "SimulateLatencyPlugin", "config": { "latencyMs": 5 } });
+    let notes = |list: Vec<Value>| import(&Value::from(list).to_string()).unwrap().notes;
+    let found = notes(vec![named(json!(null)), named(json!({ "username": "ada" }))]);
+    assert_eq!((found.len(), found[0].path.as_str(), found[0].lost), (1, "$[1]", false), "{found:?}");
+    assert!(found[0].what.contains("with another scope"), "{found:?}");
+    assert_eq!(notes(vec![named(json!({})), named(json!({ "group": null }))]), []);
+}
