@@ -63,6 +63,15 @@ pub struct Ruling {
     pub would_allow: Option<Arc<Rule>>,
 }
 
+impl Decided {
+    /// Whether it would be allowed as well if what only watches were in force. What only watches would not refuse what the
+    /// ACLs allow, but by a rule.
+    pub fn would_be_allowed(&self) -> bool {
+        let refuses = |by: &Option<Arc<Rule>>| by.as_ref().map_or(!self.by_acls, |rule| rule.denies());
+        self.allowed && !self.ruling.observed.iter().any(refuses)
+    }
+}
+
 impl Access {
     pub fn new(
         rules: impl Iterator<Item = Arc<Rule>>,
@@ -90,7 +99,7 @@ impl Access {
 
     /// Whether whoever this is about may do nothing at all: then it is not told either what Kafka asks no right for.
     pub fn allows_nothing(&self) -> bool {
-        self.default_deny && self.acls.is_none() && self.allows.iter().all(|rule| rule.observe)
+        self.default_deny && self.acls.is_none() && self.allows.iter().all(|rule| rule.watches)
     }
 
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
@@ -176,7 +185,7 @@ impl Access {
             if !about(rule, &|operations| operations.contains(operation)) || !holds(rule) {
                 continue;
             }
-            if rule.observe || !rule.has(|action| matches!(action, Action::Deny(_))) {
+            if rule.watches || !rule.denies() {
                 // it watches, or only writes down
                 observed.push(Some(Arc::clone(rule)));
                 continue;
@@ -187,17 +196,18 @@ impl Access {
         if !asks_allows {
             return Ruling { allowed: true, observed, ..Ruling::default() };
         }
-        for rule in self.allows.iter().filter(|rule| !rule.observe) {
+        for rule in self.allows.iter().filter(|rule| !rule.watches) {
             if about(rule, &|operations| operations.implies(operation)) && holds(rule) {
                 let by = Some(Arc::clone(rule));
                 return Ruling { allowed: true, by, observed, ..Ruling::default() };
             }
         }
-        let refuses =
-            |rule: &Option<Arc<Rule>>| rule.iter().any(|rule| rule.has(|a| matches!(a, Action::Deny(_))));
         let mut would_allow = None;
-        if !self.default_deny && self.default_deny_observed && !observed.iter().any(refuses) {
-            let mut watching = self.allows.iter().filter(|rule| rule.observe);
+        if !self.default_deny
+            && self.default_deny_observed
+            && !observed.iter().flatten().any(|rule| rule.denies())
+        {
+            let mut watching = self.allows.iter().filter(|rule| rule.watches);
             would_allow = watching
                 .find(|rule| about(rule, &|operations| operations.implies(operation)) && holds(rule))
                 .cloned();
@@ -208,7 +218,7 @@ impl Access {
         Ruling { allowed: !self.default_deny, by: None, observed, would_allow }
     }
 
-    /// Whether an allow names this operation on any resource of the kind at all, and no deny takes every one:
+    /// Decides whether an allow names this operation on any resource of the kind at all, and no deny takes every one:
     /// what Kafka asks of a producer that has no transactional id.
     pub fn any(
         &self,
@@ -216,28 +226,54 @@ impl Access {
         operation: Operation,
         resource: Resource,
         mut holds: impl FnMut(&Arc<Rule>) -> bool,
-    ) -> bool {
+    ) -> Decided {
         let about = |rule: &Arc<Rule>| {
             matches!(&rule.head, Head::Access(operations) if operations.contains(operation))
                 && named(&rule.selectors, resource)
-                && !rule.observe
         };
-        let denied = self.denies.iter().any(|rule| {
-            about(rule)
-                && rule.has(|action| matches!(action, Action::Deny(_)))
-                && takes_all(&rule.selectors, resource)
-                && holds(rule)
-        });
-        let ruling = self.acls.as_ref().map(|acls| acls.decide_any(&asked(who, operation, resource)));
-        if denied || ruling == Some(AclRuling::Denied) {
-            return false;
+        let by_rules =
+            |ruling: Ruling| Decided { allowed: ruling.allowed, ruling: Arc::new(ruling), by_acls: false };
+        let mut observed = Vec::new();
+        for rule in &self.denies {
+            if !about(rule) || !rule.denies() || !takes_all(&rule.selectors, resource) || !holds(rule) {
+                continue;
+            }
+            if !rule.watches {
+                return by_rules(Ruling { by: Some(Arc::clone(rule)), observed, ..Ruling::default() });
+            }
+            observed.push(Some(Arc::clone(rule)));
         }
-        let by_default = match ruling {
-            Some(AclRuling::Allowed) => return true,
-            Some(AclRuling::Open) | None => !self.default_deny,
-            Some(AclRuling::Refused | AclRuling::Denied) => false,
+        let acls = self.acls.as_ref().map(|acls| acls.decide_any(&asked(who, operation, resource)));
+        let by_acls = |allowed, observed| Decided {
+            allowed,
+            ruling: Arc::new(Ruling { allowed, observed, ..Ruling::default() }),
+            by_acls: true,
         };
-        by_default || self.allows.iter().any(|rule| about(rule) && holds(rule))
+        match acls {
+            Some(AclRuling::Denied) => return by_acls(false, observed),
+            Some(AclRuling::Allowed) => return by_acls(true, observed),
+            Some(AclRuling::Open | AclRuling::Refused) | None => {}
+        }
+        let asks_allows = self.default_deny || self.default_deny_observed || acls.is_some();
+        let mut allowing = |watches: bool| {
+            self.allows.iter().find(|rule| rule.watches == watches && about(rule) && holds(rule))
+        };
+        if let Some(by) = asks_allows.then(|| allowing(false)).flatten() {
+            return by_rules(Ruling { allowed: true, by: Some(Arc::clone(by)), observed, would_allow: None });
+        }
+        match acls {
+            Some(AclRuling::Open) if !self.default_deny => return by_acls(true, observed),
+            Some(AclRuling::Refused) => return by_acls(false, observed),
+            _ => {}
+        }
+        let mut would_allow = None;
+        if !self.default_deny && self.default_deny_observed && observed.is_empty() {
+            would_allow = allowing(true).cloned();
+            if would_allow.is_none() {
+                observed.push(None);
+            }
+        }
+        by_rules(Ruling { allowed: !self.default_deny, by: None, observed, would_allow })
     }
 }
 

@@ -230,7 +230,10 @@ pub struct Rule {
     pub triggers: Triggers,
     pub actions: Vec<Action>,
     pub kind: Kind,
+    /// It does nothing: it only watches, or all rules do in a dry run.
     pub observe: bool,
+    /// It was written so, or its policy was.
+    pub watches: bool,
     /// Of the rule itself; the policy may have one too.
     pub expires: Option<Duration>,
     pub seed: u64,
@@ -412,6 +415,11 @@ impl Rule {
 
     pub fn has(&self, test: impl Fn(&Action) -> bool) -> bool {
         self.actions.iter().any(test)
+    }
+
+    /// Whether it refuses; not what only writes down.
+    pub fn denies(&self) -> bool {
+        self.has(|action| matches!(action, Action::Deny(_)))
     }
 
     /// Where it is written: `mask-customers.rhai:3`.

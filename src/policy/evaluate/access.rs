@@ -12,6 +12,8 @@ use std::sync::Arc;
 /// What decides where no rule does, in the audit trail.
 const DEFAULT_DENY: &str = "default_deny()";
 const ACLS: &str = "ACLs";
+/// In place of a topic's name, where any will do.
+const ANY: &str = "*";
 
 impl Round<'_> {
     /// What the exchange as a whole asks for; the code it is refused with. `also` is the second thing it is about.
@@ -22,7 +24,8 @@ impl Round<'_> {
             also.and_then(|part| Some((part, info.also?))),
         ];
         let asks = asked.iter().any(Option::is_some) || info.parts.is_some() || info.listed.is_some();
-        if !asks && !self.api.precedes_principals() && self.plan.access.allows_nothing() {
+        let closed = self.plan.access.allows_nothing() && !self.shared.watch_only;
+        if !asks && !self.api.precedes_principals() && closed {
             return Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
         }
         asked.into_iter().flatten().find_map(|(part, operation)| {
@@ -36,10 +39,11 @@ impl Round<'_> {
                 return self.access_idempotent(about);
             }
             let mut state = self.state(about);
-            if self.api == ApiKey::WriteTxnMarkers && self.may_alter_cluster(&mut state) {
-                return None;
-            }
-            (!self.allowed(operation, &mut state)).then(|| part.resource.refusal())
+            let allowed = match self.api {
+                ApiKey::WriteTxnMarkers => self.may_end_transactions(operation, &mut state),
+                _ => self.allowed(operation, &mut state),
+            };
+            (!allowed).then(|| part.resource.refusal())
         })
     }
 
@@ -50,10 +54,15 @@ impl Round<'_> {
         for part in parts.iter_mut().filter(|part| part.is_open()) {
             let allowed = match part.about.resource {
                 None => true,
-                _ if self.api == ApiKey::CreateTopics => self.may_create(part),
-                Some(_) => {
-                    self.allowed(operation, part)
-                        && (creates != Creates::Always || self.exists(part) || self.may_create(part))
+                _ if self.api == ApiKey::CreateTopics => self.may_create(part, false).allowed,
+                Some(resource) => {
+                    let decided = self.decide(operation, resource, part);
+                    part.would_be_refused = !decided.would_be_allowed();
+                    let told = part.would_be_refused;
+                    self.book(operation, part, &decided)
+                        && (creates != Creates::Always
+                            || self.exists(part)
+                            || self.may_create(part, told).allowed)
                 }
             };
             if !allowed {
@@ -69,27 +78,55 @@ impl Round<'_> {
 
     /// Takes auto-creation out of a Metadata request that may not create what it names. True when it did.
     pub(super) fn access_creation(&self, body: &RequestBody, parts: &mut [PartState]) -> bool {
-        creates_topics(body, self.version) == Creates::IfAsked
-            && parts.iter_mut().any(|part| part.is_open() && !self.exists(part) && !self.may_create(part))
+        if creates_topics(body, self.version) != Creates::IfAsked {
+            return false;
+        }
+        // one refusal takes it out for all; what would be refused as a whole does not come to it
+        let mut told = false;
+        parts.iter_mut().any(|part| {
+            if !part.is_open() || self.exists(part) {
+                return false;
+            }
+            let create = self.may_create(part, told || part.would_be_refused);
+            told |= !create.would_be_allowed && !part.would_be_refused;
+            !create.allowed
+        })
     }
 
     /// Takes out of a reply what may not be described. True when something went.
     pub(super) fn access_listing(&self, body: &mut ResponseBody) -> bool {
         let Some(operation) = self.api.info().and_then(|info| info.listed) else { return false };
-        // as Kafka has it, who may describe the cluster may list its groups
-        let lists_all = self.api == ApiKey::ListGroups && {
-            let about = About { resource: Some(Resource::Cluster), name: CLUSTER.into(), ..About::default() };
-            self.allowed(operation, &mut self.state(about))
-        };
-        let mut edited = false;
+        // as Kafka has it, who may describe the cluster may list its groups, and whoever may not is told of those it may describe
+        let all = (self.api == ApiKey::ListGroups).then(|| {
+            let mut cluster = self.state(cluster());
+            (self.decide(operation, Resource::Cluster, &mut cluster), cluster)
+        });
+        if let Some((decided, cluster)) = all.as_ref().filter(|(decided, _)| decided.would_be_allowed()) {
+            self.keep_books(operation, &cluster.about, decided);
+            return false;
+        }
+        let all_allowed = all.as_ref().is_some_and(|(decided, _)| decided.allowed);
+        let (mut edited, mut by_all) = (false, false);
         body.retain(self.version, &mut |part| {
-            let keep = lists_all || {
-                let about = self.about(part, None, None);
-                !about.unknown && self.allowed(operation, &mut self.state(about))
-            };
+            let about = self.about(part, None, None);
+            if about.unknown {
+                let keep = all_allowed || self.shared.watch_only;
+                edited |= !keep;
+                return keep;
+            }
+            let mut state = self.state(about);
+            let decided = self.decide(operation, part.resource, &mut state);
+            if all_allowed && !decided.allowed {
+                by_all = true;
+                return true;
+            }
+            let keep = self.book(operation, &mut state, &decided);
             edited |= !keep;
             keep
         });
+        if let Some((decided, cluster)) = all.filter(|_| by_all) {
+            self.keep_books(operation, &cluster.about, &decided);
+        }
         edited | self.seal_cursor(body)
     }
 
@@ -124,15 +161,29 @@ impl Round<'_> {
     /// Decides one pair, and keeps the books.
     fn allowed(&self, operation: Operation, part: &mut PartState) -> bool {
         let Some(resource) = part.about.resource else { return true };
-        let name = part.about.name.clone();
-        let access = &self.plan.access;
-        let decided = access.decide(self.who, operation, resource, &name, |rule| self.applies(rule, part));
-        self.keep_books(operation, part, &decided);
-        part.refused_by_acls = decided.by_acls && !decided.allowed;
-        decided.allowed
+        let decided = self.decide(operation, resource, part);
+        self.book(operation, part, &decided)
     }
 
-    fn keep_books(&self, operation: Operation, part: &PartState, decided: &Decided) {
+    /// Decides one pair, of which nothing is counted or written down yet.
+    fn decide(&self, operation: Operation, resource: Resource, part: &mut PartState) -> Decided {
+        let name = part.about.name.clone();
+        self.plan.access.decide(self.who, operation, resource, &name, |rule| self.applies(rule, part))
+    }
+
+    /// Keeps the books of what was decided. Whether it is let through.
+    fn book(&self, operation: Operation, part: &mut PartState, decided: &Decided) -> bool {
+        self.keep_books(operation, &part.about, decided);
+        part.refused_by_acls = decided.by_acls && !decided.allowed;
+        self.lets_through(decided)
+    }
+
+    /// In a dry run nothing is refused.
+    fn lets_through(&self, decided: &Decided) -> bool {
+        decided.allowed || self.shared.watch_only
+    }
+
+    fn keep_books(&self, operation: Operation, about: &About, decided: &Decided) {
         let ruling = &*decided.ruling;
         // what only watches would not have refused what the ACLs allow, but by a rule
         let observed = ruling.observed.iter().filter(|rule| rule.is_some() || !decided.by_acls);
@@ -142,7 +193,7 @@ impl Round<'_> {
                 counters.matched();
                 counters.applied();
             });
-            let refuses = rule.as_ref().is_none_or(|rule| rule.has(|a| matches!(a, Action::Deny(_))));
+            let refuses = rule.as_ref().is_none_or(|rule| rule.denies());
             let told = Told {
                 rule: rule.as_deref(),
                 otherwise: DEFAULT_DENY,
@@ -151,7 +202,7 @@ impl Round<'_> {
                 records: None,
                 observed: refuses,
             };
-            self.audit(&part.about, told);
+            self.audit(about, told);
         }
         let by = ruling.by.as_ref().filter(|_| !decided.by_acls);
         if let Some(rule) = by.or(ruling.would_allow.as_ref()) {
@@ -167,9 +218,9 @@ impl Round<'_> {
                 decision,
                 reason: Some(operation.name()),
                 records: None,
-                observed: false,
+                observed: self.shared.watch_only,
             };
-            self.audit(&part.about, told);
+            self.audit(about, told);
         }
     }
 
@@ -187,43 +238,43 @@ impl Round<'_> {
         }
     }
 
-    /// Create on the topic, or on the cluster.
-    fn may_create(&self, part: &mut PartState) -> bool {
-        let about = About { resource: Some(Resource::Cluster), name: CLUSTER.into(), ..About::default() };
-        let mut cluster = self.state(about);
-        let name = part.about.name.clone();
-        // asked of both before either is written down as refused
-        let on_cluster =
-            self.plan.access.decide(self.who, Operation::Create, Resource::Cluster, CLUSTER, |rule| {
-                self.applies(rule, &mut cluster)
-            });
-        if on_cluster.allowed {
-            self.keep_books(Operation::Create, &cluster, &on_cluster);
-            return true;
+    /// Create on the cluster, or on the topic. Both are asked before either is written down, and only what decides is: nothing
+    /// where the refusal was `told` already, unless this refuses as well.
+    fn may_create(&self, part: &mut PartState, told: bool) -> Permit {
+        let mut on_all = self.state(cluster());
+        let on_cluster = self.decide(Operation::Create, Resource::Cluster, &mut on_all);
+        let on_topic = match on_cluster.would_be_allowed() {
+            true => None,
+            false => Some(self.decide(Operation::Create, Resource::Topic, part)),
+        };
+        let (decided, about) = match &on_topic {
+            Some(on_topic) if on_topic.allowed || !on_cluster.allowed => (on_topic, &part.about),
+            _ => (&on_cluster, &on_all.about),
+        };
+        let allowed = self.lets_through(decided);
+        if !told || !allowed {
+            self.keep_books(Operation::Create, about, decided);
         }
-        let on_topic = self
-            .plan
-            .access
-            .decide(self.who, Operation::Create, Resource::Topic, &name, |rule| self.applies(rule, part));
-        self.keep_books(Operation::Create, part, &on_topic);
-        part.refused_by_acls = on_topic.by_acls && !on_topic.allowed;
-        on_topic.allowed
+        let permit = Permit { allowed, would_be_allowed: decided.would_be_allowed() };
+        part.refused_by_acls = decided.by_acls && !decided.allowed;
+        permit
     }
 
     fn exists(&self, part: &PartState) -> bool {
         self.shared.names.exists(&part.about.name).unwrap_or(false)
     }
 
-    /// What is as good as ClusterAction for a tool that ends a transaction which hangs; it is not a refusal yet.
-    fn may_alter_cluster(&self, cluster: &mut PartState) -> bool {
-        let decided =
-            self.plan.access.decide(self.who, Operation::Alter, Resource::Cluster, CLUSTER, |rule| {
-                self.applies(rule, cluster)
-            });
-        if decided.allowed {
-            self.keep_books(Operation::Alter, cluster, &decided);
+    /// ClusterAction, or Alter on the cluster, which is as good for a tool that ends a transaction which hangs.
+    fn may_end_transactions(&self, operation: Operation, cluster: &mut PartState) -> bool {
+        let alter = self.decide(Operation::Alter, Resource::Cluster, cluster);
+        if alter.would_be_allowed() {
+            return self.book(Operation::Alter, cluster, &alter);
         }
-        decided.allowed
+        let action = self.decide(operation, Resource::Cluster, cluster);
+        match alter.allowed && !action.allowed {
+            true => self.book(Operation::Alter, cluster, &alter),
+            false => self.book(operation, cluster, &action),
+        }
     }
 
     /// IdempotentWrite on the cluster, or Write on any topic.
@@ -233,11 +284,39 @@ impl Round<'_> {
             .plan
             .access
             .any(self.who, Operation::Write, Resource::Topic, |rule| self.applies(rule, &mut part));
-        match writes || self.allowed(Operation::IdempotentWrite, &mut part) {
+        let idempotent = match writes.would_be_allowed() {
             true => None,
-            false => Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED),
-        }
+            false => Some(self.decide(Operation::IdempotentWrite, Resource::Cluster, &mut part)),
+        };
+        let allowed = match idempotent {
+            Some(idempotent) if idempotent.allowed || !writes.allowed => {
+                self.book(Operation::IdempotentWrite, &mut part, &idempotent)
+            }
+            _ => {
+                let any = About {
+                    resource: Some(Resource::Topic),
+                    name: ANY.into(),
+                    partition: -1,
+                    ..About::default()
+                };
+                self.keep_books(Operation::Write, &any, &writes);
+                self.lets_through(&writes)
+            }
+        };
+        (!allowed).then_some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED)
     }
+}
+
+fn cluster() -> About {
+    About { resource: Some(Resource::Cluster), name: CLUSTER.into(), ..About::default() }
+}
+
+/// What was decided about one right or another.
+#[derive(Debug, Clone, Copy)]
+struct Permit {
+    allowed: bool,
+    /// Also if what only watches were in force.
+    would_be_allowed: bool,
 }
 
 /// Whether a request creates topics that are missing.

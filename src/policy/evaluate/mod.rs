@@ -176,6 +176,8 @@ struct PartState {
     harmed: bool,
     /// The last pair that was decided about it was refused by ACLs, not by a script.
     refused_by_acls: bool,
+    /// Its access would be refused if what only watches were in force.
+    would_be_refused: bool,
     /// What it is as an event: of a produced batch its CRC, length and records, of a fetch its offset.
     shape: Shape,
     met: [Option<Met>; 2],
@@ -288,6 +290,7 @@ impl<'a> Round<'a> {
             outcome: Outcome::Forward,
             harmed: false,
             refused_by_acls: false,
+            would_be_refused: false,
             shape: Shape::default(),
             met: [None, None],
             cx: None,

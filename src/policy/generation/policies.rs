@@ -120,7 +120,6 @@ impl Policies {
                 None => match script::read(&script.file, &script.text, &self.shared.surroundings())
                     .and_then(|policy| added.map_or(Ok(()), |added| added.accepts(&policy)).map(|()| policy))
                     .and_then(|policy| self.allows(script, policy))
-                    .map(|policy| self.watches(policy))
                 {
                     Ok(policy) => loaded.push(New::Read(policy, added.cloned())),
                     Err(error) => errors.push(error),
@@ -175,16 +174,6 @@ impl Policies {
             }
             _ => Ok(policy),
         }
-    }
-
-    /// In a dry run nothing is done, whatever a policy says.
-    fn watches(&self, mut policy: script::Policy) -> script::Policy {
-        if self.shared.watch_only
-            && let Some(info) = Arc::get_mut(&mut policy.info)
-        {
-            info.observe = true;
-        }
-        policy
     }
 
     /// Puts what was read of `next` into force.
@@ -332,7 +321,9 @@ fn enliven(
             triggers: spec.triggers,
             actions: spec.actions,
             kind: spec.kind,
-            observe: spec.observe || info.observe,
+            // in a dry run nothing is done, whatever a policy says
+            observe: spec.observe || info.observe || shared.watch_only,
+            watches: spec.observe || info.observe,
             expires: spec.expires,
             seed: seed.unwrap_or(shared.seed),
             forced,

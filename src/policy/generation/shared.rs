@@ -46,8 +46,8 @@ pub struct Shared {
     pub closures_wall: Duration,
     /// Whether a rule may end the process.
     pub(super) allow_crash: bool,
-    /// Every policy is in observe mode.
-    pub(super) watch_only: bool,
+    /// No rule does anything, whatever it says.
+    pub(in crate::policy) watch_only: bool,
     /// Which operations of the disk rules in force are about: asked before every one.
     pub disk_rules: Concerned,
     pub pauses: Pauses,

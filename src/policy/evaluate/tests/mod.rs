@@ -18,6 +18,7 @@ mod sealed;
 mod security;
 mod shared;
 mod strike;
+mod watching;
 
 use super::{ExchangeContext, on_connect};
 use crate::policy::clock::Clock;
