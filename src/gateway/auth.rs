@@ -215,6 +215,7 @@ impl Authentication {
                 () => "",
             };
             if !other.is_empty() {
+                tracing::warn!(as_whom = %principal, mechanism = mechanism.name(), was = %known.principal, "{other}");
                 self.state = State::Failed;
                 return Err(other);
             }

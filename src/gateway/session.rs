@@ -329,6 +329,7 @@ impl ReaderLoop<'_> {
             let next = async {
                 self.room().await?;
                 let limits = &self.gateway.limits;
+                self.audible().await?;
                 let (max, idle) = if self.authentication.is_done() {
                     (limits.max_frame_bytes, limits.idle_timeout)
                 } else {
@@ -336,7 +337,6 @@ impl ReaderLoop<'_> {
                         .saturating_duration_since(Instant::now());
                     (limits.max_frame_bytes_unauthenticated, left)
                 };
-                self.audible().await?;
                 let frame = self.reader.next(max, idle, limits.frame_timeout).await?;
                 // An answer that came while the frame did may have muted the session. A large one is taken all the same: what it
                 // uses counts, and others want the memory it would hold meanwhile.
@@ -385,7 +385,13 @@ impl ReaderLoop<'_> {
         if !muted.may_hold() {
             return Ok(());
         }
-        let over = tokio::time::timeout(self.gateway.limits.idle_timeout, muted.over()).await;
+        let limits = &self.gateway.limits;
+        // a mute is no time to log in
+        let most = match self.authentication.is_done() {
+            true => limits.idle_timeout,
+            false => (self.opened + limits.authentication_timeout).saturating_duration_since(Instant::now()),
+        };
+        let over = tokio::time::timeout(most, muted.over()).await;
         over.map_err(|_| EndCause::Idle)
     }
 

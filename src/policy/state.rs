@@ -8,7 +8,7 @@ mod map;
 mod window;
 
 pub use counter::Counter;
-pub use map::{KEYS_PER_MAP, SharedMap, VALUE_BYTES};
+pub use map::{KEYS_PER_MAP, SharedMap, VALUE_BYTES, read};
 pub use window::Window;
 
 use super::clock::Clock;
@@ -201,7 +201,7 @@ mod tests {
         };
         fill(KEYS, &|key| window.add(key, 1), &|key| window.count(key) > 0);
         fill(KEYS, &|key| counter.add(key, 1), &|key| counter.count(key) > 0);
-        fill(KEYS_PER_MAP, &|key| map.set(key, 1.into()), &|key| !map.get(key).is_null());
+        fill(KEYS_PER_MAP, &|key| map.set(key, "1".into()), &|key| !map.get(key).is_null());
         store.retain(|_, _, _| false);
         assert_eq!(store.evicted(), evicted, "what is forgotten stays counted");
     }
@@ -211,7 +211,7 @@ mod tests {
         let store = StateStore::new(Clock::manual());
         store.window("p", "w", MINUTE).add(b"k", 1);
         store.counter("p", "w").add(b"k", 2);
-        store.shared_map("p", "w").set(b"k", 3.into());
+        store.shared_map("p", "w").set(b"k", "3".into());
         assert_eq!(store.window("p", "w", MINUTE).count(b"k"), 1);
         assert_eq!(store.window("q", "w", MINUTE).count(b"k"), 0);
         assert_eq!(store.window("p", "v", MINUTE).count(b"k"), 0);

@@ -48,6 +48,13 @@ impl Waits {
         self.count.load(Ordering::Relaxed) >= WAITING
     }
 
+    /// Forgets who waits no more: its receiver is gone.
+    pub fn forget(&self) {
+        let mut list = self.list();
+        list.retain(|waiting| !waiting.come.is_closed());
+        self.count.store(list.len(), Ordering::Release);
+    }
+
     /// Whether anybody waits for anything.
     pub fn is_on(&self) -> bool {
         self.count.load(Ordering::Acquire) > 0
@@ -70,11 +77,12 @@ impl Waits {
     /// Those who wait for this request: they do not wait for another one any more.
     pub fn meet(&self, request: &mut Request, names: &Names) -> Met {
         let api = request.api();
-        let mut list = self.list();
-        if !list.iter().any(|waiting| waiting.awaited.api == api) {
+        if !self.list().iter().any(|waiting| waiting.awaited.api == api) {
             return Met::default();
         }
+        // others need not wait until a large request is read
         let about = about(request, names);
+        let mut list = self.list();
         let mut met = Met::default();
         let is_it = |waiting: &mut Waiting| {
             let Awaited { api: wanted, name, .. } = &waiting.awaited;
@@ -221,6 +229,8 @@ mod tests {
         let all: Vec<_> = (0..WAITING).map(|_| waits.wait(awaited(ApiKey::EndTxn, None)).unwrap()).collect();
         assert!(waits.is_full() && waits.wait(awaited(ApiKey::EndTxn, None)).is_none());
         drop(all);
+        waits.forget();
+        assert!(!waits.is_full() && !waits.is_on());
         assert!(waits.wait(awaited(ApiKey::EndTxn, None)).is_some() && !waits.is_full());
     }
 }

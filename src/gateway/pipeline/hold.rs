@@ -35,11 +35,16 @@ struct Holding {
     held: Held,
     since: Instant,
     by: By,
+    /// None: it waits no more.
+    come: Option<oneshot::Receiver<Come>>,
 }
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        self.held.tell(self.by, self.since.elapsed(), self.gateway.policies.shared());
+        let shared = self.gateway.policies.shared();
+        self.come = None;
+        shared.waits.forget();
+        self.held.tell(self.by, self.since.elapsed(), shared);
     }
 }
 
@@ -57,16 +62,24 @@ impl Pipeline {
         let (gateway, caller, since) = (self.gateway.clone(), caller.clone(), Instant::now());
         let hold = Hold { rule: held.rule.clone(), delay: held.awaited.at_most };
         let mut release = Release::new(since, vec![hold], number);
-        let mut held = Holding { gateway: gateway.clone(), held, since, by: By::Client };
+        let at_most = held.awaited.at_most;
+        let mut held = Holding { gateway: gateway.clone(), held, since, by: By::Client, come: Some(come) };
         let answered = Answered::Held(Box::pin(async move {
             let releaser = gateway.releaser();
-            held.by = tokio::select! {
-                biased;
-                Ok(come) = come => By::Event(come),
-                () = releaser.released(|| releaser.next_look(&mut release)) => {
-                    if since.elapsed() >= held.held.awaited.at_most { By::Time } else { By::Rule }
+            let come = async {
+                match &mut held.come {
+                    Some(come) => come.await.ok(),
+                    None => None,
                 }
             };
+            let by = tokio::select! {
+                biased;
+                Some(come) = come => By::Event(come),
+                () = releaser.released(|| releaser.next_look(&mut release)) => {
+                    if since.elapsed() >= at_most { By::Time } else { By::Rule }
+                }
+            };
+            held.by = by;
             drop(held);
             match submit(&gateway, &caller, request) {
                 Submitted::Now(response) => Answered::Now(response),

@@ -121,6 +121,10 @@ impl Meters {
         let shards: &Vec<_> = self.0.get_or_init(new);
         let mut shard = shards[key as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        // who uses nothing takes nobody's place: topics that are not there are many
+        if amount == 0.0 && shard.get_mut(&key).is_none() {
+            return Used { wait: Duration::ZERO, evicted: false };
+        }
         let (rate, evicted): (&mut Rate, _) = shard.get_or_insert_with(key, Rate::default);
         rate.record(WINDOWS, amount, now_ms);
         let wait = u64::try_from(rate.excess_ms(WINDOWS, limit, now_ms)).unwrap_or_default();
@@ -171,6 +175,10 @@ mod tests {
 
         let meters = Meters::default();
         assert_eq!(meters.len(), 0);
+        (0..METERED as u128 * 2).for_each(|key| {
+            meters.record(key, 1.0, 0.0, SECOND);
+        });
+        assert_eq!(meters.len(), 0, "nothing was used");
         let evicted =
             (0..METERED as u128 * 2).filter(|key| meters.record(*key, 1.0, 1.0, SECOND).evicted).count();
         assert_eq!((meters.len(), evicted), (METERED, METERED));

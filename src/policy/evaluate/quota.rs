@@ -1,19 +1,17 @@
 //! Quotas: what the parts that every other security rule let through use is counted, and how long their client must wait.
 
 use super::report::Told;
-use super::{Holds, PartState, Round};
+use super::{DECOMPRESSED_BYTES, Holds, PartState, Round};
 use crate::policy::action::quota::{Unit, User};
 use crate::policy::rule::Kind;
 use crate::wire::ApiKey;
+use crate::wire::record::{Batch, Compression, Records, batches, with_codecs};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What one part uses.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Use {
-    pub bytes: usize,
-    pub records: u64,
-}
+/// The fewest bytes that a record takes.
+const LEAST_RECORD: u64 = 7;
 
 /// When something is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +26,7 @@ impl Round<'_> {
         &self,
         parts: &mut [PartState],
         when: Counted,
-        used: &dyn Fn(usize) -> Use,
+        used: &dyn Fn(usize, Unit) -> u64,
     ) -> Duration {
         if !self.plan.quotas {
             return Duration::ZERO;
@@ -69,9 +67,8 @@ impl Round<'_> {
                 for (number, quota) in rule.quotas().enumerate().filter(|(_, quota)| counts(quota.unit)) {
                     let (sum, _) = uses.entry((number, quota.key(number, user))).or_insert((0.0, at));
                     match quota.unit {
-                        Unit::Bytes => *sum += used(at).bytes as f64,
-                        Unit::Records => *sum += used(at).records as f64,
                         Unit::Requests => *sum = 1.0,
+                        unit => *sum += used(at, unit) as f64,
                     }
                 }
             }
@@ -99,4 +96,21 @@ impl Round<'_> {
         }
         longest
     }
+}
+
+/// How many records a produced payload has: never more than fit into it, whatever its batches claim. Nobody has checked them yet, and
+/// what is counted may be others' too.
+pub(super) fn records_in(payload: &Bytes) -> u64 {
+    with_codecs(|decompressor, _| {
+        let mut count = |batch: Batch<'_>| {
+            let header = &batch.header;
+            let bytes = match header.compression() {
+                Compression::None => batch.bytes.len(),
+                _ => Records::open(batch.bytes, header, decompressor, DECOMPRESSED_BYTES)
+                    .map_or(0, |records| records.data().len()),
+            };
+            u64::try_from(header.record_count).unwrap_or_default().min(bytes as u64 / LEAST_RECORD)
+        };
+        batches(payload).map_while(Result::ok).map(&mut count).sum()
+    })
 }

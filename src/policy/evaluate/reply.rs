@@ -18,10 +18,13 @@ impl Round<'_> {
             return false;
         }
         let mut parts = Vec::new();
+        // Which topic and partition each is: a topic told as it was may have others.
+        let mut places = Vec::new();
         if let ResponseBody::Metadata(metadata) = &*body {
-            for topic in &metadata.topics {
+            for (at, topic) in metadata.topics.iter().enumerate() {
                 let name = self.topic_name(topic);
                 for partition in &topic.partitions {
+                    places.push((at, partition.partition_index));
                     let part = Part::partition(&name, topic.topic_id, partition.partition_index);
                     parts.push(self.state(self.about(&part, None, None)));
                 }
@@ -61,9 +64,10 @@ impl Round<'_> {
                 }
                 ResponseBody::Metadata(metadata) if part.about.resource.is_some() => {
                     let alive: Vec<i32> = metadata.brokers.iter().map(|broker| broker.node_id).collect();
-                    let mut partitions = metadata.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-                    let led = partitions.nth(changed.at).and_then(|p| fault.led(p, &alive));
-                    led.map(Some)
+                    let (topic, index) = *places.get(changed.at)?;
+                    let mut partitions = metadata.topics.get_mut(topic)?.partitions.iter_mut();
+                    let partition = partitions.find(|partition| partition.partition_index == index)?;
+                    fault.led(partition, &alive).map(Some)
                 }
                 body => fault.whole(body).then_some(None),
             });

@@ -1,10 +1,11 @@
 //! The request stage: access, the other security rules, then chaos; and the verdict of it all.
 
 use super::chaos::{Injections, Possible, Stage};
-use super::quota::{Counted, Use};
+use super::quota::{Counted, records_in};
 use super::records::Way;
 use super::report::Told;
 use super::{ExchangeContext, Holds, PartState, Round, Shape};
+use crate::policy::action::quota::Unit;
 use crate::policy::identity::{Sequenced, Side};
 use crate::policy::plan::Plan;
 use crate::policy::rule::{Action, Head, Kind, Rule};
@@ -60,7 +61,8 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
     shape(body, &mut parts);
     round.protect(body, &mut parts, has_parts, &mut edits);
     let payloads = produced(body);
-    verdict.mute = round.meter(&mut parts, Counted::AtRequest, &|at| used(payloads.get(at).copied()));
+    verdict.mute =
+        round.meter(&mut parts, Counted::AtRequest, &|at, unit| used(payloads.get(at).copied(), unit));
 
     if !has_parts && let Some(Outcome::Answer { code, .. }) = parts.first().map(|part| &part.outcome) {
         return answer_whole(body, round.version, *code, verdict);
@@ -75,7 +77,8 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
             _ => None,
         },
         throttle: api.has_throttle_time(),
-        hold: !round.shared.waits.is_full(),
+        // nobody has logged in yet who asks for versions
+        hold: api != ApiKey::ApiVersions && !round.shared.waits.is_full(),
         request: true,
     };
     round.recount_known(&payloads, &mut parts, &mut edits);
@@ -345,13 +348,12 @@ fn produced(body: &RequestBody) -> Vec<&Payload> {
 }
 
 /// What a produced part uses of quotas.
-fn used(payload: Option<&Payload>) -> Use {
-    let header = match payload {
-        Some(Payload::Bytes(payload)) => BatchHeader::parse(payload).ok(),
-        _ => None,
-    };
-    let records = header.map_or(0, |header| u64::try_from(header.record_count).unwrap_or_default());
-    Use { bytes: payload.map_or(0, Payload::len), records }
+fn used(payload: Option<&Payload>, unit: Unit) -> u64 {
+    match (payload, unit) {
+        (Some(Payload::Bytes(payload)), Unit::Records) => records_in(payload),
+        (Some(payload), Unit::Bytes) => payload.len() as u64,
+        _ => 0,
+    }
 }
 
 /// What tells each part from others of its subject.

@@ -2,9 +2,10 @@
 //! fetches that are decided when the reply is known.
 
 use super::chaos::{Possible, Stage};
-use super::quota::{Counted, Use};
+use super::quota::Counted;
 use super::records::Way;
 use super::{ExchangeContext, PartState, Round, Shape};
+use crate::policy::action::quota::Unit;
 use crate::policy::plan::Plan;
 use crate::policy::verdict::{Interest, Outcome, ResponseVerdict, Verdict};
 use crate::wire::api::{Part, fetch};
@@ -59,8 +60,8 @@ impl Round<'_> {
         for (part, partition) in parts.iter_mut().zip(&mut partitions) {
             decided.edited |= self.protect_fetched(part, partition);
         }
-        decided.mute =
-            self.meter(&mut parts, Counted::AtReply, &|at| used(partitions.get(at).map(|it| &**it)));
+        decided.mute = self
+            .meter(&mut parts, Counted::AtReply, &|at, unit| used(partitions.get(at).map(|it| &**it), unit));
         // an empty reply draws nothing, and what failed already is left alone
         for (part, partition) in parts.iter_mut().zip(&partitions) {
             part.harmed = partition.error_code != 0 || partition.records.is_empty();
@@ -190,19 +191,17 @@ impl Round<'_> {
 }
 
 /// What a fetched part uses of quotas.
-fn used(partition: Option<&fetch::FetchPartitionData>) -> Use {
-    let Some(partition) = partition.filter(|partition| partition.error_code == 0) else {
-        return Use::default();
-    };
-    let records = match &partition.records {
-        Payload::Bytes(payload) => {
+fn used(partition: Option<&fetch::FetchPartitionData>, unit: Unit) -> u64 {
+    let Some(partition) = partition.filter(|partition| partition.error_code == 0) else { return 0 };
+    match (&partition.records, unit) {
+        (Payload::Bytes(payload), Unit::Records) => {
             let all = batches(payload).map_while(Result::ok);
             all.map(|batch| u64::try_from(batch.header.record_count).unwrap_or_default()).sum()
         }
+        (records, Unit::Bytes) => records.len() as u64,
         // who counts records has them in memory
         _ => 0,
-    };
-    Use { bytes: partition.records.len(), records }
+    }
 }
 
 /// A partition answered with an error carries nothing else.

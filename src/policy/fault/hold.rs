@@ -1,6 +1,6 @@
 //! `hold_until(api, name?, at_most)`: the request waits at the gateway, not executed, until another exchange of any session has been
 //! given to the upstream: one of this api and, where a name is said, about a topic, group or transactional id so named. What is
-//! never seen lets go when the time is over, as does the end of the rule. A client that goes away takes its request with it.
+//! never seen lets go when the time is over, as does the end of the rule. Meanwhile its session is not read: that a client has gone away shows when it ends.
 //!
 //! What lets go depends on what else runs: a rule fires for the same requests in every run, and how long each waits is in the
 //! journal.

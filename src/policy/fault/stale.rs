@@ -45,22 +45,25 @@ impl Past {
         let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let topics = topics.get_or_insert_with(|| Lru::new(TOPICS));
         let (states, _) = topics.get_or_insert_with(name.into(), VecDeque::new);
+        // what a client may do is no change of the topic
+        let topic = MetadataResponseTopic { topic_authorized_operations: 0, ..truth.clone() };
         // of the beginning one state is enough
-        if states.is_empty() || age.is_some() && states.back().is_none_or(|last| last.topic != *truth) {
-            states.push_back(State { since: now, topic: truth.clone() });
+        if states.is_empty() || age.is_some() && states.back().is_none_or(|last| last.topic != topic) {
+            states.push_back(State { since: now, topic });
         }
         let then = age.and_then(|age| now.checked_sub(age));
         while then.is_some_and(|then| states.get(1).is_some_and(|next| next.since <= then)) {
             states.pop_front();
         }
+        // The last but one goes, so that the oldest grow old and go by themselves.
         if states.len() > STATES {
-            states.remove(1);
+            states.remove(STATES - 1);
         }
     }
 
     /// How a topic was then, or when it was first seen. None: as it is now, or it is not known.
     pub fn of(&self, name: &str, truth: &MetadataResponseTopic) -> Option<MetadataResponseTopic> {
-        if truth.error_code != 0 {
+        if truth.error_code != 0 || truth.partitions.len() > PARTITIONS {
             return None;
         }
         let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,6 +135,28 @@ mod tests {
         let refused = MetadataResponseTopic { error_code: 29, ..topic(0) };
         past.note("t", &refused, at(2), None);
         assert_eq!(past.of("t", &refused), None);
+    }
+
+    #[test]
+    fn what_changes_quickly_grows_old_too_and_who_asks_is_no_change() {
+        let (past, age) = (Past::default(), Some(at(10)));
+        let asked_by = |operations, partitions, seconds| {
+            let truth =
+                MetadataResponseTopic { topic_authorized_operations: operations, ..topic(partitions) };
+            past.note("t", &truth, at(seconds), age);
+            past.of("t", &truth).map_or(partitions, |topic| topic.partitions.len() as i32)
+        };
+        for second in 0..100 {
+            asked_by(second % 2, 1, second as u64);
+        }
+        let states = || past.0.lock().unwrap().as_mut().unwrap().get_mut("t").unwrap().len();
+        assert_eq!(states(), 1);
+        for second in 100..200 {
+            asked_by(7, second - 98, second as u64);
+        }
+        assert!(asked_by(7, 102, 200) > 2, "the first is a hundred seconds old");
+        past.note("t", &topic(PARTITIONS as i32 + 1), at(201), age);
+        assert_eq!(past.of("t", &topic(PARTITIONS as i32 + 1)), None, "too wide, it is told as it is");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What closures changed of windows, counters and maps before it counts: a refused batch leaves all that it touched
 //! unchanged. What reads meanwhile in the same batch sees its own changes.
 
-use crate::policy::state::{Counter, KEYS_PER_MAP, SharedMap, Window, bounded};
+use crate::policy::state::{Counter, KEYS, KEYS_PER_MAP, SharedMap, Window, bounded, read};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,7 +20,8 @@ pub struct Additions {
 pub struct Pending {
     /// Few: those that one policy names.
     tallies: Vec<(Tally, ByKey<i64>)>,
-    maps: Vec<(Arc<SharedMap>, ByKey<Value>)>,
+    /// As JSON.
+    maps: Vec<(Arc<SharedMap>, ByKey<Box<str>>)>,
     /// What the record being looked at changed.
     latest: Vec<Change>,
 }
@@ -39,7 +40,7 @@ enum Change {
     /// Of which tally, under which key, how many.
     Count(usize, Box<[u8]>, i64),
     /// Of which map, under which key, what was pending before.
-    Set(usize, Box<[u8]>, Option<Value>),
+    Set(usize, Box<[u8]>, Option<Box<str>>),
 }
 
 impl Tally {
@@ -78,8 +79,7 @@ impl Additions {
     }
 
     pub fn add(&mut self, tally: &Tally, key: &[u8], n: i64) -> Result<(), String> {
-        self.open()?.add(tally, key, n);
-        Ok(())
+        self.open()?.add(tally, key, n)
     }
 
     pub fn count(&self, tally: &Tally, key: &[u8]) -> i64 {
@@ -93,7 +93,7 @@ impl Additions {
 
     pub fn value(&self, map: &Arc<SharedMap>, key: &[u8]) -> Value {
         let own = self.pending.as_ref().and_then(|pending| pending.value(map, key));
-        own.cloned().unwrap_or_else(|| map.get(key))
+        own.unwrap_or_else(|| map.get(key))
     }
 
     fn open(&mut self) -> Result<&mut Pending, String> {
@@ -103,16 +103,23 @@ impl Additions {
 }
 
 impl Pending {
-    fn add(&mut self, tally: &Tally, key: &[u8], n: i64) {
+    fn add(&mut self, tally: &Tally, key: &[u8], n: i64) -> Result<(), String> {
         let at = self.tallies.iter().position(|(known, _)| known.is(tally)).unwrap_or_else(|| {
             self.tallies.push((tally.clone(), HashMap::new()));
             self.tallies.len() - 1
         });
         let key: Box<[u8]> = bounded(key).into_owned().into();
-        let count = self.tallies[at].1.entry(key.clone()).or_default();
+        let keys = &mut self.tallies[at].1;
+        if keys.len() >= KEYS && !keys.contains_key(&key) {
+            return Err(format!(
+                "one batch adds under more than the {KEYS} keys that a window or counter holds"
+            ));
+        }
+        let count = keys.entry(key.clone()).or_default();
         let before = *count;
         *count = count.saturating_add(n);
         self.latest.push(Change::Count(at, key, *count - before));
+        Ok(())
     }
 
     fn count(&self, tally: &Tally, key: &[u8]) -> i64 {
@@ -130,14 +137,14 @@ impl Pending {
         if keys.len() >= KEYS_PER_MAP && !keys.contains_key(&key) {
             return Err(format!("one batch sets more than the {KEYS_PER_MAP} keys that a map holds"));
         }
-        let before = keys.insert(key.clone(), value);
+        let before = keys.insert(key.clone(), value.to_string().into());
         self.latest.push(Change::Set(at, key, before));
         Ok(())
     }
 
-    fn value(&self, map: &Arc<SharedMap>, key: &[u8]) -> Option<&Value> {
+    fn value(&self, map: &Arc<SharedMap>, key: &[u8]) -> Option<Value> {
         let (_, keys) = self.maps.iter().find(|(known, _)| Arc::ptr_eq(known, map))?;
-        keys.get(&*bounded(key))
+        keys.get(&*bounded(key)).map(|value| read(value))
     }
 
     /// What was changed so far stays, whatever becomes of the next record.
@@ -207,11 +214,11 @@ mod tests {
         let mut pending = Pending::default();
         for n in 0..100_000_u32 {
             pending.keep();
-            pending.add(&w, &[(n % 10) as u8], 1);
+            pending.add(&w, &[(n % 10) as u8], 1).unwrap();
         }
         let held: usize = pending.tallies.iter().map(|(_, keys)| keys.len()).sum();
         assert_eq!((held, pending.latest.len()), (10, 1), "what a record costs does not grow with its batch");
-        pending.add(&v, b"k", 3);
+        pending.add(&v, b"k", 3).unwrap();
         assert_eq!(
             (pending.count(&w, &[0]), pending.count(&v, b"k"), pending.count(&v, &[0])),
             (10_000, 3, 0)
@@ -219,7 +226,7 @@ mod tests {
         assert!(pending.changed());
         pending.take_back();
         assert_eq!((pending.count(&w, &[9]), pending.count(&v, b"k")), (9_999, 0));
-        pending.add(&v, b"k", 0);
+        pending.add(&v, b"k", 0).unwrap();
         assert!(!pending.changed(), "nothing is no change");
         assert_eq!(w.count(&[0]), 0);
         pending.commit();
@@ -232,7 +239,7 @@ mod tests {
         let window = Tally::Window(store.window("p", "w", Duration::from_secs(60)));
         let mut pending = Pending::default();
         let long = vec![b'k'; 5_000];
-        pending.add(&window, &long, 2);
+        pending.add(&window, &long, 2).unwrap();
         assert_eq!(pending.count(&window, &long), 2);
         pending.take_back();
         assert!(pending.is_empty());
@@ -242,31 +249,37 @@ mod tests {
     fn what_a_map_was_set_to_is_taken_back_in_order() {
         let store = StateStore::new(Clock::manual());
         let (map, counter) = (store.shared_map("p", "m"), Tally::Counter(store.counter("p", "c")));
-        map.set(b"k", "stored".into());
+        map.set(b"k", "\"stored\"".into());
         let mut pending = Pending::default();
         pending.set(&map, b"k", 1.into()).unwrap();
-        pending.add(&counter, b"k", 5);
+        pending.add(&counter, b"k", 5).unwrap();
         pending.keep();
         pending.set(&map, b"k", 2.into()).unwrap();
         pending.set(&map, b"k", 3.into()).unwrap();
         pending.set(&map, b"l", 4.into()).unwrap();
-        pending.add(&counter, b"k", -7);
-        assert_eq!((pending.value(&map, b"k"), pending.count(&counter, b"k")), (Some(&3.into()), -2));
+        pending.add(&counter, b"k", -7).unwrap();
+        assert_eq!((pending.value(&map, b"k"), pending.count(&counter, b"k")), (Some(3.into()), -2));
         pending.take_back();
-        assert_eq!((pending.value(&map, b"k"), pending.value(&map, b"l")), (Some(&1.into()), None));
+        assert_eq!((pending.value(&map, b"k"), pending.value(&map, b"l")), (Some(1.into()), None));
         assert_eq!(map.get(b"k"), "stored");
         pending.commit();
         assert_eq!((map.get(b"k"), map.get(b"l"), counter.count(b"k")), (1.into(), Value::Null, 5));
     }
 
     #[test]
-    fn a_batch_sets_no_more_keys_than_a_map_holds() {
-        let map = StateStore::new(Clock::manual()).shared_map("p", "m");
+    fn a_batch_has_no_more_keys_than_what_it_changes_holds() {
+        let store = StateStore::new(Clock::manual());
+        let (map, counter) = (store.shared_map("p", "m"), Tally::Counter(store.counter("p", "c")));
         let mut pending = Pending::default();
         for n in 0..KEYS_PER_MAP as u32 {
             pending.set(&map, &n.to_le_bytes(), 1.into()).unwrap();
         }
         assert!(pending.set(&map, b"one more", 1.into()).is_err());
         pending.set(&map, &0_u32.to_le_bytes(), 2.into()).unwrap();
+        for n in 0..KEYS as u32 {
+            pending.add(&counter, &n.to_le_bytes(), 1).unwrap();
+        }
+        assert!(pending.add(&counter, b"one more", 1).is_err());
+        pending.add(&counter, &0_u32.to_le_bytes(), 1).unwrap();
     }
 }

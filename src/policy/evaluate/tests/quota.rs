@@ -10,6 +10,31 @@ fn produce(world: &World, who: &Who, topic: &str, records: usize, offset: i64) -
 }
 
 #[test]
+fn records_that_a_batch_only_claims_are_not_counted() {
+    for claimed in [batch(&["x"], 0), compressed(&["x"])] {
+        let world = one("on_produce(\"t\").quota(\"10 records/s\", \"topic\");");
+        let mut claimed = claimed.to_vec();
+        // the number of records is in the last four bytes of a batch's header
+        claimed[57..61].copy_from_slice(&i32::MAX.to_be_bytes());
+        world.ask(&who("User:eve"), &mut producing_payloads(&[("t", claimed.into())], -1));
+        assert_eq!(produce(&world, &who("User:ada"), "t", 80, 1).mute, Duration::ZERO);
+        assert_ne!(produce(&world, &who("User:ada"), "t", 80, 2).mute, Duration::ZERO);
+    }
+}
+
+fn compressed(values: &[&str]) -> Bytes {
+    with_codecs(|_, compressor| {
+        let mut header = BatchHeader::default();
+        header.set_compression(crate::wire::record::Compression::Gzip);
+        let mut builder = BatchBuilder::new(header, compressor);
+        for value in values {
+            builder.append(0, None, Some(value.as_bytes()), Default::default()).unwrap();
+        }
+        builder.finish().unwrap()
+    })
+}
+
+#[test]
 fn who_produces_more_than_its_quota_must_wait_and_others_need_not() {
     let world = one("on_produce(\"t*\").quota(\"10 records/s\", \"principal\");");
     let (ada, bob) = (who("User:ada"), who("User:bob"));

@@ -302,6 +302,32 @@ fn metadata_is_of_a_while_ago_topic_by_topic() {
         (journal.len(), &journal[0]["fault"], &journal[0]["when"]),
         (4, &"stale_metadata".into(), &"after".into())
     );
+    // what is done to a partition is done to that one, whatever another topic is told as
+    let world = one("on_request(\"Metadata\").topic(\"t\").stale_metadata(); \
+                     on_request(\"Metadata\").topic(\"u\").partition(0).no_leader();");
+    let led = |partitions: i32| {
+        let topic = |name: &str, partitions: i32| metadata::MetadataResponseTopic {
+            name: Some(name.into()),
+            partitions: (0..partitions)
+                .map(|n| metadata::MetadataResponsePartition {
+                    partition_index: n,
+                    leader_id: 1,
+                    ..Default::default()
+                })
+                .collect(),
+            ..Default::default()
+        };
+        let said =
+            metadata::Response { topics: vec![topic("t", partitions), topic("u", 2)], ..Default::default() };
+        let replied = world.exchange(12, metadata::Request { topics: None, ..Default::default() }, said);
+        let ResponseBody::Metadata(body) = replied.body else { panic!("not metadata") };
+        let leaders = |topic: &metadata::MetadataResponseTopic| {
+            topic.partitions.iter().map(|partition| partition.leader_id).collect::<Vec<_>>()
+        };
+        body.topics.iter().map(leaders).collect::<Vec<_>>()
+    };
+    assert_eq!(led(1), [vec![1], vec![-1, 1]]);
+    assert_eq!(led(3), [vec![1], vec![-1, 1]]);
     let watching = one("mode(\"observe\"); on_request(\"Metadata\").stale_metadata();");
     assert!(!watching.metadata().edited);
 }
