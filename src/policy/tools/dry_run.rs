@@ -2,6 +2,7 @@
 //! evaluation that serves, with the capture's time, and with rules that only watch. Nothing is forwarded, nobody is answered.
 
 mod report;
+mod topics;
 
 pub use report::Report;
 
@@ -12,6 +13,7 @@ use crate::policy::evaluate::{ExchangeContext, on_connect};
 use crate::policy::generation::{Generation, Policies, Settings, Shared, Who};
 use crate::policy::journal::Lines;
 use crate::policy::load::Script;
+use crate::policy::names::Names;
 use crate::policy::plan::Plan;
 use crate::policy::rule::Rule;
 use crate::policy::schema::Schemas;
@@ -21,10 +23,11 @@ use crate::wire::api::{Part, Resource};
 use crate::wire::{ApiKey, Request, RequestBody, Response, ResponseBody, Str};
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use topics::Topics;
 
 /// Requests of one session whose answers are awaited, and the bytes of all sessions' together.
 const AWAITED: usize = 1_000;
@@ -42,12 +45,22 @@ pub enum DryRunError {
 /// Feeds a capture to policies. Keys are made up: what is encrypted stays so.
 ///
 /// # Errors
-/// When the policies do not load, or the file is no capture. Damage further on is told in the report.
-pub fn dry_run(scripts: &[Script], schemas: &Schemas, capture: impl Read) -> Result<Report, DryRunError> {
+/// When the policies do not load, or the file is no capture, or cannot be read twice. Damage further on is told in the report.
+pub fn dry_run(
+    scripts: &[Script],
+    schemas: &Schemas,
+    mut capture: impl Read + Seek,
+) -> Result<Report, DryRunError> {
+    let topics = Arc::new(Topics::read(Reader::new(&mut capture).map_err(DryRunError::Capture)?));
+    let rewound = capture.rewind();
+    rewound.map_err(|e| {
+        DryRunError::Capture(Problem { offset: 0, what: format!("it cannot be read twice: {e}") })
+    })?;
     let records = Reader::new(capture).map_err(DryRunError::Capture)?;
     let clock = Clock::manual();
     let shared = Shared::new(Settings {
         clock: clock.clone(),
+        names: Names::new(topics.clone()),
         secrets: Secrets::made_up(),
         schemas: schemas.clone(),
         allow_crash: true,
@@ -66,12 +79,15 @@ pub fn dry_run(scripts: &[Script], schemas: &Schemas, capture: impl Read) -> Res
         sessions: HashMap::new(),
         awaited_bytes: 0,
     };
-    for record in records {
+    for (record, at) in records.zip(0..) {
+        topics.stand_at(at);
         match record {
             Ok(record) => run.take(record),
             Err(problem) => run.report.problem = Some(problem),
         }
     }
+    let awaited: usize = run.sessions.values().map(VecDeque::len).sum();
+    run.report.unmatched += awaited as u64;
     Ok(run.report)
 }
 
@@ -127,6 +143,7 @@ impl Run {
             What::Closed => {
                 for awaited in self.sessions.remove(&session).unwrap_or_default() {
                     self.awaited_bytes -= awaited.bytes;
+                    self.report.unmatched += 1;
                 }
             }
             What::Dropped(records) => self.report.dropped += records,
@@ -179,7 +196,9 @@ impl Run {
             verdict.response = verdict.response.max(plan.response_interest(request.api()));
         }
         self.book(&before, &Doing { time, who: &who, topics: &topics });
-        if verdict.response > Interest::Nothing {
+        let is_answered =
+            !matches!(original.decoded(), Ok(RequestBody::Produce(produce)) if produce.acks == 0);
+        if verdict.response > Interest::Nothing && is_answered {
             self.wait_for(session, Awaited { who, plan, request: original, verdict, bytes });
         }
     }
@@ -281,15 +300,14 @@ impl Run {
             let topics = doing.topics.iter().filter(|topic| rule.selectors.topic_matches(topic));
             report.met(matched, acted, doing.time, doing.who, topics.map(|topic| &**topic));
         }
-        let refused = self.generation.shared.audit.taken().into_iter().filter(|line| {
-            line.get("policy").is_some_and(|policy| policy == "")
-                && line.get("decision").is_some_and(|d| d == "deny")
-        });
-        let refused = refused.count() as u64;
-        if refused > 0
-            && let Some(report) = &mut self.report.default_deny
-        {
-            report.met(refused, refused, doing.time, doing.who, doing.topics.iter().map(|topic| &**topic));
+        for line in self.generation.shared.audit.taken() {
+            let says = |field: &str, value: &str| line.get(field).is_some_and(|found| found == value);
+            if !says("policy", "") || !says("decision", "deny") {
+                continue;
+            }
+            let Some(report) = &mut self.report.default_deny else { continue };
+            let named = line.get("name").and_then(|name| name.as_str()).filter(|_| says("resource", "topic"));
+            report.met(1, 1, doing.time, doing.who, named.into_iter());
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What a dry run found: for each rule how often it was met, what it would have done, to whom, and when.
 
-use crate::policy::capture::Problem;
+use crate::policy::capture::{Problem, is_secret};
 use crate::policy::generation::{Generation, Who};
+use crate::policy::rule::Head;
+use crate::wire::table::APIS;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -28,13 +30,15 @@ pub struct Report {
     pub left_out: u64,
     /// Frames that no rule could be shown.
     pub unreadable: u64,
-    /// Requests whose answers were not waited for any longer.
+    /// Requests whose answers are not in the capture, or came too late to be looked at.
     pub unmatched: u64,
     #[serde(serialize_with = "told")]
     pub problem: Option<Problem>,
     pub rules: Vec<RuleReport>,
     /// What no rule allows, where a policy says `default_deny()`.
     pub default_deny: Option<Met>,
+    /// Only policies say it that watch.
+    pub default_deny_observes: bool,
 }
 
 /// One rule.
@@ -45,6 +49,10 @@ pub struct RuleReport {
     pub written_at: String,
     /// It is about what the embedded broker does by itself, which no capture has.
     pub of_the_broker: bool,
+    /// It is about nothing but logins and other secrets, which are left out of captures.
+    pub left_out: bool,
+    /// It was written to watch: in force it would do nothing either.
+    pub observes: bool,
     #[serde(flatten)]
     pub met: Met,
 }
@@ -60,7 +68,10 @@ pub struct Met {
     pub principals: Top,
     pub client_ids: Top,
     pub addresses: Top,
+    /// Of what can only have been about one topic.
     pub topics: Top,
+    /// Acts of which one of several topics was the cause.
+    pub among_topics: u64,
 }
 
 /// Names and how often each was met, where the rule would have acted.
@@ -119,7 +130,7 @@ impl Met {
         acted: u64,
         time: u64,
         who: &Who,
-        topics: impl Iterator<Item = &'a str>,
+        mut topics: impl Iterator<Item = &'a str>,
     ) {
         self.matched += matched;
         self.would_act += acted;
@@ -133,7 +144,11 @@ impl Met {
             self.client_ids.count(&who.client_id, acted);
         }
         self.addresses.count(&who.remote_ip.to_string(), acted);
-        topics.for_each(|topic| self.topics.count(topic, acted));
+        match (topics.next(), topics.next()) {
+            (Some(topic), None) => self.topics.count(topic, acted),
+            (Some(_), Some(_)) => self.among_topics += acted,
+            (None, _) => {}
+        }
     }
 }
 
@@ -157,10 +172,17 @@ impl Report {
             rule: rule.name.clone(),
             written_at: rule.written_at(),
             of_the_broker: rule.head.is_broker(),
+            left_out: is_left_out(&rule.head),
+            observes: rule.watches,
             met: Met::default(),
         });
-        let denies = generation.policies.iter().any(|policy| policy.default_deny.is_some());
-        Self { rules: rules.collect(), default_deny: denies.then(Met::default), ..Self::default() }
+        let (denies, observes) = generation.default_deny();
+        Self {
+            rules: rules.collect(),
+            default_deny: (denies || observes).then(Met::default),
+            default_deny_observes: observes && !denies,
+            ..Self::default()
+        }
     }
 
     pub(super) fn saw(&mut self, time: u64) {
@@ -185,7 +207,10 @@ impl Report {
             (self.dropped, "records are missing: they came faster than they could be written"),
             (self.left_out, "requests without their bodies, which carry credentials"),
             (self.unreadable, "frames that could not be read"),
-            (self.unmatched, "requests whose answers came too late to be looked at"),
+            (
+                self.unmatched,
+                "requests whose answers are not in the capture, or came too late to be looked at",
+            ),
         ] {
             if count > 0 {
                 let _ = writeln!(out, "{count} {what}");
@@ -196,12 +221,18 @@ impl Report {
         }
         let mut lines: Vec<(String, &str, &Met)> = Vec::new();
         for rule in &self.rules {
-            let name = format!("{}: {} ({})", rule.policy, rule.rule, rule.written_at);
-            let note = if rule.of_the_broker { ", the broker's own doings are in no capture" } else { "" };
+            let mode = observing(rule.observes);
+            let name = format!("{}: {} ({}){mode}", rule.policy, rule.rule, rule.written_at);
+            let note = match (rule.of_the_broker, rule.left_out) {
+                (true, _) => ", the broker's own doings are in no capture",
+                (false, true) => ", cannot be tried: what it is about is left out of captures",
+                (false, false) => "",
+            };
             lines.push((name, note, &rule.met));
         }
         if let Some(met) = &self.default_deny {
-            lines.push(("default_deny(): what no rule allows".to_owned(), "", met));
+            let mode = observing(self.default_deny_observes);
+            lines.push((format!("default_deny(): what no rule allows{mode}"), "", met));
         }
         for (name, note, met) in lines {
             let _ = writeln!(out, "\n{name}\n  matched {}, would act {}{note}", met.matched, met.would_act);
@@ -220,9 +251,22 @@ impl Report {
                     let _ = writeln!(out, "  {what}: {}", top.shown());
                 }
             }
+            if met.among_topics > 0 {
+                let _ = writeln!(out, "  of one among several topics: {}", met.among_topics);
+            }
         }
         out
     }
+}
+
+fn observing(observes: bool) -> &'static str {
+    if observes { " (observes only)" } else { "" }
+}
+
+/// Whether captures have nothing that a rule is about.
+fn is_left_out(head: &Head) -> bool {
+    let mut covered = APIS.iter().filter(|api| head.covers(api.key)).peekable();
+    covered.peek().is_some() && covered.all(|api| is_secret(api.key))
 }
 
 fn seconds(millis: u64) -> String {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::policy::capture::HEADER;
-use crate::wire::api::{fetch, metadata, produce};
+use crate::wire::api::{create_topics, delete_topics, fetch, metadata, produce};
 use crate::wire::record::{BatchBuilder, BatchHeader, HeadersBuf, with_codecs};
 use crate::wire::{ErrorCode, Payload, Piece, Uuid};
 
@@ -106,7 +106,8 @@ fn metadata(correlation_id: i32) -> (Request, Response) {
 
 fn tried(policy: &str, made: &Made) -> Report {
     let script = Script { file: "p.rhai".into(), text: policy.into() };
-    dry_run(&[script], &Default::default(), &made.bytes[..]).unwrap_or_else(|error| panic!("{error:?}"))
+    dry_run(&[script], &Default::default(), std::io::Cursor::new(&made.bytes))
+        .unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 fn counts(report: &Report) -> Vec<(&str, u64, u64)> {
@@ -237,9 +238,145 @@ fn what_is_missing_is_said() {
 #[test]
 fn nothing_is_tried_without_policies_or_a_capture() {
     let script = Script { file: "p.rhai".into(), text: "on_produce().dney();".into() };
-    assert!(matches!(dry_run(&[script], &Default::default(), HEADER), Err(DryRunError::Policies(_))));
     assert!(matches!(
-        dry_run(&[], &Default::default(), &b"something else"[..]),
+        dry_run(&[script], &Default::default(), std::io::Cursor::new(HEADER)),
+        Err(DryRunError::Policies(_))
+    ));
+    assert!(matches!(
+        dry_run(&[], &Default::default(), std::io::Cursor::new(b"something else")),
         Err(DryRunError::Capture(_))
     ));
+}
+
+/// A Metadata request that may create, and what an answer says of each topic.
+fn looked_up(correlation_id: i32, topics: &[(&str, ErrorCode)]) -> (Request, Response) {
+    let named = |(name, _): &(&str, ErrorCode)| metadata::MetadataRequestTopic {
+        name: Some((*name).into()),
+        ..Default::default()
+    };
+    let body = metadata::Request {
+        topics: Some(topics.iter().map(named).collect()),
+        allow_auto_topic_creation: true,
+        ..Default::default()
+    };
+    let mut request = Request::new(12, correlation_id, Some("reader".into()), body.into()).unwrap();
+    let mut response = request.answer(ErrorCode::NONE).unwrap().unwrap();
+    let ResponseBody::Metadata(body) = &mut response.body else { panic!() };
+    for (topic, (_, code)) in body.topics.iter_mut().zip(topics) {
+        topic.error_code = code.0;
+    }
+    (request, response)
+}
+
+#[test]
+fn topics_are_there_by_what_the_answers_say() {
+    let policy = r#"default_deny(); on_access("Describe").topic("*").allow();
+        on_create("*").named("limit").limit(#{ partitions: 5..=9 });"#;
+    let there = |code| {
+        let mut made = Made::new();
+        let (asked, said) = looked_up(1, &[("orders", code)]);
+        made.ask("User:x", &asked).answer(&said);
+        let report = tried(policy, &made);
+        (report.default_deny.as_ref().unwrap().would_act, report.rules[1].met.matched)
+    };
+    assert_eq!(there(ErrorCode::NONE), (0, 0), "its answer shows that it was there");
+    assert_eq!(there(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), (1, 1));
+    assert_eq!(there(ErrorCode::LEADER_NOT_AVAILABLE), (1, 1), "it was created");
+
+    // created, tried only, deleted
+    let create = |correlation_id, validate_only| {
+        let topics = vec![create_topics::CreatableTopic { name: "orders".into(), ..Default::default() }];
+        let body = create_topics::Request { topics, validate_only, ..Default::default() };
+        Request::new(5, correlation_id, Some("admin".into()), body.into()).unwrap()
+    };
+    let delete = |correlation_id| {
+        let body = delete_topics::Request { topic_names: vec!["orders".into()], ..Default::default() };
+        Request::new(5, correlation_id, Some("admin".into()), body.into()).unwrap()
+    };
+    let refused = |requests: &[Request]| {
+        let mut made = Made::new();
+        for asked in requests {
+            made.ask("User:admin", asked);
+            match asked.api() {
+                ApiKey::Metadata => &mut made,
+                _ => made.answer(&asked.clone().answer(ErrorCode::NONE).unwrap().unwrap()),
+            };
+        }
+        let policy = r#"default_deny(); on_access("Describe").topic("*").allow(); on_access("Delete").topic("*").allow();
+            on_access("Create").topic("*").when(|cx| cx.api == "CreateTopics").allow();"#;
+        tried(policy, &made).default_deny.unwrap().would_act
+    };
+    let look = |correlation_id| looked_up(correlation_id, &[("orders", ErrorCode::NONE)]).0;
+    assert_eq!(refused(&[look(1), create(2, false), look(3)]), 1, "before it was created");
+    assert_eq!(refused(&[look(1), create(2, true), look(3)]), 2, "it was only tried");
+    assert_eq!(refused(&[look(1), delete(2), look(3), create(4, false), look(5)]), 1, "between the two");
+}
+
+#[test]
+fn rules_are_tried_in_the_modes_they_are_written_in() {
+    let policy = r#"
+        default_deny();
+        on_access("Write").named("watching").topic("orders").observe().allow();
+        on_produce("orders").named("idle").observe().deny();
+        on_produce("orders").named("busy").deny();"#;
+    let mut made = Made::new();
+    made.ask("User:shop", &producing("orders", "1", 1));
+    let report = tried(policy, &made);
+    assert_eq!(report.default_deny.as_ref().unwrap().would_act, 1, "what watches allows nothing");
+    let observes: Vec<bool> = report.rules.iter().map(|rule| rule.observes).collect();
+    assert_eq!(observes, [true, true, false]);
+    let text = report.text();
+    assert!(text.contains("p: idle (p.rhai:4) (observes only)\n  matched 1"), "{text}");
+    assert!(text.contains("p: busy (p.rhai:5)\n  matched 1, would act 1"), "{text}");
+    assert!(text.contains("default_deny(): what no rule allows\n"), "{text}");
+    let report = tried("mode(\"observe\"); default_deny();", &made);
+    assert_eq!(report.default_deny.as_ref().unwrap().would_act, 1);
+    assert!(report.text().contains("default_deny(): what no rule allows (observes only)\n"));
+}
+
+#[test]
+fn topics_are_counted_only_where_one_is_meant() {
+    let record = |partition_of: &[&str]| {
+        let topics = partition_of.iter().map(|name| produce::TopicProduceData {
+            name: (*name).into(),
+            partition_data: vec![produce::PartitionProduceData {
+                records: Payload::Bytes(batch("1")),
+                ..Default::default()
+            }],
+            ..Default::default()
+        });
+        let body = produce::Request { acks: -1, topic_data: topics.collect(), ..Default::default() };
+        Request::new(9, 1, Some("shop-1".into()), body.into()).unwrap()
+    };
+    let policy = r#"default_deny(); on_access("Write").topic("a").allow();
+        on_produce("*").named("some").when(|cx| cx.topic == "a").deny();
+        on_produce("a").named("one").deny();"#;
+    let mut made = Made::new();
+    made.ask("User:shop", &record(&["a", "b"])).ask("User:shop", &record(&["a"]));
+    let report = tried(policy, &made);
+    let (some, one) = (&report.rules[1].met, &report.rules[2].met);
+    assert_eq!((some.would_act, some.topics.first(3), some.among_topics), (2, vec![("a", 1)], 1));
+    assert_eq!((one.would_act, one.topics.first(3), one.among_topics), (2, vec![("a", 2)], 0));
+    assert_eq!(report.default_deny.as_ref().unwrap().topics.first(3), [("b", 1)]);
+    assert!(
+        report.text().contains("  topics: \"a\" 1\n  of one among several topics: 1\n"),
+        "{}",
+        report.text()
+    );
+}
+
+#[test]
+fn what_cannot_be_tried_and_what_was_not_answered_is_said() {
+    let policy = r#"on_request("SaslAuthenticate").named("login").delay("1s");
+        on_produce("orders").named("lost").lose_response();"#;
+    let mut made = Made::new();
+    made.ask("User:shop", &producing("orders", "1", 1)).put(1, What::Closed);
+    let report = tried(policy, &made);
+    assert_eq!(report.rules.iter().map(|rule| rule.left_out).collect::<Vec<_>>(), [true, false]);
+    assert!(report.text().contains("matched 0, would act 0, cannot be tried: "), "{}", report.text());
+    let (asked, _) = metadata(1);
+    let mut made = Made::new();
+    made.ask("User:x", &asked).put(1, What::Closed).ask("User:x", &asked);
+    let report = tried("on_request(\"Metadata\").no_leader();", &made);
+    assert_eq!(report.unmatched, 2, "{}", report.text());
 }
