@@ -14,19 +14,28 @@ pub trait Sample: Sized {
 }
 
 /// Numbers that look random and follow from a seed (splitmix64), so that a failure can be met again.
-pub struct Draw(u64);
+pub struct Draw {
+    state: u64,
+    /// What every sensitive field says.
+    secret: Option<&'static [u8]>,
+}
 
 /// Few, so that lists repeat them.
 const TEXTS: [&str; 6] = ["a", "b", "orders", "audit", "", "grüße-✓"];
 
 impl Draw {
     pub fn new(seed: u64) -> Self {
-        Draw(seed)
+        Draw { state: seed, secret: None }
+    }
+
+    /// Every sensitive field says this, so that it can be looked for.
+    pub fn with_secret(self, secret: &'static [u8]) -> Self {
+        Draw { secret: Some(secret), ..self }
     }
 
     pub fn u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -137,7 +146,10 @@ impl Sample for Bytes {
 
 impl Sample for Sensitive {
     fn sample(draw: &mut Draw, cx: Cx) -> Self {
-        Sensitive(Bytes::sample(draw, cx))
+        Sensitive(match draw.secret {
+            Some(secret) => Bytes::from_static(secret),
+            None => Bytes::sample(draw, cx),
+        })
     }
 }
 

@@ -21,8 +21,8 @@
 //! | 5 dropped | `u64`: records that are missing here, as they came faster than they could be written |
 //! | 6 full | nothing comes after it: the file has the size it may have |
 //!
-//! Frames that carry secrets (SASL, SCRAM users, delegation tokens) have their header only; tokens without a header are not there
-//! at all.
+//! Frames that carry secrets (SASL, SCRAM users, delegation tokens, changes of configurations, pushed telemetry) have their header
+//! only, and their answers are not there; nor are tokens without a header.
 
 mod read;
 mod write;
@@ -68,7 +68,8 @@ pub enum What {
     Full,
 }
 
-/// Whether the messages of an api carry what must not be written down.
+/// Whether the messages of an api carry what must not be written down: all with fields that are `Sensitive`, and configurations, of
+/// which any may be a password (`sasl.jaas.config`, `ssl.key.password`), said in an answer's message too.
 pub fn is_secret(api: ApiKey) -> bool {
     [
         ApiKey::SaslHandshake,
@@ -78,6 +79,9 @@ pub fn is_secret(api: ApiKey) -> bool {
         ApiKey::RenewDelegationToken,
         ApiKey::ExpireDelegationToken,
         ApiKey::DescribeDelegationToken,
+        ApiKey::AlterConfigs,
+        ApiKey::IncrementalAlterConfigs,
+        ApiKey::PushTelemetry,
     ]
     .contains(&api)
 }

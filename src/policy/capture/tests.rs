@@ -1,9 +1,11 @@
 use super::*;
-use crate::wire::api::{metadata, sasl_authenticate};
+use crate::wire::api::{alter_configs, incremental_alter_configs, metadata, sasl_authenticate};
+use crate::wire::sample::Draw;
+use crate::wire::table::{APIS, RequestBody, ResponseBody};
 use crate::wire::{Request, Response};
 use proptest::prelude::*;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// A file in memory.
@@ -14,6 +16,21 @@ impl Write for Memory {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A disk that is asked for nothing until it may, and tells that it is asked.
+struct Slow(Memory, Arc<Mutex<()>>, mpsc::SyncSender<()>);
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.2.try_send(());
+        drop(self.1.lock().unwrap());
+        self.0.write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -110,6 +127,112 @@ fn credentials_are_left_out() {
     assert!(matches!(&records[0].what, What::Request { body_left_out: true, .. }), "{records:?}");
 }
 
+const SECRET: &[u8] = b"what nobody may read";
+
+fn shows(bytes: &[u8]) -> bool {
+    bytes.windows(SECRET.len()).any(|window| window == SECRET)
+}
+
+/// Messages of every api and version, in which what is typed as sensitive says the secret.
+#[test]
+fn no_sensitive_field_of_any_api_is_written() {
+    let mut secret = std::collections::BTreeSet::new();
+    for info in APIS {
+        let bytes = captured(1 << 30, |capture| {
+            let versions = info.min_version..=info.max_version;
+            for (version, seed) in versions.flat_map(|version| (0..8).map(move |seed| (version, seed))) {
+                let mut draw = Draw::new(seed).with_secret(SECRET);
+                let asked = RequestBody::sample(info.key, version, &mut draw).unwrap();
+                let said = ResponseBody::sample(info.key, version, &mut draw).unwrap();
+                if format!("{asked:?}{said:?}").contains("bytes not shown") {
+                    secret.insert(info.key.0);
+                }
+                let made = Request::new(version, 1, None, asked).unwrap();
+                let frame = frame(&made);
+                let request = Request::parse(frame.clone()).unwrap();
+                capture.request(1, (&"User:ada".into(), &"l".into(), PEER), &request, &frame);
+                capture.answer(1, &Response::new(&request, said));
+            }
+            assert_eq!(capture.dropped(), 0);
+        });
+        assert!(!shows(&bytes), "{:?}", info.key);
+    }
+    for key in &secret {
+        assert!(is_secret(ApiKey(*key)), "{key}");
+    }
+    // of SaslAuthenticate, delegation tokens, SCRAM users and telemetry
+    assert_eq!(secret.into_iter().collect::<Vec<_>>(), [36, 38, 39, 40, 41, 51, 72]);
+}
+
+#[test]
+fn configurations_are_left_out() {
+    let value = || Some(std::str::from_utf8(SECRET).unwrap().into());
+    let config = alter_configs::AlterableConfig {
+        name: "ssl.key.password".into(),
+        value: value(),
+        ..Default::default()
+    };
+    let resource = alter_configs::AlterConfigsResource { configs: vec![config], ..Default::default() };
+    let whole = alter_configs::Request { resources: vec![resource], ..Default::default() };
+    let config = incremental_alter_configs::AlterableConfig {
+        name: "sasl.jaas.config".into(),
+        value: value(),
+        ..Default::default()
+    };
+    let resource =
+        incremental_alter_configs::AlterConfigsResource { configs: vec![config], ..Default::default() };
+    let part = incremental_alter_configs::Request { resources: vec![resource], ..Default::default() };
+    for body in [RequestBody::from(whole), part.into()] {
+        let made = Request::new(1, 1, None, body).unwrap();
+        let frame = frame(&made);
+        let request = Request::parse(frame.clone()).unwrap();
+        assert!(shows(&frame));
+        let bytes = captured(1 << 20, |capture| {
+            capture.request(1, (&"User:ada".into(), &"l".into(), PEER), &request, &frame);
+        });
+        assert!(!shows(&bytes) && bytes.len() > HEADER.len(), "{:?}", request.api());
+    }
+}
+
+/// What waits for the disk does not keep in memory what it leaves out.
+#[test]
+fn a_body_that_is_left_out_is_not_kept() {
+    struct Watched {
+        bytes: Bytes,
+        _alive: Arc<()>,
+    }
+    impl AsRef<[u8]> for Watched {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    let body = sasl_authenticate::Request {
+        auth_bytes: crate::wire::types::Sensitive(Bytes::from(vec![7; 50_000])),
+        ..Default::default()
+    };
+    let made = frame(&Request::new(2, 1, Some("c".into()), body.into()).unwrap());
+    let (file, gate, alive) = (Memory::default(), Arc::new(Mutex::new(())), Arc::new(()));
+    let (asked, is_asked) = mpsc::sync_channel(1);
+    let (capture, ended) = Capture::to(Slow(file.clone(), gate.clone(), asked), 1 << 20).unwrap();
+    let closed = gate.lock().unwrap();
+    capture.opened(1, &"l".into(), PEER);
+    // the writer is at the disk, so what comes now stays in the queue
+    is_asked.recv_timeout(Duration::from_secs(60)).unwrap();
+    {
+        let frame = Bytes::from_owner(Watched { bytes: made, _alive: alive.clone() });
+        let request = Request::parse(frame.clone()).unwrap();
+        capture.request(1, (&"User:ada".into(), &"l".into(), PEER), &request, &frame);
+    }
+    assert_eq!(Arc::strong_count(&alive), 1);
+    drop(closed);
+    capture.end();
+    assert!(ended.wait(Duration::from_secs(60)));
+    let (records, problem) = read(&file.0.lock().unwrap());
+    assert!(problem.is_none());
+    let What::Request { frame, body_left_out: true, .. } = &records[1].what else { panic!("{records:?}") };
+    assert!(frame.len() < 40 && frame[..2] == 36i16.to_be_bytes(), "{frame:?}");
+}
+
 #[test]
 fn a_full_capture_says_so_and_is_not_larger() {
     let bytes = captured(300, |capture| {
@@ -125,19 +248,9 @@ fn a_full_capture_says_so_and_is_not_larger() {
 
 #[test]
 fn what_cannot_be_written_as_fast_as_it_comes_is_counted() {
-    /// A disk that is asked for nothing until it may.
-    struct Slow(Memory, Arc<Mutex<()>>);
-    impl Write for Slow {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            drop(self.1.lock().unwrap());
-            self.0.write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let (file, gate) = (Memory::default(), Arc::new(Mutex::new(())));
-    let (capture, ended) = Capture::to(Slow(file.clone(), gate.clone()), 1 << 30).unwrap();
+    let (capture, ended) =
+        Capture::to(Slow(file.clone(), gate.clone(), mpsc::sync_channel(1).0), 1 << 30).unwrap();
     let closed = gate.lock().unwrap();
     for session in 0..20_000 {
         capture.opened(session, &"public".into(), PEER);
@@ -145,8 +258,18 @@ fn what_cannot_be_written_as_fast_as_it_comes_is_counted() {
     let dropped = capture.dropped();
     // the queue and the writer's buffer take eleven thousand of these
     assert!(dropped > 5_000, "{dropped}");
+    // the end waits for no disk
+    let capture = Arc::new(capture);
+    let (told, end) = mpsc::sync_channel(1);
+    let ending = capture.clone();
+    std::thread::spawn(move || {
+        ending.end();
+        let _ = told.send(());
+    });
+    assert!(end.recv_timeout(Duration::from_secs(20)).is_ok(), "it waits for a disk that does nothing");
+    assert!(!ended.wait(Duration::ZERO) && !capture.is_on());
     drop(closed);
-    capture.end();
+    // there was no room to wake the writer: the flag ends it
     assert!(ended.wait(Duration::from_secs(60)));
     let (records, problem) = read(&file.0.lock().unwrap());
     assert!(problem.is_none());

@@ -30,6 +30,7 @@ pub struct Capture {
 #[derive(Debug)]
 enum Item {
     Record(Record),
+    /// Wakes the writer, to see that it ends.
     End,
 }
 
@@ -37,6 +38,8 @@ enum Item {
 struct State {
     /// There is room in the file.
     on: AtomicBool,
+    /// Nothing more comes: the writer ends when the queue is empty.
+    ending: AtomicBool,
     queued: AtomicUsize,
     dropped: AtomicU64,
     /// Of these, not yet told in the file.
@@ -61,6 +64,7 @@ impl Capture {
         let (open, ended) = sync_channel::<()>(0);
         let state = Arc::new(State {
             on: AtomicBool::new(true),
+            ending: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             untold: AtomicU64::new(0),
@@ -94,7 +98,8 @@ impl Capture {
         self.put(session, || {
             let body_left_out = is_secret(request.api());
             let frame = match body_left_out {
-                true => frame.slice(..request.header_len().min(frame.len())),
+                // copied: a slice would keep all of the frame in memory
+                true => Bytes::copy_from_slice(frame.get(..request.header_len()).unwrap_or_default()),
                 false => frame.clone(),
             };
             What::Request {
@@ -138,11 +143,12 @@ impl Capture {
         self.state.dropped.load(Ordering::Relaxed)
     }
 
-    /// Nothing is recorded from here on; what was is written.
+    /// Nothing is recorded from here on; what was is written. Waits for nothing.
     pub fn end(&self) {
-        if self.state.on.swap(false, Ordering::Relaxed) {
-            // a queue that is full is being written, and the thread's own end is not far
-            drop(self.queue.send(Item::End));
+        self.state.on.store(false, Ordering::Relaxed);
+        if !self.state.ending.swap(true, Ordering::SeqCst) {
+            // A writer that finds the queue empty sleeps until something comes. Where it is full, the writer looks at the flag later.
+            drop(self.queue.try_send(Item::End));
         }
     }
 
@@ -224,29 +230,38 @@ fn write<W: Write>(items: &Receiver<Item>, file: &mut File<W>, state: &State) {
 /// Until the end, or until the file is full: then true.
 fn write_all<W: Write>(items: &Receiver<Item>, file: &mut File<W>, state: &State) -> io::Result<bool> {
     loop {
+        // before the queue is looked at: what came into it before the end is written
+        let ending = state.ending.load(Ordering::SeqCst);
         let item = match items.try_recv() {
             Ok(item) => item,
             Err(TryRecvError::Disconnected) => return Ok(false),
             Err(TryRecvError::Empty) => {
                 // what is looked at while it is written is as new as can be
                 file.sink.flush()?;
+                if ending {
+                    return untold(file, state);
+                }
                 match items.recv() {
                     Ok(item) => item,
                     Err(_) => return Ok(false),
                 }
             }
         };
-        let Item::Record(record) = item else {
-            let untold = state.untold.swap(0, Ordering::Relaxed);
-            if untold > 0 {
-                let told = Record { time: now(), session: 0, what: What::Dropped(untold) };
-                return file.record(&told).map(|room| !room);
-            }
-            return Ok(false);
-        };
+        let Item::Record(record) = item else { continue };
         state.queued.fetch_sub(AROUND + record.what.frame_len(), Ordering::Relaxed);
         if !file.record(&record)? {
             return Ok(true);
+        }
+    }
+}
+
+/// The last record: what is missing at the end. True when the file is full.
+fn untold<W: Write>(file: &mut File<W>, state: &State) -> io::Result<bool> {
+    match state.untold.swap(0, Ordering::Relaxed) {
+        0 => Ok(false),
+        untold => {
+            let told = Record { time: now(), session: 0, what: What::Dropped(untold) };
+            file.record(&told).map(|room| !room)
         }
     }
 }
