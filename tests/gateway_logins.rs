@@ -3,24 +3,32 @@
 mod support;
 
 use bytes::Bytes;
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use support::{Client, Running, Scripted, agreeable, heartbeat, start_for};
+use support::{Client, Running, Scripted, agreeable, heartbeat, start_recorded};
 use tollgate::gateway::{Limits, SaslConfig};
-use tollgate::policy::load::Script;
+use tollgate::policy::{
+    capture::{Capture, Reader, What},
+    load::Script,
+};
 use tollgate::security::{
     Authenticator, Mechanism, SecretString, UsersStore,
     credential::MIN_ITERATIONS,
     users::{User, Users},
 };
 use tollgate::wire::{
-    ErrorCode, ResponseBody, Str,
-    api::{sasl_authenticate::*, sasl_handshake::*},
+    ApiKey, ErrorCode, ResponseBody, Str,
+    api::{api_versions::ApiVersionsRequest, sasl_authenticate::*, sasl_handshake::*},
     types::Sensitive,
 };
 
 /// With the users `ada` and `bob`, whose passwords are their names.
 async fn running(policy: &str) -> Running {
+    recorded(policy, None).await
+}
+
+async fn recorded(policy: &str, capture: Option<Arc<Capture>>) -> Running {
     let mut users = Users::new().unwrap();
     for name in ["ada", "bob"] {
         let user = User::with_password(&SecretString::new(name.into()), MIN_ITERATIONS).unwrap();
@@ -32,7 +40,8 @@ async fn running(policy: &str) -> Running {
         authenticator: Arc::new(authenticator),
     };
     let policy = format!("policy(\"logins\", \"x\"); {policy}");
-    start_for(Scripted::new(agreeable), Limits::default(), &[("logins.rhai", &policy)], Some(sasl)).await
+    let policy = [("logins.rhai", policy.as_str())];
+    start_recorded(Scripted::new(agreeable), Limits::default(), &policy, Some(sasl), capture).await
 }
 
 async fn handshake(client: &mut Client, mechanism: Mechanism) -> SaslHandshakeResponse {
@@ -196,4 +205,90 @@ async fn what_else_rules_do_to_a_login() {
     let body = SaslHandshakeRequest { mechanism: Str::from("PLAIN"), ..Default::default() };
     third.send(1, "test", body).await;
     assert_eq!(third.closed().await.unwrap(), b"");
+}
+
+/// A file in memory.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Frames by session, as api and whether the body is left out; for an answer, the api alone.
+type Recorded = Vec<(u64, String, ApiKey, Option<bool>)>;
+
+#[tokio::test]
+async fn who_has_not_logged_in_fills_no_capture() {
+    let file = Memory::default();
+    let (capture, ended) = Capture::to(file.clone(), 1 << 20).unwrap();
+    let capture = Arc::new(capture);
+    let refusing = "expires(\"1h\"); on_request(\"SaslAuthenticate\").principal(\"User:bob\").sasl_fail();";
+    let running = recorded(refusing, Some(capture.clone())).await;
+
+    let mut stranger = running.client().await;
+    for _ in 0..20 {
+        stranger.ask(3, ApiVersionsRequest::default()).await;
+        handshake(&mut stranger, Mechanism::Plain).await;
+    }
+    assert_ne!(authenticate(&mut stranger, 2, "ada", "a-wrong-password").await.error_code, 0);
+    stranger.closed().await.unwrap();
+    let mut unasked = running.client().await;
+    unasked.send(4, "test", heartbeat("g")).await;
+    unasked.closed().await.unwrap();
+    let mut refused = running.client().await;
+    login(&mut refused, "bob").await;
+    refused.closed().await.unwrap();
+
+    let mut ada = running.client().await;
+    ada.ask(3, ApiVersionsRequest::default()).await;
+    assert_eq!(login(&mut ada, "ada").await.error_code, 0);
+    ada.ask(3, ApiVersionsRequest::default()).await;
+    ada.ask(4, heartbeat("g")).await;
+    let mut bare = running.client().await;
+    bare.ask(0, SaslHandshakeRequest { mechanism: Str::from("PLAIN"), ..Default::default() }).await;
+    let token = b"a-bare-token\0ada\0ada";
+    bare.send_raw(&[&(token.len() as u32).to_be_bytes()[..], token].concat()).await;
+    bare.frame().await.ok();
+    drop((ada, bare));
+    running.until("tollgate_sessions_ended_total", &[], 5.0).await;
+    capture.end();
+    assert!(ended.wait(Duration::from_secs(60)));
+
+    let bytes = file.0.lock().unwrap().clone();
+    for secret in [&b"a-wrong-password"[..], b"a-bare-token", b"\0ada\0ada"] {
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{secret:?}");
+    }
+    let (mut opened, mut frames) = (0, Recorded::new());
+    for record in Reader::new(&bytes[..]).unwrap() {
+        let record = record.unwrap();
+        match record.what {
+            What::Opened { .. } => opened += 1,
+            What::Request { principal, frame, body_left_out, .. } => {
+                let api = ApiKey(i16::from_be_bytes([frame[0], frame[1]]));
+                frames.push((record.session, principal.to_string(), api, Some(body_left_out)));
+            }
+            What::Answer { api, .. } => frames.push((record.session, String::new(), api, None)),
+            _ => {}
+        }
+    }
+    assert_eq!(opened, 5);
+    let session = frames[0].0;
+    let asked = |api, left_out| (session, "User:ada".to_owned(), api, Some(left_out));
+    let said = |api| (session, String::new(), api, None);
+    let expected = [
+        asked(ApiKey::SaslAuthenticate, true),
+        asked(ApiKey::ApiVersions, false),
+        said(ApiKey::ApiVersions),
+        asked(ApiKey::Heartbeat, false),
+        said(ApiKey::Heartbeat),
+    ];
+    assert_eq!(frames, expected);
 }

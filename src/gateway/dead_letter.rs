@@ -101,7 +101,7 @@ impl Pipeline {
         let failed = Arc::new(AtomicBool::new(false));
         exchange.unsayable = Some(failed.clone());
         exchange.decided = Some(Box::new(decided));
-        exchange.recorded = self.capture().map(|_| caller.session);
+        exchange.recorded = exchange.asked.then_some(caller.session);
         let task = tokio::spawn(delivery.run(failed.clone()));
         let answered = Answered::Metered(Box::pin(async move {
             task.await.unwrap_or_else(|error| {

@@ -70,6 +70,8 @@ pub(super) struct Exchange {
     pub(super) unsayable: Option<Arc<AtomicBool>>,
     /// Nothing is sent for it: its answer is lost, or that of an exchange before it.
     silent: bool,
+    /// The request was recorded, and so will be what the upstream says.
+    pub(super) asked: bool,
     /// The session, when what the upstream says is to be recorded.
     pub(super) recorded: Option<u64>,
 }
@@ -102,6 +104,7 @@ impl Exchange {
             decided: None,
             unsayable: None,
             silent: false,
+            asked: false,
             recorded: None,
         }
     }
@@ -409,7 +412,7 @@ impl Pipeline {
     }
 
     fn submit(&self, caller: &Arc<Caller>, request: Request, mut exchange: Exchange) -> Taken {
-        exchange.recorded = self.capture().map(|_| caller.session);
+        exchange.recorded = exchange.asked.then_some(caller.session);
         match submit(&self.gateway, caller, request) {
             // It is executed and nobody will hear of it. One whose effects are still to come takes up its place, and memory,
             // until they have: a silent session is not a way around the limits.

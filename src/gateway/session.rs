@@ -445,22 +445,19 @@ impl ReaderLoop<'_> {
             api.bytes_in.inc_by(bytes as u64);
         }
         self.note_client(&mut request);
-        if let Some(capture) = &self.gateway.capture {
-            let caller = &*self.caller;
-            let who = (&caller.principal, &caller.listener, caller.remote);
-            capture.request(caller.session, who, &request, &frame.payload);
-        }
         let mut exchange = Exchange::new(&request, frame.share);
         match self.authentication.take(&mut request, &self.gateway.metrics).await {
             Step::Pass if self.authentication.has_expired(&self.gateway.policies) => {
                 return Err(Closing::Close(EndCause::LoginExpired));
             }
-            Step::Pass => {}
+            Step::Pass => self.record(&request, &frame.payload, &mut exchange),
             Step::Chosen(reply) => {
+                self.record(&request, &frame.payload, &mut exchange);
                 let Login { refused, .. } = self.pipeline.login(&self.caller, &mut request, &mut exchange)?;
                 return self.admit(request, exchange, reply, refused);
             }
             Step::Reply(reply) => {
+                self.record(&request, &frame.payload, &mut exchange);
                 self.answer(exchange, Some(reply));
                 return Ok(());
             }
@@ -470,6 +467,7 @@ impl ReaderLoop<'_> {
                     self.pipeline.login(&caller, &mut request, &mut exchange)?;
                 if refused.is_none() {
                     self.authenticated(caller);
+                    self.record(&request, &frame.payload, &mut exchange);
                     if let Some(hold) = lifetime {
                         self.authentication.expire(Some(&mut reply), hold);
                     }
@@ -496,6 +494,18 @@ impl ReaderLoop<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Records a request once its client has logged in, so that nobody else fills a capture.
+    fn record(&self, request: &Request, frame: &Bytes, exchange: &mut Exchange) {
+        if let Some(capture) = &self.gateway.capture
+            && self.authentication.is_done()
+        {
+            let caller = &*self.caller;
+            let who = (&caller.principal, &caller.listener, caller.remote);
+            capture.request(caller.session, who, request, frame);
+            exchange.asked = true;
+        }
     }
 
     /// A request whose header or version says nothing to us. Kafka closes, except for ApiVersions (KIP-511).

@@ -17,6 +17,7 @@ use tollgate::gateway::{
     link::proxies::Proxies, metrics::Metrics,
 };
 use tollgate::policy::{
+    capture::Capture,
     generation::{Policies, Settings, Shared},
     load::Script,
 };
@@ -126,13 +127,24 @@ pub async fn start_for(
     scripts: &[(&str, &str)],
     sasl: Option<SaslConfig>,
 ) -> Running {
+    start_recorded(upstream, limits, scripts, sasl, None).await
+}
+
+/// With a capture as well.
+pub async fn start_recorded(
+    upstream: Arc<dyn Upstream>,
+    limits: Limits,
+    scripts: &[(&str, &str)],
+    sasl: Option<SaslConfig>,
+    capture: Option<Arc<Capture>>,
+) -> Running {
     let scripts: Vec<Script> =
         scripts.iter().map(|(file, text)| Script { file: file.into(), text: (*text).into() }).collect();
     let policies = Policies::new(Shared::new(Settings::default()));
     policies.load(&scripts).unwrap_or_else(|errors| panic!("{errors:?}"));
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry).unwrap();
-    let gateway = Gateway::new(limits, metrics, upstream, policies, None);
+    let gateway = Gateway::new(limits, metrics, upstream, policies, capture);
     let config = ListenerConfig {
         name: "test".into(),
         address: "127.0.0.1:0".parse().unwrap(),

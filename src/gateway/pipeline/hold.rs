@@ -58,7 +58,7 @@ impl Pipeline {
         (held, number): (Held, u64),
         come: oneshot::Receiver<Come>,
     ) -> Taken {
-        exchange.recorded = self.capture().map(|_| caller.session);
+        exchange.recorded = exchange.asked.then_some(caller.session);
         let (gateway, caller, since) = (self.gateway.clone(), caller.clone(), Instant::now());
         let hold = Hold { rule: held.rule.clone(), delay: held.awaited.at_most };
         let mut release = Release::new(since, vec![hold], number);

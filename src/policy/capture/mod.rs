@@ -22,7 +22,8 @@
 //! | 6 full | nothing comes after it: the file has the size it may have |
 //!
 //! Frames that carry secrets (SASL, SCRAM users, delegation tokens, changes of configurations, pushed telemetry) have their header
-//! only, and their answers are not there; nor are tokens without a header.
+//! only, and their answers are not there; nor are tokens without a header. Where clients log in, nothing but the connection is
+//! recorded before, and the login by its last step.
 
 mod read;
 mod write;
