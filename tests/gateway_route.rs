@@ -10,6 +10,7 @@ use std::time::Duration;
 use support::{Scripted, agree, heartbeat, start_with};
 use tokio::sync::Semaphore;
 use tollgate::gateway::{Caller, Limits, Submitted};
+use tollgate::policy::load::Script;
 use tollgate::wire::api::{metadata, produce::*};
 use tollgate::wire::record::{BatchBuilder, BatchHeader, Compressor, Decompressor, Records, batches};
 use tollgate::wire::{ApiKey, ErrorCode, Payload, Request, RequestBody, Response, ResponseBody, Str};
@@ -267,4 +268,63 @@ async fn a_lost_answer_leaves_letters_and_rest_stored() {
     assert_eq!(told(again.receive(ApiKey::Produce, 9).await.body)[0].1, ErrorCode::NONE);
     let topics: Vec<_> = stored(&upstream.asked).into_iter().map(|(_, topic, ..)| topic).collect();
     assert_eq!(topics, ["dlq", "orders", "orders"], "which the broker knows by its numbers");
+}
+
+#[tokio::test]
+async fn who_waits_for_letters_in_the_same_request_hears_that_they_are_lost() {
+    let upstream =
+        upstream(Topics { codes: [("dlq", ErrorCode::TOPIC_AUTHORIZATION_FAILED)].into(), hold: None });
+    let running = start_with(upstream.clone(), Limits::default(), &[ROUTE]).await;
+    let mut client = running.client().await;
+    let payload = batch(&["{}", BAD], 7, 0);
+    let twice = orders(&[("orders", payload.clone()), ("orders", payload)], -1);
+    let said = tokio::time::timeout(Duration::from_secs(30), client.ask(9, twice)).await.unwrap();
+    let codes: Vec<_> = told(said).into_iter().map(|(_, code, ..)| code).collect();
+    assert_eq!(codes, [ErrorCode::INVALID_RECORD, ErrorCode::NOT_ENOUGH_REPLICAS]);
+}
+
+#[tokio::test]
+async fn letters_that_go_elsewhere_by_now_have_not_arrived() {
+    let rules = |first: &str, second: &str| {
+        format!(
+            r#"policy("p", "x"); on_produce("orders").value("$.bad", true).value("$.n", {first}).route("first");
+               on_produce("orders").value("$.bad", true).value("$.n", {second}).route("dlq");"#
+        )
+    };
+    let upstream = upstream(Topics { codes: [("dlq", ErrorCode::MESSAGE_TOO_LARGE)].into(), hold: None });
+    let running = start_with(upstream.clone(), Limits::default(), &[("p.rhai", &rules("1", "2"))]).await;
+    let mut client = running.client().await;
+    let (one, two) = (r#"{"bad":true,"n":1}"#, r#"{"bad":true,"n":2}"#);
+    let payload = batch(&[one, two], 7, 0);
+    let letters = || -> Vec<_> {
+        stored(&upstream.asked).into_iter().map(|(_, topic, _, values)| (topic, values)).collect()
+    };
+    let to = |topic: &str, value: &str| (topic.to_owned(), vec![value.to_owned()]);
+    client.ask(9, orders(&[("orders", payload.clone())], -1)).await;
+    assert_eq!(letters(), [to("first", one), to("dlq", two)]);
+    // what has arrived is not sent again
+    upstream.asked.lock().unwrap().clear();
+    client.ask(9, orders(&[("orders", payload.clone())], -1)).await;
+    assert_eq!(letters(), [to("dlq", two)]);
+    // the same records, the other way round
+    let text = rules("2", "1");
+    running.gateway.policies.load(&[Script { file: "p.rhai".into(), text: text.as_str().into() }]).unwrap();
+    upstream.asked.lock().unwrap().clear();
+    client.ask(9, orders(&[("orders", payload)], -1)).await;
+    assert_eq!(letters(), [to("dlq", one)]);
+}
+
+#[tokio::test]
+async fn the_numbers_of_a_batch_that_its_broker_refused_are_free_again() {
+    let upstream = upstream(Topics { codes: [("orders", ErrorCode::MESSAGE_TOO_LARGE)].into(), hold: None });
+    let running = start_with(upstream.clone(), Limits::default(), &[ROUTE]).await;
+    let mut client = running.client().await;
+    for (values, number) in [(&["{}", BAD, "{}"][..], 0), (&["{}"], 3)] {
+        upstream.asked.lock().unwrap().clear();
+        client.ask(9, orders(&[("orders", batch(values, 7, number))], -1)).await;
+        let asked = upstream.asked.lock().unwrap();
+        let Some((_, RequestBody::Produce(body))) = asked.last() else { panic!() };
+        let payload = body.topic_data[0].partition_data[0].records.to_bytes().unwrap();
+        assert_eq!(BatchHeader::parse(&payload).unwrap().base_sequence, number);
+    }
 }

@@ -10,6 +10,8 @@
 //! ACLs of the client are asked, as producers need not be allowed to write to dead-letter topics themselves. Quotas count
 //! them as the client's. The topic is made where the upstream makes topics that are asked for.
 //!
+//! Of a batch that goes whole nothing is left to send: it is answered here, and no broker has looked at its numbers or its epoch.
+//!
 //! All of it runs in a task of its own: a client that leaves does not tear letters and rest apart.
 
 use super::{
@@ -22,6 +24,7 @@ use super::{
 use crate::policy::{
     evaluate::ExchangeContext,
     generation::Who,
+    letters::Bundle,
     plan::Plan,
     verdict::{Letters, Passing, Routed},
 };
@@ -130,8 +133,13 @@ impl Delivery {
         let parts = self.request.body().map_err(|_| ())?.parts(version);
         let mut answers: Vec<Option<Answer>> = vec![None; parts.len()];
         let mut routed = std::mem::take(&mut self.routed);
+        // nobody waits for another's letters while his own are still to be sent
+        routed.sort_by_key(|(_, routed)| matches!(routed.passage, Passing::Earlier(_)));
         for (place, routed) in &mut routed {
             let sent = self.send(routed).await;
+            if sent.is_err() {
+                self.plan.letters_lost(routed);
+            }
             let cx = ExchangeContext { who: &self.who, session: self.caller.session };
             let lost = sent.as_ref().err().map(|undelivered| &*undelivered.why);
             self.plan.routed(&cx, &self.request, routed, lost);
@@ -171,7 +179,7 @@ impl Delivery {
         if let Some(Response { body: ResponseBody::Produce(said), .. }) = &said {
             for (place, routed) in &routed {
                 if let Some(part) = parts.get(*place) {
-                    tell(routed, part, said);
+                    tell(&self.plan, routed, part, said);
                 }
             }
         }
@@ -195,16 +203,15 @@ impl Delivery {
             Passing::Own(carrier) => Some(carrier.clone()),
             Passing::Unknown => None,
         };
-        let mut skip = carrier.as_ref().map_or(0, |carrier| carrier.have_arrived());
         for letters in std::mem::take(&mut routed.letters) {
             for batch in &letters.batches {
-                if skip > 0 {
-                    skip -= 1;
+                let bundle = Bundle::of(&letters.topic, &batch.records);
+                if carrier.as_ref().is_some_and(|carrier| carrier.has_arrived(bundle)) {
                     continue;
                 }
-                self.post(&letters, routed.partition, batch).await?;
+                self.post(&letters, routed.partition, &batch.payload).await?;
                 if let Some(carrier) = &carrier {
-                    carrier.one_arrived();
+                    carrier.one_arrived(bundle);
                 }
             }
         }
@@ -313,17 +320,12 @@ fn moves(code: ErrorCode) -> bool {
 }
 
 /// Tells a part's passage what became of the rest of its batch.
-fn tell(routed: &Routed, part: &Part, said: &produce::Response) {
-    let passage = match &routed.passage {
-        Passing::Unknown => return,
-        Passing::Own(carrier) => carrier.passage(),
-        Passing::Earlier(passage) => passage,
-    };
+fn tell(plan: &Plan, routed: &Routed, part: &Part, said: &produce::Response) {
     let same =
         |topic: &&produce::TopicProduceResponse| topic.name == part.name && topic.topic_id == part.topic_id;
     let mut answers = said.responses.iter().filter(same).flat_map(|topic| &topic.partition_responses);
     let Some(answer) = answers.find(|answer| answer.index == part.partition) else { return };
-    passage.rest(match ErrorCode(answer.error_code) {
+    let stored = match ErrorCode(answer.error_code) {
         ErrorCode::NONE | ErrorCode::DUPLICATE_SEQUENCE_NUMBER => Some(true),
         // it may be stored all the same
         ErrorCode::REQUEST_TIMED_OUT
@@ -332,7 +334,8 @@ fn tell(routed: &Routed, part: &Part, said: &produce::Response) {
         | ErrorCode::KAFKA_STORAGE_ERROR
         | ErrorCode::UNKNOWN_SERVER_ERROR => None,
         _ => Some(false),
-    });
+    };
+    plan.rest_of(routed, stored);
 }
 
 impl Undelivered {

@@ -12,20 +12,22 @@
 //! Where the broker did not store the rest of a batch (an earlier one is missing), a producer may send it under other numbers,
 //! or another epoch: then it is known by its content, for nobody else's can be meant.
 //!
-//! What this does not cover: a process that ends between the two produces. The producer sends its batch again, to a gateway that knows
-//! nothing, and its letters arrive twice, with equal [`PRODUCER_HEADER`](super::action::route::PRODUCER_HEADER)s to tell. The same holds
-//! for what was forgotten. A producer that does not number its records writes at least once, here as anywhere.
+//! What this does not cover, and where letters arrive twice, with equal [`PRODUCER_HEADER`](super::action::route::PRODUCER_HEADER)s to
+//! tell: a process that ends between the two produces, as the producer sends its batch again to a gateway that knows nothing; what was
+//! forgotten; letters whose own produce was not answered; a batch of which some letters had arrived when the rules changed, or that its
+//! producer split in two because its broker refused it. A producer that does not number its records writes at least once, here as
+//! anywhere. A new process does not know either by how much it has to renumber (`policy::sequences`).
 
 use super::generation::Shared;
 use super::identity::Sequenced;
 use super::lru::Lru;
 use super::random::identity;
-use super::sequences::Numberer;
+use super::sequences::{Numberer, Sequences};
 use crate::wire::record::{BATCH_OVERHEAD, BatchHeader};
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -66,14 +68,19 @@ pub struct Numbered {
     base_sequence: i32,
 }
 
+/// What one batch of letters is: where it goes, and which records of the batch it has. Rules that change, and reasons of
+/// other lengths, make other batches of the same records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bundle(u128);
+
 /// What was taken out of one batch, and how far it has come.
 #[derive(Debug)]
 pub struct Passage {
     /// The records, by their places in the batch, in ascending order.
     pub records: Arc<[u32]>,
     state: watch::Sender<State>,
-    /// Of the letters' batches so many have arrived.
-    arrived: AtomicUsize,
+    /// Of the letters' batches those that have arrived, each by its topic and records.
+    arrived: Mutex<Vec<u128>>,
     /// The broker did not store the rest.
     refused: AtomicBool,
 }
@@ -123,6 +130,18 @@ impl Numbered {
             base_sequence: sent.base_sequence,
         })
     }
+
+    /// The batch is not stored: its numbers are as if it had not come.
+    pub fn forget(&self, sequences: &Sequences) {
+        sequences.forget(self.numberer, self.base_sequence);
+    }
+}
+
+impl Bundle {
+    pub fn of(topic: &str, records: &[u32]) -> Self {
+        let records: Vec<u8> = records.iter().flat_map(|at| at.to_le_bytes()).collect();
+        Self(identity([topic.as_bytes(), &records]))
+    }
 }
 
 impl Letters {
@@ -136,14 +155,11 @@ impl Letters {
         if !self.is_active() {
             return None;
         }
+        self.lock().candidates(batch).next()?;
+        // a payload may be large, and everybody's produces wait for the lock
+        let content = self.content(payload);
         let mut store = self.lock();
-        let batches = store.producers.get_mut(&batch.sender)?;
-        let mut content = None;
-        let known = batches.iter_mut().find(|known| {
-            let same = known.epoch == batch.epoch && known.base_sequence == batch.base_sequence;
-            (same || known.passage.refused.load(Ordering::Acquire))
-                && *content.get_or_insert_with(|| self.content(payload)) == known.content
-        })?;
+        let known = store.candidates(batch).find(|known| known.content == content)?;
         (known.epoch, known.base_sequence) = (batch.epoch, batch.base_sequence);
         let passage = Arc::clone(&known.passage);
         match *passage.state.borrow() {
@@ -173,6 +189,15 @@ impl Letters {
 }
 
 impl Store {
+    /// Batches that a batch may be, should their content be the same.
+    fn candidates(&mut self, batch: &Numbered) -> impl Iterator<Item = &mut Known> {
+        let batches = self.producers.get_mut(&batch.sender).into_iter().flatten();
+        let numbers = (batch.epoch, batch.base_sequence);
+        batches.filter(move |known| {
+            (known.epoch, known.base_sequence) == numbers || known.passage.refused.load(Ordering::Acquire)
+        })
+    }
+
     fn put(&mut self, sender: u128, known: Known) {
         self.bytes += known.bytes();
         let numbers = (known.epoch, known.base_sequence);
@@ -226,6 +251,10 @@ impl Passage {
             self.refused.store(!stored, Ordering::Release);
         }
     }
+
+    fn bundles(&self) -> MutexGuard<'_, Vec<u128>> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Carries the letters of a numbered batch. Dropped before they have arrived they are lost: the batch's numbers
@@ -234,6 +263,8 @@ pub struct Carrier {
     shared: Arc<Shared>,
     batch: Numbered,
     passage: Arc<Passage>,
+    /// How it ended is said already.
+    settled: AtomicBool,
 }
 
 impl std::fmt::Debug for Carrier {
@@ -263,7 +294,7 @@ impl Carrier {
                 let passage = Arc::new(Passage {
                     records,
                     state: watch::Sender::new(State::UnderWay),
-                    arrived: AtomicUsize::new(0),
+                    arrived: Mutex::default(),
                     refused: AtomicBool::new(false),
                 });
                 let known = Known {
@@ -277,39 +308,48 @@ impl Carrier {
                 passage
             }
         };
-        Self { shared: Arc::clone(shared), batch, passage }
+        Self { shared: Arc::clone(shared), batch, passage, settled: AtomicBool::new(false) }
     }
 
     pub fn passage(&self) -> &Arc<Passage> {
         &self.passage
     }
 
-    /// Batches that need not be sent any more.
-    pub fn have_arrived(&self) -> usize {
-        self.passage.arrived.load(Ordering::Acquire)
+    /// Whether a batch need not be sent any more.
+    pub fn has_arrived(&self, bundle: Bundle) -> bool {
+        self.passage.bundles().contains(&bundle.0)
     }
 
     /// One more batch has arrived.
-    pub fn one_arrived(&self) {
-        self.passage.arrived.fetch_add(1, Ordering::AcqRel);
+    pub fn one_arrived(&self, bundle: Bundle) {
+        self.passage.bundles().push(bundle.0);
     }
 
     /// All have.
     pub fn all_arrived(&self) {
-        self.passage.state.send_replace(State::Arrived);
+        if !self.settled.swap(true, Ordering::AcqRel) {
+            // nobody will ask which
+            *self.passage.bundles() = Vec::new();
+            self.passage.state.send_replace(State::Arrived);
+        }
+    }
+
+    /// The rest will not: whoever waits for them waits no longer.
+    pub fn lost(&self) {
+        if self.settled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.batch.forget(&self.shared.sequences);
+        if self.passage.bundles().is_empty() {
+            self.shared.letters.lock().take(self.batch.sender, &self.passage);
+        }
+        self.passage.state.send_replace(State::Lost);
     }
 }
 
 impl Drop for Carrier {
     fn drop(&mut self) {
-        if *self.passage.state.borrow() != State::UnderWay {
-            return;
-        }
-        self.shared.sequences.forget(self.batch.numberer, self.batch.base_sequence);
-        if self.have_arrived() == 0 {
-            self.shared.letters.lock().take(self.batch.sender, &self.passage);
-        }
-        self.passage.state.send_replace(State::Lost);
+        self.lost();
     }
 }
 
@@ -367,12 +407,31 @@ mod tests {
         drop(begin(&shared, batch(0, 0), b"a"));
         assert!(shared.letters.known(&batch(0, 0), b"a").is_none());
         let carrier = begin(&shared, batch(0, 0), b"a");
-        carrier.one_arrived();
+        carrier.one_arrived(Bundle::of("dlq", &[0]));
         drop(carrier);
         let Some(Memory::Begun(passage)) = shared.letters.known(&batch(0, 0), b"a") else { panic!() };
         let again = Carrier::begin(&shared, batch(0, 0), b"a", Arc::from([0]), Some(passage));
-        assert_eq!(again.have_arrived(), 1);
+        assert!(again.has_arrived(Bundle::of("dlq", &[0])));
+        assert!(
+            !again.has_arrived(Bundle::of("other", &[0])),
+            "what went to another topic is another letter"
+        );
+        assert!(!again.has_arrived(Bundle::of("dlq", &[0, 1])), "as is what has more records");
         assert!(sent(&shared, &batch(0, 0), b"a"));
+    }
+
+    #[test]
+    fn a_carrier_that_has_settled_says_nothing_more() {
+        let shared = Shared::new(Settings::default());
+        let first = begin(&shared, batch(0, 0), b"a");
+        first.one_arrived(Bundle::of("dlq", &[0]));
+        first.lost();
+        let Some(Memory::Begun(passage)) = shared.letters.known(&batch(0, 0), b"a") else { panic!() };
+        let again = Carrier::begin(&shared, batch(0, 0), b"a", Arc::from([0]), Some(passage));
+        drop(first);
+        assert!(sent(&shared, &batch(0, 0), b"a"), "the second attempt is under way");
+        drop(again);
+        assert!(!sent(&shared, &batch(0, 0), b"a"));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A producer numbers its records, and its broker takes no batch that leaves a number out. Where a rule drops, doubles or
 //! routes away records, the batches behind are renumbered, for as long as the producer's epoch lasts; and a batch that is sent again is
 //! changed again in the same way, so that its broker knows it. Kept in memory, for at most [`PRODUCERS`] of a partition each:
-//! one that is forgotten meets OUT_OF_ORDER_SEQUENCE_NUMBER, on which producers begin a new epoch.
+//! one that is forgotten meets OUT_OF_ORDER_SEQUENCE_NUMBER, on which producers begin a new epoch. All are with the process: a batch that
+//! is sent again after a restart goes on under the number that it has, and its broker may refuse it, or take it for a new one.
 
 use super::identity::Sequenced;
 use super::lru::Lru;

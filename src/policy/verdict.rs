@@ -1,13 +1,13 @@
 //! What the rules decided for one exchange: a closed set of outcomes, per part and for the whole.
 //! Written by the policies, carried out by the gateway.
 
+use super::action::route::LetterBatch;
 use super::fault::hold::Awaited;
 use super::fault::link::LinkFault;
-use super::letters::{Carrier, Passage};
+use super::letters::{Carrier, Numbered, Passage};
 use super::random::{Draws, Event};
 use super::rule::Rule;
 use crate::wire::{ErrorCode, Str};
-use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,6 +164,8 @@ pub struct Routed {
     /// By topic; none for what is sent already.
     pub letters: Vec<Letters>,
     pub passage: Passing,
+    /// As its sender numbers it, if it does.
+    pub numbered: Option<Numbered>,
     /// Which records, by their places in the batch.
     pub records: Arc<[u32]>,
     /// By which rules; none for what is sent already.
@@ -184,7 +186,7 @@ pub struct RoutedBy {
 pub struct Letters {
     pub topic: Str,
     /// To be produced one after the other.
-    pub batches: Vec<Bytes>,
+    pub batches: Vec<LetterBatch>,
 }
 
 /// Who sees to it that letters arrive once.

@@ -1,8 +1,8 @@
 //! `route`: records are taken out of a produced batch and become letters to a dead-letter topic.
 //!
 //! A letter has the record's key, value, headers and timestamp, as the topic would have got them (masked, encrypted), and behind
-//! its headers those that say why it is there. A client that writes headers of these names does not matter: the last of a name is
-//! ours. An offset is not among them: a record that was never stored has none.
+//! its headers those that say why it is there. Headers of the client whose names begin like ours are left out: nobody can forge
+//! where a letter comes from. An offset is not among them: a record that was never stored has none.
 
 use super::super::identity::Sequenced;
 use crate::wire::record::{
@@ -12,6 +12,8 @@ use crate::wire::record::{
 use bytes::{Bytes, BytesMut};
 use std::fmt;
 
+/// Of all our headers, and of no others, in whatever case.
+const PREFIX: &[u8] = b"tollgate-";
 pub const REASON_HEADER: &str = "tollgate-reason";
 pub const POLICY_HEADER: &str = "tollgate-policy";
 pub const RULE_HEADER: &str = "tollgate-rule";
@@ -94,7 +96,15 @@ pub struct Parted {
     /// What goes on: nothing when all was taken.
     pub rest: Bytes,
     /// By topic: its letters, in batches.
-    pub letters: Vec<Vec<Bytes>>,
+    pub letters: Vec<Vec<LetterBatch>>,
+}
+
+/// A batch of letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterBatch {
+    pub payload: Bytes,
+    /// Of which records, by their places, in ascending order.
+    pub records: Vec<u32>,
 }
 
 /// Takes records out of a produced payload. `routed` are their places in ascending order; `stamp` says of one of them what its letter says
@@ -183,13 +193,15 @@ fn keep(
 /// Letters being written.
 struct Post<'a> {
     origin: Origin<'a>,
-    letters: Vec<Vec<Bytes>>,
+    letters: Vec<Vec<LetterBatch>>,
     /// By topic: those of the batch that is open, and what they take.
     open: Vec<(Vec<Letter>, usize)>,
     bytes: usize,
 }
 
 struct Letter {
+    /// Of its record in the batch.
+    index: u32,
     timestamp: i64,
     key: Option<Bytes>,
     value: Option<Bytes>,
@@ -222,7 +234,8 @@ impl<'a> Post<'a> {
         let timestamp = header.timestamp_of(record.timestamp_delta);
         let origin = &self.origin;
         let mut headers = HeadersBuf::new();
-        for header in record.headers {
+        let ours = |key: &[u8]| key.get(..PREFIX.len()).is_some_and(|key| key.eq_ignore_ascii_case(PREFIX));
+        for header in record.headers.into_iter().filter(|header| !ours(header.key)) {
             headers.push(header.key, header.value);
         }
         let mut say = |name: &str, value: &str| headers.push(name.as_bytes(), Some(value.as_bytes()));
@@ -241,7 +254,13 @@ impl<'a> Post<'a> {
             say(PRODUCER_HEADER, &format!("{}/{}/{sequence}", sent.producer_id, sent.producer_epoch));
         }
         let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
-        let letter = Letter { timestamp, key: record.key.map(copy), value: record.value.map(copy), headers };
+        let letter = Letter {
+            index: index as u32,
+            timestamp,
+            key: record.key.map(copy),
+            value: record.value.map(copy),
+            headers,
+        };
         if let Some((open, bytes)) = self.open.get_mut(stamp.to) {
             open.push(letter);
             *bytes += size;
@@ -266,7 +285,8 @@ impl<'a> Post<'a> {
             let (key, value) = (letter.key.as_deref(), letter.value.as_deref());
             builder.append(letter.timestamp, key, value, letter.headers.as_headers())?;
         }
-        sealed.push(builder.finish()?);
+        let records = letters.iter().map(|letter| letter.index).collect();
+        sealed.push(LetterBatch { payload: builder.finish()?, records });
         Ok(())
     }
 }

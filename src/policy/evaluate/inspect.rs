@@ -127,8 +127,13 @@ impl Round<'_> {
             let timestamp = header.timestamp_of(record.timestamp_delta);
             let seen = Seen { record: &record, offset, timestamp };
             let counts = look.audited.iter_mut().zip(&mut look.would_route);
+            let mut taken = false;
             for (at, (place, (audited, would_route))) in look.places.iter().zip(counts).enumerate() {
                 let rule = &self.plan.security[*place];
+                // the first rule that takes a record has it; those that only look, or refuse, meet it all the same
+                if taken && rule.route().is_some() {
+                    continue;
+                }
                 let mut event = record_event(part, look.met.get(at), look.index, offset, look.way);
                 if rule.route().is_some() {
                     // a batch that comes again is parted as it was
@@ -162,7 +167,8 @@ impl Round<'_> {
                         ruled.refused = Some((ErrorCode::MESSAGE_TOO_LARGE, message));
                         return Ok(());
                     }
-                    break;
+                    taken = true;
+                    continue;
                 }
                 rule.life.counters.applied();
                 self.audit(&part.about, Told::new(rule, "deny").because(&reason).records(1));

@@ -6,7 +6,7 @@ use super::{DECOMPRESSED_BYTES, PartState, Round, Shape};
 use crate::policy::fault::record::{self, Chosen, RecordFault};
 use crate::policy::random::{Draws, Event};
 use crate::policy::sequences::{How, Numberer, Recounted};
-use crate::policy::verdict::Outcome;
+use crate::policy::verdict::{Outcome, Passing, Routed};
 use crate::wire::record::{BATCH_OVERHEAD, BatchHeader, RecordError, sealed_header, verify_crc};
 use crate::wire::{ErrorCode, Payload};
 use bytes::{Bytes, BytesMut};
@@ -20,6 +20,12 @@ impl Round<'_> {
         for (at, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.is_open()) {
             let Some((who, base)) = numberer(part) else { continue };
             let Some(known) = self.shared.sequences.known(who, base) else { continue };
+            let same = matches!(&part.routed, Some(Routed { passage: Passing::Earlier(_), .. }));
+            if !same && known.iter().any(|changed| matches!(changed.how, How::Routed(_))) {
+                // it is another batch under the same numbers, as when a producer splits one that was too large
+                self.shared.sequences.forget(who, base);
+                continue;
+            }
             part.recounted = true;
             // they are among what is known
             part.recounts.clear();

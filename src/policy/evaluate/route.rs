@@ -118,7 +118,8 @@ impl Round<'_> {
             Some(Stamp { to, reason: &taken.reason, policy: &rule.policy.name, rule: &rule.name })
         };
         let parted = self.parted(part, payload, &records, topics.len(), stamp)?;
-        let passage = match self.numbered(part) {
+        let numbered = self.numbered(part);
+        let passage = match numbered {
             Some(numbered) => {
                 let carrier =
                     Carrier::begin(&self.plan.shared, numbered, original, Arc::clone(&records), begun);
@@ -128,7 +129,7 @@ impl Round<'_> {
         };
         let letters = topics.iter().zip(parted.letters);
         let letters = letters.map(|(topic, batches)| Letters { topic: Str::from(*topic), batches }).collect();
-        Ok(take_out(part, parted.rest, letters, passage, records, rules))
+        Ok(take_out(part, parted.rest, letters, passage, numbered, records, rules))
     }
 
     /// The same records of the same batch.
@@ -140,7 +141,8 @@ impl Round<'_> {
     ) -> Result<Bytes, Refusal> {
         let records = Arc::clone(&passage.records);
         let rest = self.parted(part, payload, &records, 0, |_| None)?.rest;
-        Ok(take_out(part, rest, Vec::new(), Passing::Earlier(passage), records, Vec::new()))
+        let numbered = self.numbered(part);
+        Ok(take_out(part, rest, Vec::new(), Passing::Earlier(passage), numbered, records, Vec::new()))
     }
 
     /// What of this is to happen, now that the other rules have spoken: letters of a part that is not executed are not sent.
@@ -196,6 +198,7 @@ fn take_out(
     rest: Bytes,
     letters: Vec<Letters>,
     passage: Passing,
+    numbered: Option<Numbered>,
     records: Arc<[u32]>,
     rules: Vec<RoutedBy>,
 ) -> Bytes {
@@ -207,6 +210,7 @@ fn take_out(
         all: rest.is_empty(),
         letters,
         passage,
+        numbered,
         records,
         rules,
     });
@@ -219,6 +223,31 @@ fn routed(records: usize) -> Recounted {
 }
 
 impl Plan {
+    /// The letters of a part did not arrive: nothing of it is stored, and whoever waits for them hears of it.
+    pub fn letters_lost(&self, routed: &Routed) {
+        if let Passing::Own(carrier) = &routed.passage {
+            carrier.lost();
+        }
+        if let Some(numbered) = routed.numbered {
+            numbered.forget(&self.shared.sequences);
+        }
+    }
+
+    /// What a broker said of the rest of a part: it is stored, it is not, or (`None`) nobody knows. Of what is not stored the numbers
+    /// count for nothing: a producer may make other batches of the same numbers.
+    pub fn rest_of(&self, routed: &Routed, stored: Option<bool>) {
+        match &routed.passage {
+            Passing::Unknown => return,
+            Passing::Own(carrier) => carrier.passage().rest(stored),
+            Passing::Earlier(passage) => passage.rest(stored),
+        }
+        if stored == Some(false)
+            && let Some(numbered) = routed.numbered
+        {
+            numbered.forget(&self.shared.sequences);
+        }
+    }
+
     /// How it went: counted and written down. `lost`: why letters did not arrive.
     pub fn routed(&self, cx: &ExchangeContext<'_>, request: &Request, routed: &Routed, lost: Option<&str>) {
         let round = Round::new(self, cx, request);

@@ -1,5 +1,5 @@
 //! Avro's binary encoding (specification 1.12), walked, not decoded: whether bytes are one value of a schema, to the last byte. The
-//! schema is the one they were written with.
+//! schema is the one they were written with. Logical types are not looked at: a decimal is bytes, a date an int.
 
 use super::strict;
 use super::{DEPTH, Invalid};

@@ -1,4 +1,5 @@
 //! JSON Schema (drafts 4 to 2020-12), by the `jsonschema` crate. References lead to other files of the folder, never to the network.
+//! Where a value is wrong is said of short values only.
 
 use super::strict;
 use super::{DEPTH, Files, Invalid, RECURSIVE_DEPTH, TRIES};
@@ -17,11 +18,17 @@ const IN_PLACE: [&str; 7] = ["allOf", "anyOf", "oneOf", "not", "if", "then", "el
 /// The same, by the name of a property.
 const DEPENDENT: [&str; 2] = ["dependentSchemas", "dependencies"];
 
+/// Bytes of a value (times the ways in which it is tried) of which more is said than that it does not fit. To find the place the validator
+/// gathers the errors of all branches of `anyOf` and `oneOf`, with what they are about.
+const EXPLAINED_BYTES: usize = 4 << 10;
+
 pub(super) struct JsonSchema {
     validator: Validator,
     /// Names of properties that the schema knows: others are the value's own.
     names: BTreeSet<String>,
     depth: usize,
+    /// In how many ways each level of a value is tried, of a schema that refers to itself.
+    breadth: Option<usize>,
 }
 
 impl JsonSchema {
@@ -43,17 +50,15 @@ impl JsonSchema {
         let mut names = BTreeSet::new();
         all.values().for_each(|schema| properties(schema, &mut names));
         let references = References::of(&all);
-        let depth = match references.cycles()? {
-            true => {
-                let (least, most) = RECURSIVE_DEPTH;
-                ((TRIES / (references.breadth() as f64).log2()) as usize).clamp(least, most)
-            }
-            false => DEPTH,
-        };
-        Ok(Self { validator, names, depth })
+        let breadth = references.cycles()?.then(|| references.breadth());
+        let (least, most) = RECURSIVE_DEPTH;
+        let bounded = |breadth: usize| ((TRIES / (breadth as f64).log2()) as usize).clamp(least, most);
+        let depth = breadth.map_or(DEPTH, bounded);
+        Ok(Self { validator, names, depth, breadth })
     }
 
     pub fn check(&self, value: &[u8]) -> Result<(), Invalid> {
+        let length = value.len();
         let value = strict::read(value, self.depth).map_err(|error| {
             // what serde says beyond this quotes the value
             let why = error.to_string();
@@ -64,6 +69,9 @@ impl JsonSchema {
         })?;
         if self.validator.is_valid(&value) {
             return Ok(());
+        }
+        if !self.is_explained(&value, length) {
+            return Err(Invalid::new("", "does not fit the schema"));
         }
         match self.validator.validate(&value) {
             // the two ways to ask should agree; a gate stays closed
@@ -91,6 +99,23 @@ impl JsonSchema {
                 Err(invalid)
             }
         }
+    }
+
+    /// Whether what the validator gathers stays in proportion to the value.
+    fn is_explained(&self, value: &Value, length: usize) -> bool {
+        let ways = self.breadth.map_or(1, |breadth| breadth.saturating_pow(levels(value)));
+        // a recursive schema tries what is deep in as many ways as its levels multiply to
+        let most = if self.breadth.is_some() { EXPLAINED_BYTES << 6 } else { EXPLAINED_BYTES };
+        length <= EXPLAINED_BYTES && length.saturating_mul(ways) <= most
+    }
+}
+
+/// Levels of arrays and objects in one another.
+fn levels(value: &Value) -> u32 {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(levels).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(levels).max().unwrap_or(0),
+        _ => 0,
     }
 }
 

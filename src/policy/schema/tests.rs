@@ -138,6 +138,20 @@ fn schemas_are_found_by_plain_names_of_known_kinds() {
 }
 
 #[test]
+fn of_long_or_deep_json_no_place_is_said() {
+    let wide = json(r#"{"anyOf":[{"items":{"type":"string"}},{"items":{"type":"boolean"}}]}"#);
+    // what would be gathered: an error for each number under each branch
+    let numbers = format!("[{}0]", "0,".repeat((VALUE_BYTES - 3) / 2));
+    says(&wide, numbers.as_bytes(), "$: does not fit the schema");
+    says(&wide, b"[0,0]", "$: does not hold to `anyOf`");
+    let tree =
+        json(r##"{"anyOf":[{"items":{"$ref":"#"},"type":"array"},{"items":{"$ref":"#"},"type":"array"}]}"##);
+    says(&tree, b"[0]", "$: does not hold to `anyOf`");
+    let deep = |levels: usize| format!("{}0{}", "[".repeat(levels), "]".repeat(levels));
+    says(&tree, deep(9).as_bytes(), "$: does not fit the schema");
+}
+
+#[test]
 fn hostile_json_costs_what_it_is_long() {
     let tree = json(
         r##"{"oneOf":[
@@ -155,7 +169,7 @@ fn hostile_json_costs_what_it_is_long() {
         assert!(tree.check(Some(lists.as_bytes())).is_err());
     }
     let text = format!("\"{}b\"", "a".repeat(VALUE_BYTES - 3));
-    says(&patterns, text.as_bytes(), "$: does not hold to `pattern`");
+    says(&patterns, text.as_bytes(), "$: does not fit the schema");
     let numbers: Vec<String> = (0..100_000).map(|n: u32| n.to_string()).collect();
     assert_eq!(unique.check(Some(format!("[{}]", numbers.join(",")).as_bytes())), Ok(()));
     says(&unique, &vec![b'['; VALUE_BYTES + 1], "$: the value has more than 1048576 bytes");

@@ -204,7 +204,7 @@ fn exchanged(
         plan.routed(&cx, &original, routed, None);
         if let Some(letters) = routed.letters.first() {
             seen.routed = Some(letters.topic.to_string());
-            seen.record = letters.batches.first().and_then(first_record);
+            seen.record = letters.batches.first().and_then(|batch| first_record(&batch.payload));
         }
     }
     if verdict.forwards_nothing() {

@@ -44,7 +44,7 @@ impl Sent {
     /// By topic: the values of its letters.
     fn letters(&self) -> Vec<(String, Vec<Option<String>>)> {
         let letters = |letters: &crate::policy::verdict::Letters| {
-            let values = letters.batches.iter().flat_map(values).collect();
+            let values = letters.batches.iter().flat_map(|batch| values(&batch.payload)).collect();
             (letters.topic.to_string(), values)
         };
         self.verdict.routed.iter().flat_map(|routed| &routed.letters).map(letters).collect()
@@ -283,4 +283,63 @@ fn a_fault_may_take_what_is_left() {
     assert!(again.routed().all && again.is_earlier());
     world.load(&[("p", RULE)]);
     assert_eq!(producer.send(&["{}"], 2).rest.0, 0);
+}
+
+#[test]
+fn a_batch_that_was_too_large_comes_again_in_two_under_its_numbers() {
+    for told in [true, false] {
+        let world = one(RULE);
+        let producer = Producer { world: &world, id: 7 };
+        let whole = producer.send(&["{}", "{}", BAD, "{}"], 10);
+        whole.arrive();
+        if told {
+            let plan = world.generation().plan(&who("User:ada"));
+            plan.rest_of(whole.routed(), Some(false));
+            assert_eq!(producer.send(&["{}"], 14).rest.0, 14, "nothing of it is stored");
+        }
+        let halves = [producer.send(&["{}", "{}"], 10), producer.send(&[BAD, "{}"], 12)];
+        assert_eq!(halves[0].rest, (10, some(&["{}", "{}"])), "told: {told}");
+        assert_eq!(halves[1].rest, (12, some(&["{}"])), "told: {told}");
+        assert_eq!(halves[1].letters(), [to("dlq", &[BAD])]);
+        assert_eq!(producer.send(&["{}"], 14).rest.0, 13, "told: {told}");
+    }
+}
+
+#[test]
+fn letters_that_did_not_arrive_count_for_nothing_whoever_waited() {
+    let world = one(RULE);
+    let producer = Producer { world: &world, id: 7 };
+    let sent = producer.send(&["{}", BAD], 0);
+    let waits = producer.send(&["{}", BAD], 0);
+    assert!(waits.is_earlier());
+    let plan = world.generation().plan(&who("User:ada"));
+    plan.letters_lost(sent.routed());
+    assert_eq!(
+        producer.send(&["{}", BAD], 0).letters(),
+        [to("dlq", &[BAD])],
+        "though the first is still held"
+    );
+    plan.letters_lost(waits.routed());
+    assert_eq!(producer.send(&["{}"], 2).rest.0, 2);
+}
+
+#[test]
+fn what_is_taken_is_refused_by_a_later_rule_all_the_same() {
+    for refuses in [
+        "on_produce(\"t\").value(\"$.n\", 1).deny();",
+        "on_produce(\"t\").require_header(\"id\");",
+        "on_produce(\"t\").each(|cx, record| { cx.deny(\"no\"); });",
+    ] {
+        let world = one(&format!("{RULE} {refuses}"));
+        let producer = Producer { world: &world, id: 7 };
+        let sent = producer.send(&[r#"{"bad":true,"n":1}"#, r#"{"n":0}"#], 0);
+        assert!(sent.verdict.routed.is_empty(), "{refuses}");
+        assert_eq!(codes(&sent.verdict), [Some(ErrorCode::INVALID_RECORD)], "{refuses}");
+        assert_eq!(world.counts(0), (1, 0, 0), "{refuses}");
+        assert!(world.counts(1).1 > 0, "{refuses}");
+    }
+    // of two that route the first has it
+    let world = one(&format!("{RULE} on_produce(\"t\").route(\"all\");"));
+    let sent = Producer { world: &world, id: -1 }.send_payload(batch(&[BAD, "{}"], 0));
+    assert_eq!(sent.letters(), [to("dlq", &[BAD]), to("all", &["{}"])]);
 }
