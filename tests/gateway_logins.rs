@@ -155,6 +155,7 @@ async fn a_rule_that_is_gone_leaves_no_trace() {
     assert_eq!(login(&mut client, "ada").await.session_lifetime_ms, 1);
     let none = Script { file: "logins.rhai".into(), text: "policy(\"logins\", \"x\");".into() };
     running.gateway.policies.load(&[none]).unwrap();
+    // not to wait for something: the login's time must be over
     tokio::time::sleep(Duration::from_millis(5)).await;
     client.ask(4, heartbeat("g")).await;
     assert_eq!(login(&mut client, "ada").await.session_lifetime_ms, 0, "it was told that it may");
