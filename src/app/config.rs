@@ -1,19 +1,19 @@
 //! What the settings come to: every value present, and checked against the others. Pure: nothing is opened, looked up or
 //! bound here.
 
-use std::collections::{BTreeMap, HashSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::failure::Failure;
+use super::listeners::{Listener, listeners};
 use super::rotate::Bounds;
 use super::settings::Settings;
 use super::values::{Address, Limit, LogFormat, OptionalPath, Size, Span, Text};
 use crate::broker::config::ServerConfigs;
 use crate::gateway::Limits;
-use crate::security::{Mechanism, SecretString};
+use crate::security::SecretString;
 use crate::storage::{StorageConfig, usual_committers};
 
 /// Everything `serve` needs to know.
@@ -36,17 +36,6 @@ pub struct Config {
     pub limits: Limits,
     pub drain_timeout: Duration,
     pub log: Log,
-}
-
-/// An address for Kafka clients.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listener {
-    pub name: String,
-    pub address: Address,
-    /// What clients are told to connect to; nothing means the address they came to.
-    pub advertised: Option<Address>,
-    /// Empty: everyone is `User:ANONYMOUS`.
-    pub sasl: Vec<Mechanism>,
 }
 
 /// Where what passes is recorded, and how many bytes of it.
@@ -245,27 +234,8 @@ impl Config {
     /// What is allowed and yet worth a second thought, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        for Listener { name, address, sasl, advertised } in &self.listeners {
-            if address.is_loopback() {
-                continue;
-            }
-            if sasl.is_empty() {
-                warnings.push(format!(
-                    "listener `{name}` at {address} can be reached from other machines and asks for no \
-                     authentication: whoever connects is User:ANONYMOUS; set `sasl` to change that"
-                ));
-            } else if sasl.contains(&Mechanism::Plain) {
-                warnings.push(format!(
-                    "listener `{name}` at {address} can be reached from other machines and offers PLAIN: \
-                     passwords cross the network unencrypted, since TLS is not available yet"
-                ));
-            }
-            if advertised.as_ref().is_some_and(Address::is_loopback) {
-                warnings.push(format!(
-                    "listener `{name}` tells clients to connect to its advertised loopback address: clients on \
-                     other machines will reach themselves"
-                ));
-            }
+        for listener in &self.listeners {
+            listener.warn(&mut warnings);
         }
         if let Some(admin) = self.admin.as_ref().filter(|admin| !admin.is_loopback()) {
             warnings.push(format!(
@@ -275,7 +245,7 @@ impl Config {
             warnings.push(match self.admin_token_file.is_some() || self.admin_token.is_some() {
                 true => format!(
                     "the admin address {admin} takes changes of policies from other machines: tokens cross the network \
-                     unencrypted, since TLS is not available yet"
+                     unencrypted, since it has no TLS"
                 ),
                 false => format!(
                     "the admin address {admin} takes no changes of policies: it is none of loopback, and there is no token; \
@@ -291,70 +261,6 @@ impl Config {
         }
         warnings
     }
-}
-
-/// The `listen` form, or the `[[listener]]` form; mixing them would leave open which one a flag speaks of.
-fn listeners(settings: &Settings) -> Result<Vec<Listener>, Failure> {
-    let mechanisms = |m: &Option<super::values::Mechanisms>| m.clone().map(|m| m.0).unwrap_or_default();
-    let listeners = match &settings.listener {
-        None => vec![Listener {
-            name: "default".into(),
-            address: settings.listen.clone().map_or_else(|| Address::new("127.0.0.1", 9092), |t| t.0),
-            advertised: settings.advertised.clone().map(|t| t.0),
-            sasl: mechanisms(&settings.sasl),
-        }],
-        Some(list) => {
-            let simple = [
-                ("listen", settings.listen.is_some()),
-                ("advertised", settings.advertised.is_some()),
-                ("sasl", settings.sasl.is_some()),
-            ];
-            if let Some((key, _)) = simple.into_iter().find(|(_, is_set)| *is_set) {
-                return Err(Failure::usage(format!(
-                    "`{key}` and [[listener]] cannot both be given: write it into the listener it is meant for"
-                )));
-            }
-            list.iter()
-                .map(|listener| Listener {
-                    name: listener.name.clone(),
-                    address: listener.address.0.clone(),
-                    advertised: listener.advertised.clone().map(|t| t.0),
-                    sasl: mechanisms(&listener.sasl),
-                })
-                .collect()
-        }
-    };
-    if listeners.is_empty() {
-        return Err(Failure::usage("there is no listener"));
-    }
-    let (mut names, mut addresses) = (HashSet::new(), HashSet::new());
-    for Listener { name, address, advertised, .. } in &listeners {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || name.len() > 64 || !name.chars().all(is_name) {
-            return Err(Failure::usage(format!(
-                "listener {name:?}: a name is 1 to 64 letters, digits, `-`, `_` and `.`"
-            )));
-        }
-        if !names.insert(name) {
-            return Err(Failure::usage(format!("two listeners are named `{name}`")));
-        }
-        if address.port != 0 && !addresses.insert(address) {
-            return Err(Failure::usage(format!("two listeners have the address {address}")));
-        }
-        if let Some(advertised) = advertised
-            && (advertised.is_unspecified() || advertised.port == 0)
-        {
-            return Err(Failure::usage(format!(
-                "listener `{name}`: clients cannot connect to the advertised address {advertised}"
-            )));
-        }
-        if let Ok(IpAddr::V4(ip)) = address.host.parse()
-            && ip.is_broadcast()
-        {
-            return Err(Failure::usage(format!("listener `{name}`: {address} cannot be listened on")));
-        }
-    }
-    Ok(listeners)
 }
 
 /// Kafka's ids are 22 characters of URL-safe base64; others are taken too, as Kafka takes them.
@@ -482,7 +388,10 @@ mod tests {
             let Some((_, default)) = help.rsplit_once("[default: ") else { continue };
             let default = default.trim_end_matches(']');
             let key = argument.get_long().unwrap().replace('-', "_");
-            if default.contains("drawn") || default.contains(" in ") || key == "policies" {
+            if default.contains("drawn")
+                || default.contains("in ")
+                || matches!(&*key, "policies" | "tls_client_auth")
+            {
                 continue;
             }
             let bare = default.parse::<u64>().is_ok() || default.parse::<bool>().is_ok();

@@ -12,16 +12,18 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::chaos::BrokerChaos;
-use super::config::{Config, Listener as ListenerSetting};
+use super::config::Config;
 use super::control::{AdminTokens, Control};
 use super::embedded::Embedded;
 use super::failure::Failure;
+use super::listeners::Listener as ListenerSetting;
 use super::logging::ModuleLoggers;
 use super::policies::Shown;
 use super::ready::Ready;
 use super::rotate::Closed;
 use super::scram::ScramUsers;
 use super::shutdown::Shutdown;
+use super::tls::Certificates;
 use super::toxiproxy::Toxiproxy;
 use super::values::Address;
 use super::views::{Lag, Memory, Sessions};
@@ -36,6 +38,7 @@ use crate::gateway::link::proxies::Proxies;
 use crate::gateway::metrics::Metrics;
 use crate::gateway::{Gateway, Listener, ListenerConfig, SaslConfig};
 use crate::security::Authenticator;
+use crate::security::tls::{ClientAuth, TlsFiles};
 use crate::security::users_file::{self, Refresh};
 use crate::storage::chaos::DiskChaos;
 use crate::storage::files::RealFiles;
@@ -79,10 +82,10 @@ async fn serve(
     descriptors::raise_limit(&config);
 
     // Addresses first: one in use is found before anything is touched.
-    let authenticator = authenticator(&config)?;
+    let (authenticator, certificates) = (authenticator(&config)?, Certificates::open(&config)?);
     let mut listeners = Vec::new();
     for setting in &config.listeners {
-        listeners.push((setting, bind_listener(setting, authenticator.as_ref()).await?));
+        listeners.push((setting, bind_listener(setting, authenticator.as_ref(), &certificates).await?));
     }
     let admin_listener = match &config.admin {
         Some(address) => Some(bind(address, "the admin address", TcpListener::bind).await?),
@@ -119,6 +122,7 @@ async fn serve(
     registry.register(Box::new(lag)).map_err(metrics_failed)?;
     let memory = MemoryCollector::new(Arc::new(Memory(gateway.clone()))).map_err(metrics_failed)?;
     registry.register(Box::new(memory)).map_err(metrics_failed)?;
+    let renewing = certificates.renew(&registry).map_err(metrics_failed)?;
     let process = ProcessCollector::new().map_err(metrics_failed)?;
     registry.register(Box::new(process)).map_err(metrics_failed)?;
 
@@ -204,8 +208,8 @@ async fn serve(
             _ => tracing::warn!("the last records of the capture may be missing"),
         }
     }
-    if let Some(refresh) = refresh {
-        refresh.abort();
+    for look in [refresh, renewing].into_iter().flatten() {
+        look.abort();
     }
     chaos.abort();
     let closed = broker.shutdown(config.drain_timeout.max(BROKER_DRAIN)).await;
@@ -245,6 +249,7 @@ fn authenticator(config: &Config) -> Result<Option<Arc<Authenticator>>, Failure>
 async fn bind_listener(
     setting: &ListenerSetting,
     authenticator: Option<&Arc<Authenticator>>,
+    certificates: &Certificates,
 ) -> Result<Listener, Failure> {
     let sasl = authenticator.filter(|_| !setting.sasl.is_empty()).map(|authenticator| SaslConfig {
         mechanisms: setting.sasl.clone(),
@@ -258,6 +263,7 @@ async fn bind_listener(
             address,
             advertised: advertised.clone(),
             sasl: sasl.clone(),
+            tls: certificates.of(&setting.name),
         };
         std::future::ready(Listener::bind(config))
     })
@@ -302,8 +308,7 @@ fn facts<'a>(
             Some(told) => format!("{name}://{}:{}", told.host, told.port),
             None => format!("{name}://{address}"),
         });
-        let protocol = if setting.sasl.is_empty() { "PLAINTEXT" } else { "SASL_PLAINTEXT" };
-        protocols.push(format!("{name}:{protocol}"));
+        protocols.push(format!("{name}:{}", setting.protocol()));
         for mechanism in &setting.sasl {
             if !mechanisms.contains(&mechanism.name()) {
                 mechanisms.push(mechanism.name());
@@ -372,11 +377,19 @@ async fn open_broker(
 fn announce_listener(setting: &ListenerSetting, address: SocketAddr) {
     let sasl: Vec<&str> = setting.sasl.iter().map(|mechanism| mechanism.name()).collect();
     let sasl = if sasl.is_empty() { "none".to_owned() } else { sasl.join(",") };
+    let tls = match &setting.tls {
+        None => "off",
+        Some(TlsFiles { client_ca: None, .. }) => "on",
+        Some(TlsFiles { client_auth: ClientAuth::Required, .. }) => "on, with certificates of clients",
+        Some(_) => "on, and certificates of clients that have one",
+    };
     match &setting.advertised {
         Some(advertised) => {
-            tracing::info!(%address, listener = %setting.name, %sasl, %advertised, "listening for Kafka clients");
+            tracing::info!(%address, listener = %setting.name, tls, %sasl, %advertised, "listening for Kafka clients");
         }
-        None => tracing::info!(%address, listener = %setting.name, %sasl, "listening for Kafka clients"),
+        None => {
+            tracing::info!(%address, listener = %setting.name, tls, %sasl, "listening for Kafka clients");
+        }
     }
 }
 

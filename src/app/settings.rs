@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::security::tls::ClientAuth;
+
 use super::values::{
     Address, Flush, Limit, LogFormat, Mechanisms, OptionalAddress, OptionalPath, Size, Span, Text,
 };
@@ -54,6 +56,14 @@ settings! {
         advertised: Text<Address>, "ADDR";
         /// SASL mechanisms clients must choose from, separated by commas; none means no authentication
         sasl: Mechanisms, "LIST";
+        /// PEM file of the certificate clients are shown, and those between it and its authority: Kafka clients speak TLS then
+        tls_certificate: PathBuf, "FILE";
+        /// PEM file of its private key [default: in the file of the certificate]
+        tls_key: PathBuf, "FILE";
+        /// PEM file of authorities: clients must show a certificate of theirs, whose subject is who they are
+        tls_client_ca: PathBuf, "FILE";
+        /// Whether every client must show one: required, or requested [default: required]
+        tls_client_auth: Text<ClientAuth>, "MODE";
         /// Users that can log in, kept by `tollgate user` [default: ./tollgate-users.toml]
         users: PathBuf, "FILE";
         /// Address for metrics, health and status, or "off" [default: 127.0.0.1:9644]
@@ -156,10 +166,23 @@ pub struct ListenerSettings {
     pub address: Text<Address>,
     pub advertised: Option<Text<Address>>,
     pub sasl: Option<Mechanisms>,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub tls_client_ca: Option<PathBuf>,
+    pub tls_client_auth: Option<Text<ClientAuth>>,
 }
 
 impl ListenerSettings {
-    pub const KEYS: &[&str] = &["name", "address", "advertised", "sasl"];
+    pub const KEYS: &[&str] = &[
+        "name",
+        "address",
+        "advertised",
+        "sasl",
+        "tls_certificate",
+        "tls_key",
+        "tls_client_ca",
+        "tls_client_auth",
+    ];
 }
 
 #[cfg(test)]

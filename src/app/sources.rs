@@ -104,11 +104,7 @@ impl File<'_> {
         let unknown = table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref()));
         let Some((key, _)) = unknown.min_by_key(|(key, _)| key.span().start) else { return Ok(()) };
         let name = key.get_ref().as_ref();
-        let mut message = if name.starts_with("tls") || name.starts_with("ssl") {
-            format!("`{name}`: TLS is not available yet")
-        } else {
-            format!("unknown key `{name}`")
-        };
+        let mut message = format!("unknown key `{name}`");
         if let Some(near) = nearest(name, known) {
             let _ = write!(message, "; did you mean `{near}`?");
         }
@@ -193,6 +189,7 @@ mod tests {
                 "sasl" => "PLAIN",
                 "flush" => "interval:200ms",
                 "log" => "json",
+                "tls_client_auth" => "requested",
                 "auto_create_topics" | "admin_security_changes" | "allow_crash" => "false",
                 "seed"
                 | "committers"
@@ -249,11 +246,10 @@ mod tests {
             ("wibble = 1", "tollgate.toml:1:1: unknown key `wibble`"),
             ("zz = 1\naa = 2", "tollgate.toml:1:1: unknown key `zz`"),
             ("[limits]\nmax_sessions = 1", "tollgate.toml:1:2: unknown key `limits`"),
-            ("tls_certificate = \"x\"", "tollgate.toml:1:1: `tls_certificate`: TLS is not available yet"),
-            ("ssl = true", "`ssl`: TLS is not available yet"),
+            ("ssl = true", "unknown key `ssl`"),
             (
-                "[[listener]]\nname = \"a\"\naddress = \"h:1\"\ntls = true",
-                "tollgate.toml:4:1: `tls`: TLS is not available yet",
+                "[[listener]]\nname = \"a\"\naddress = \"h:1\"\ntls_cert = \"c\"",
+                "tollgate.toml:4:1: unknown key `tls_cert`",
             ),
             ("[[listener]]\nnme = \"a\"", "tollgate.toml:2:1: unknown key `nme`; did you mean `name`?"),
             ("[listener]\nname = \"a\"", "tollgate.toml:1:1: listeners are written as [[listener]]"),

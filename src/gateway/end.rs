@@ -17,6 +17,10 @@ pub enum EndCause {
     WriteTimeout,
     /// Another protocol's greeting.
     Tls,
+    /// No TLS on a listener that speaks nothing else.
+    PlaintextOnTls,
+    /// The TLS handshake came to nothing.
+    TlsHandshake,
     Http,
     /// Bytes that are no Kafka request.
     Malformed,
@@ -57,6 +61,8 @@ impl EndCause {
         EndCause::Idle,
         EndCause::WriteTimeout,
         EndCause::Tls,
+        EndCause::PlaintextOnTls,
+        EndCause::TlsHandshake,
         EndCause::Http,
         EndCause::Malformed,
         EndCause::UnknownApi,
@@ -87,6 +93,8 @@ impl EndCause {
             EndCause::Idle => "idle",
             EndCause::WriteTimeout => "write_timeout",
             EndCause::Tls => "tls_on_plaintext",
+            EndCause::PlaintextOnTls => "plaintext_on_tls",
+            EndCause::TlsHandshake => "tls_handshake",
             EndCause::Http => "http",
             EndCause::Malformed => "malformed",
             EndCause::UnknownApi => "unknown_api",

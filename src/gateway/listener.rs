@@ -5,6 +5,7 @@ use super::{
     metrics::Metrics, registry::Registry, release::Releaser, session, upstream::Upstream,
 };
 use crate::policy::{capture::Capture, generation::Policies, verdict::Storm};
+use crate::security::tls::ServerTls;
 use crate::wire::Str;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
@@ -106,8 +107,10 @@ pub struct ListenerConfig {
     pub address: SocketAddr,
     /// What clients are told to connect to; without it, the address they reached.
     pub advertised: Option<(String, u16)>,
-    /// None: every client is `User:ANONYMOUS`.
+    /// None: every client is `User:ANONYMOUS`, or who its certificate says.
     pub sasl: Option<SaslConfig>,
+    /// None: it is plaintext.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 /// A bound listener.
@@ -128,6 +131,7 @@ pub(super) struct ListenerKind {
     pub name: Str,
     pub advertised: Option<(Str, u16)>,
     pub sasl: Option<SaslConfig>,
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 impl Listener {
@@ -138,6 +142,7 @@ impl Listener {
             name: Str::from(config.name),
             advertised: config.advertised.map(|(host, port)| (Str::from(host), port)),
             sasl: config.sasl,
+            tls: config.tls,
         };
         Ok(Listener { kind: Arc::new(kind), address: socket.local_addr()?, socket, through: None })
     }
@@ -149,8 +154,9 @@ impl Listener {
         through: Through,
     ) -> io::Result<Listener> {
         let socket = bound(address)?;
+        let ListenerKind { name, sasl, tls, .. } = &*entrance.0;
         let kind =
-            ListenerKind { name: entrance.0.name.clone(), advertised: None, sasl: entrance.0.sasl.clone() };
+            ListenerKind { name: name.clone(), advertised: None, sasl: sasl.clone(), tls: tls.clone() };
         Ok(Listener { kind: Arc::new(kind), address: socket.local_addr()?, socket, through: Some(through) })
     }
 

@@ -6,7 +6,7 @@
 //! the request stage (security, then chaos) and submits what is left; `in_flight` keeps the order; the pipeline's response
 //! stage runs as answers become ready; `release` says how long rules hold one back; `write` sends each when it is its turn.
 //! Records that rules route to other topics go there first (`dead_letter`).
-//! Where faults strike the connection itself, `link` stands between the client's socket and the session.
+//! `socket` is the client's connection, plain or TLS. Where faults strike the connection itself, `link` stands between the client's socket and the session.
 
 mod auth;
 pub mod budget;
@@ -24,6 +24,7 @@ mod read;
 pub mod registry;
 mod release;
 mod session;
+mod socket;
 pub mod upstream;
 mod write;
 

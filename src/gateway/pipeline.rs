@@ -15,7 +15,8 @@ use super::{
 };
 use crate::policy::{
     capture::Capture,
-    evaluate::{self, ExchangeContext},
+    evaluate::{self, Entered, ExchangeContext},
+    fault::tls::TlsFault,
     generation::Who,
     plan::{Plan, PlanSlot},
     verdict::{End, Interest, Link, Lose, Outcome, Verdict},
@@ -53,6 +54,8 @@ pub(super) struct Begun {
     pub release: Option<Release>,
     /// What strikes its bytes, by the policies of this number.
     pub links: Vec<Link>,
+    /// How its TLS handshake fails.
+    pub tls: Option<TlsFault>,
     pub number: u64,
 }
 
@@ -191,7 +194,8 @@ impl Pipeline {
     /// Asks the rules about a new connection. None: it is welcome. Otherwise how it ends, or what it waits first.
     pub fn connect(gateway: &Gateway, listener: &ListenerKind, info: &SessionInfo) -> Option<Begun> {
         let current = gateway.policies.current();
-        let verdict = evaluate::on_connect(&current, &listener.name, info.remote.ip(), info.id)?;
+        let entered = Entered { name: &listener.name, tls: listener.tls.is_some() };
+        let verdict = evaluate::on_connect(&current, entered, info.remote.ip(), info.id)?;
         gateway.storm(info.id, &verdict.storms);
         let end = match verdict.end {
             _ if verdict.deny => Some(Closing::Close(EndCause::PolicyDisconnect)),
@@ -200,7 +204,7 @@ impl Pipeline {
             None => None,
         };
         let release = Release::new(Instant::now(), verdict.holds, current.number);
-        Some(Begun { refused: end, release, links: verdict.links, number: current.number })
+        Some(Begun { refused: end, release, links: verdict.links, tls: verdict.tls, number: current.number })
     }
 
     /// The plan of this principal and client id under the rules in force now.

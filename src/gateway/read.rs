@@ -4,11 +4,12 @@
 use super::{
     budget::{Budget, Share},
     end::EndCause,
+    socket::Socket,
 };
 use crate::wire::frame::{FrameError, NotKafka, frame_length};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::{io, sync::Arc, time::Duration};
-use tokio::{net::tcp::ReadHalf, time::Instant};
+use tokio::time::Instant;
 
 /// What is reserved for a first read: most requests fit.
 const FIRST_READ: usize = 4 * 1024;
@@ -26,14 +27,14 @@ pub struct Frame {
 
 /// The reading end of a session.
 pub struct FrameReader<'a> {
-    stream: ReadHalf<'a>,
+    stream: &'a Socket,
     src: BytesMut,
     budget: Arc<Budget>,
     greeted: bool,
 }
 
 impl<'a> FrameReader<'a> {
-    pub fn new(stream: ReadHalf<'a>, budget: &Arc<Budget>) -> Self {
+    pub fn new(stream: &'a Socket, budget: &Arc<Budget>) -> Self {
         FrameReader { stream, src: BytesMut::new(), budget: budget.clone(), greeted: false }
     }
 

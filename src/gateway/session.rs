@@ -6,11 +6,11 @@ use super::{
     budget::Share,
     end::EndCause,
     in_flight::{Answered, Closing, Due, InFlight, Waiting},
-    link::{Links, proxies::Toxics, relay},
     listener::{Gateway, ListenerKind},
-    pipeline::{Begun, Exchange, Login, Pipeline, Taken},
+    pipeline::{Exchange, Login, Pipeline, Taken},
     read::{Frame, FrameReader, SMALL},
-    registry::{Registered, SessionInfo},
+    registry::SessionInfo,
+    socket::Socket,
     upstream::Caller,
     write::FrameWriter,
 };
@@ -18,176 +18,34 @@ use crate::wire::{
     ApiKey, Piece, Request, RequestBody, Response, Str, WireErrorKind, header::Head, read::Reader,
 };
 use bytes::Bytes;
-use socket2::SockRef;
+use run::Greeted;
 use std::{
-    io,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
 };
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpStream, tcp::WriteHalf},
-    sync::watch,
-    time::Instant,
-};
+use tokio::time::Instant;
 
 mod login;
+mod run;
+
+pub(super) use run::run;
 
 /// Frames that are due together are sent together up to this many bytes.
 const SEND_TOGETHER: usize = 256 * 1024;
 
 /// Client ids up to this many bytes are part of what any session costs; Kafka allows 32 KB.
 const LARGE_CLIENT_ID: usize = 256;
-/// How long and how much is read of a client whose connection we close: a few round trips, and what it may have sent meanwhile.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 16 * 1024 * 1024;
-const LINGER_READ: usize = 4 * 1024;
 
-pub(super) async fn run(
-    gateway: Arc<Gateway>,
-    listener: Arc<ListenerKind>,
-    mut stream: TcpStream,
-    registered: Registered,
-    toxics: Option<Toxics>,
-) {
-    let local = stream.local_addr().ok();
-    if let Some(capture) = &gateway.capture {
-        capture.opened(registered.info.id, &listener.name, registered.info.remote.ip());
-    }
-    let mut begun = Pipeline::connect(&gateway, &listener, &registered.info).unwrap_or_default();
-    if let Some(links) = Links::new(std::mem::take(&mut begun.links), begun.number, toxics) {
-        return Box::pin(linked(gateway, listener, stream, registered, begun, links)).await;
-    }
-    let closing = talk(&gateway, &listener, &mut stream, local, &registered.info, begun).await;
-    // What is left concerns the socket only: the session's place is free.
-    drop(registered);
-    leave(closing, &mut stream).await;
-}
-
-/// As `run`, through what strikes the connection. The client keeps its place until it has gone.
-async fn linked(
-    gateway: Arc<Gateway>,
-    listener: Arc<ListenerKind>,
-    client: TcpStream,
-    registered: Registered,
-    begun: Begun,
-    links: Links,
-) {
-    let (local, info) = (client.local_addr().ok(), registered.info.clone());
-    let (relay, mut stream) = match relay(client).await {
-        Ok(made) => made,
-        Err((mut client, error)) => {
-            // As every fault that cannot be done, it lets pass.
-            links.could_not_apply();
-            tracing::warn!(%error, session = info.id, "a session goes without the faults of its connection");
-            let closing = talk(&gateway, &listener, &mut client, local, &info, begun).await;
-            drop(registered);
-            return leave(closing, &mut client).await;
-        }
-    };
-    let (end, ended) = watch::channel(false);
-    let talking = async {
-        let closing = talk(&gateway, &listener, &mut stream, local, &info, begun).await;
-        leave(closing, &mut stream).await;
-        drop(stream);
-        end.send_replace(true);
-    };
-    tokio::join!(talking, relay.run(gateway.clone(), links, ended));
-}
-
-/// All of a session, until its socket may be closed.
-async fn talk(
-    gateway: &Arc<Gateway>,
-    listener: &Arc<ListenerKind>,
-    stream: &mut TcpStream,
-    local: Option<SocketAddr>,
-    info: &Arc<SessionInfo>,
-    begun: Begun,
-) -> Closing {
-    let states = &gateway.metrics.sessions;
-    let counted = StateGauge::enter(states, if listener.sasl.is_some() { "authenticating" } else { "open" });
-    let Begun { refused, mut release, .. } = begun;
-    let releaser = gateway.releaser();
-    releaser.released(|| releaser.next_look(&mut release)).await;
-    drop(releaser);
-    let closing = match refused {
-        Some(closing) => closing,
-        None if overdrawn(gateway, info).await => Closing::Close(EndCause::ConnectionRate),
-        None => serve(gateway, listener, stream, local, info, counted).await,
-    };
-    let (Closing::Close(cause) | Closing::Reset(cause)) = closing;
-    gateway.metrics.ended(cause);
-    if let Some(capture) = &gateway.capture {
-        capture.closed(info.id);
-    }
-    let who = info.who();
-    let (principal, client_id) = (&who.principal, who.client_id.as_deref().unwrap_or(""));
-    if cause.is_notable() {
-        tracing::info!(session = info.id, remote = %info.remote, %principal, client_id, %cause, "session ended");
-    } else {
-        tracing::debug!(session = info.id, remote = %info.remote, %principal, client_id, %cause, "session ended");
-    }
-    closing
-}
-
-/// Closes the socket as the session ended.
-async fn leave(closing: Closing, stream: &mut TcpStream) {
-    match closing {
-        Closing::Close(cause) if cause.leaves_a_peer() => linger(stream).await,
-        Closing::Close(_) => {}
-        Closing::Reset(_) => {
-            // Closing a socket with unsent-data lingering of zero sends a RST.
-            if let Err(error) = SockRef::from(&*stream).set_linger(Some(Duration::ZERO)) {
-                tracing::debug!(%error, "the connection is closed instead of reset");
-            }
-        }
-    }
-}
-
-/// Whether the client's address opened too many connections; then this one has been kept waiting.
-async fn overdrawn(gateway: &Gateway, info: &SessionInfo) -> bool {
-    let Some(delay) = gateway.upstream.connecting(info.remote.ip()) else { return false };
-    // Whoever is told at once comes again at once.
-    let _ = tokio::time::timeout(delay, gateway.stopped()).await;
-    true
-}
-
-/// Ends our side of the connection and reads what the client still sends until it ends its own. Closing with input unread, or
-/// input to come, resets the connection, and a reset takes with it what the client has not read yet.
-async fn linger(stream: &mut TcpStream) {
-    let drained = async {
-        stream.shutdown().await?;
-        let mut left = LINGER_BYTES;
-        while left > 0 {
-            stream.readable().await?;
-            match read_away(stream) {
-                Ok(0) => break,
-                Ok(n) => left = left.saturating_sub(n),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok::<(), io::Error>(())
-    };
-    // However it ends, the connection is closed next.
-    let _ = tokio::time::timeout(LINGER, drained).await;
-}
-
-/// Not part of a future, so that what waits for a client holds no buffer.
-fn read_away(stream: &TcpStream) -> io::Result<usize> {
-    stream.try_read(&mut [0; LINGER_READ])
-}
-
+/// All that is asked and answered.
 async fn serve(
     gateway: &Arc<Gateway>,
     listener: &Arc<ListenerKind>,
-    stream: &mut TcpStream,
+    socket: &Socket,
     local: Option<SocketAddr>,
     info: &Arc<SessionInfo>,
+    Greeted { certified, opened }: Greeted,
     counted: StateGauge,
 ) -> Closing {
-    let (read, write) = stream.split();
     let limits = &gateway.limits;
     let in_flight = InFlight::new(limits.max_in_flight, limits.held_bytes_per_session, gateway.releaser());
     let (host, port) = match &listener.advertised {
@@ -196,7 +54,7 @@ async fn serve(
     };
     let caller = Caller {
         session: info.id,
-        principal: Str::from_static("User:ANONYMOUS"),
+        principal: certified.map_or(Str::from_static("User:ANONYMOUS"), |who| Str::from(who.as_str())),
         client_id: None,
         remote: info.remote.ip(),
         listener: listener.name.clone(),
@@ -213,12 +71,12 @@ async fn serve(
         info,
         in_flight: &in_flight,
         pipeline: &pipeline,
-        reader: FrameReader::new(read, &gateway.request_memory),
+        reader: FrameReader::new(socket, &gateway.request_memory),
         authentication: Authentication::new(listener.sasl.clone()),
         caller: Arc::new(caller),
         client_id: Share::new(&gateway.request_memory),
         counted,
-        opened: Instant::now(),
+        opened,
     };
     let reading = async {
         let closing = session.run().await;
@@ -247,7 +105,7 @@ async fn serve(
             }
         }
     };
-    let writing = write_loop(gateway, info, &in_flight, write);
+    let writing = write_loop(gateway, info, &in_flight, socket);
     // Polled in this order, an answer that is ready at once leaves in the same turn.
     tokio::select! {
         biased;
@@ -261,9 +119,9 @@ async fn write_loop(
     gateway: &Gateway,
     info: &SessionInfo,
     in_flight: &InFlight<Exchange>,
-    write: WriteHalf<'_>,
+    socket: &Socket,
 ) -> Closing {
-    let mut writer = FrameWriter::new(write, gateway.limits.write_timeout);
+    let mut writer = FrameWriter::new(socket, gateway.limits.write_timeout);
     loop {
         let mut next = Some(in_flight.next_due().await);
         let mut closing = None;

@@ -1,7 +1,7 @@
 //! Sends one session's frames: bytes in memory by vectored writes, record data in files in chunks that are read as they are
 //! sent, so that a response of any size holds one chunk at a time.
 
-use super::end::EndCause;
+use super::{end::EndCause, socket::Socket};
 use crate::wire::{ByteSource, Piece};
 use bytes::Bytes;
 use std::{
@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{io::Interest, net::tcp::WriteHalf, time::Instant};
+use tokio::{io::Interest, net::TcpStream, time::Instant};
 
 /// Bytes of a file read at a time.
 const CHUNK: usize = 128 * 1024;
@@ -22,7 +22,7 @@ const SLOWEST: u64 = 64 * 1024;
 
 /// The writing end of a session.
 pub struct FrameWriter<'a> {
-    stream: WriteHalf<'a>,
+    stream: &'a Socket,
     queue: VecDeque<Piece>,
     timeout: Duration,
     /// When the flush under way must be over, once it had to wait.
@@ -34,7 +34,7 @@ pub struct FrameWriter<'a> {
 }
 
 impl<'a> FrameWriter<'a> {
-    pub fn new(stream: WriteHalf<'a>, timeout: Duration) -> Self {
+    pub fn new(stream: &'a Socket, timeout: Duration) -> Self {
         FrameWriter { stream, queue: VecDeque::new(), timeout, until: None, to_send: 0, sent: 0 }
     }
 
@@ -64,7 +64,14 @@ impl<'a> FrameWriter<'a> {
             }
         }
         self.queue = VecDeque::new();
-        Ok(())
+        // What is encrypted and has not left is owed like all else.
+        loop {
+            match self.stream.try_flush() {
+                Ok(()) => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
+                Err(_) => return Err(EndCause::Connection),
+            }
+        }
     }
 
     /// Sends what the kernel takes at once of the bytes at the front, at most `most` pieces.
@@ -115,8 +122,12 @@ impl<'a> FrameWriter<'a> {
         let (mut pos, len) = (0u64, source.len());
         while pos < len {
             let size = CHUNK.min((len - pos) as usize);
-            if cfg!(target_os = "linux") && source.file().is_some() && in_memory(&*source, pos, size) {
-                pos += self.send_file(&source, pos, size).await? as u64;
+            if cfg!(target_os = "linux")
+                && let Some(stream) = self.stream.plain()
+                && source.file().is_some()
+                && in_memory(&*source, pos, size)
+            {
+                pos += self.send_file(stream, &source, pos, size).await? as u64;
                 continue;
             }
             let chunk = read_chunk(&source, pos, size).await.map_err(|error| {
@@ -138,17 +149,18 @@ impl<'a> FrameWriter<'a> {
     #[cfg(target_os = "linux")]
     async fn send_file(
         &mut self,
+        stream: &TcpStream,
         source: &Arc<dyn ByteSource>,
         pos: u64,
         size: usize,
     ) -> Result<usize, EndCause> {
         loop {
-            let sent = self.stream.as_ref().try_io(Interest::WRITABLE, || {
+            let sent = stream.try_io(Interest::WRITABLE, || {
                 let Some((file, start)) = source.file() else {
                     return Err(io::ErrorKind::Unsupported.into());
                 };
                 let mut offset = start + pos;
-                Ok(rustix::fs::sendfile(self.stream.as_ref(), file, Some(&mut offset), size)?)
+                Ok(rustix::fs::sendfile(stream, file, Some(&mut offset), size)?)
             });
             match sent {
                 Ok(0) => return Err(EndCause::StorageRead),
@@ -164,7 +176,13 @@ impl<'a> FrameWriter<'a> {
     }
 
     #[cfg(not(target_os = "linux"))]
-    async fn send_file(&mut self, _: &Arc<dyn ByteSource>, _: u64, _: usize) -> Result<usize, EndCause> {
+    async fn send_file(
+        &mut self,
+        _: &TcpStream,
+        _: &Arc<dyn ByteSource>,
+        _: u64,
+        _: usize,
+    ) -> Result<usize, EndCause> {
         Err(EndCause::StorageRead)
     }
 }

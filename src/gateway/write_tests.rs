@@ -14,10 +14,10 @@ use tokio::{
 const LONG: Duration = Duration::from_secs(60);
 
 /// The two ends of a connection: the server's and the client's.
-async fn connection() -> (TcpStream, TcpStream) {
+async fn connection() -> (Socket, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    (listener.accept().await.unwrap().0, client)
+    (Socket::Plain(listener.accept().await.unwrap().0), client)
 }
 
 fn byte_at(pos: u64) -> u8 {
@@ -92,7 +92,7 @@ impl ByteSource for InFile {
 
 #[tokio::test]
 async fn pieces_of_all_kinds_leave_whole_and_in_order() {
-    let (mut server, mut client) = connection().await;
+    let (server, mut client) = connection().await;
     let endless = |cold| Arc::new(Endless { len: 300_001, cold, ..Endless::default() });
     let (hot, cold) = (endless(false), endless(true));
     let of_source = |len: u64| (0..len).map(byte_at).collect::<Vec<u8>>();
@@ -119,8 +119,7 @@ async fn pieces_of_all_kinds_leave_whole_and_in_order() {
         client.read_to_end(&mut received).await.unwrap();
         received
     });
-    let (_, write) = server.split();
-    let mut writer = FrameWriter::new(write, LONG);
+    let mut writer = FrameWriter::new(&server, LONG);
     frames.into_iter().for_each(|frame| writer.push(frame));
     assert_eq!(writer.buffered(), expected.len());
     writer.flush().await.unwrap();
@@ -131,9 +130,8 @@ async fn pieces_of_all_kinds_leave_whole_and_in_order() {
 
 #[tokio::test]
 async fn bytes_behind_a_source_do_not_come_between_its_chunks() {
-    let (mut server, mut client) = connection().await;
-    let (_, write) = server.split();
-    let mut writer = FrameWriter::new(write, LONG);
+    let (server, mut client) = connection().await;
+    let mut writer = FrameWriter::new(&server, LONG);
     let len = 2 * CHUNK as u64;
     let source = Endless { len, cold: true, ..Endless::default() };
     writer.push(vec![Piece::Source(Arc::new(source)), Piece::Bytes("tail".into())]);
@@ -149,10 +147,9 @@ async fn bytes_behind_a_source_do_not_come_between_its_chunks() {
 async fn a_source_is_read_in_chunks_and_only_as_fast_as_it_is_taken() {
     const LEN: u64 = 24_000_000;
     for cold in [false, true] {
-        let (mut server, mut client) = connection().await;
+        let (server, mut client) = connection().await;
         let source = Arc::new(Endless { len: LEN, cold, ..Endless::default() });
-        let (_, write) = server.split();
-        let mut writer = FrameWriter::new(write, LONG);
+        let mut writer = FrameWriter::new(&server, LONG);
         writer.push(vec![Piece::Source(source.clone())]);
         let mut taken = 0u64;
         let reading = async {
@@ -178,9 +175,8 @@ async fn a_client_that_takes_nothing_is_not_waited_for() {
     let sources: [Arc<dyn ByteSource>; 2] =
         [Arc::new(Endless { len: 50_000_000, ..Endless::default() }), file.clone()];
     for source in sources {
-        let (mut server, _client) = connection().await;
-        let (_, write) = server.split();
-        let mut writer = FrameWriter::new(write, Duration::from_millis(50));
+        let (server, _client) = connection().await;
+        let mut writer = FrameWriter::new(&server, Duration::from_millis(50));
         writer.push(vec![Piece::Source(source)]);
         assert_eq!(writer.flush().await, Err(EndCause::WriteTimeout));
     }
@@ -189,10 +185,9 @@ async fn a_client_that_takes_nothing_is_not_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_a_little_now_and_then_does_not_keep_its_answer_for_ever() {
     const LEN: usize = 64 << 20;
-    let (mut server, mut client) = connection().await;
-    let (_, write) = server.split();
+    let (server, mut client) = connection().await;
     let timeout = Duration::from_secs(300);
-    let mut writer = FrameWriter::new(write, timeout);
+    let mut writer = FrameWriter::new(&server, timeout);
     writer.push(vec![Piece::Bytes(vec![0; LEN].into())]);
     let start = Instant::now();
     let trickling = async {
@@ -217,14 +212,13 @@ async fn a_source_that_ends_early_ends_the_session() {
     let broken = Endless { len: 300_000, broken_at: Some(200_000), ..Endless::default() };
     let sources: [Arc<dyn ByteSource>; 2] = [Arc::new(broken), Arc::new(InFile::new(300_000, 200_000))];
     for source in sources {
-        let (mut server, mut client) = connection().await;
+        let (server, mut client) = connection().await;
         let reading = tokio::spawn(async move {
             let mut received = Vec::new();
             client.read_to_end(&mut received).await.unwrap();
             received.len()
         });
-        let (_, write) = server.split();
-        let mut writer = FrameWriter::new(write, LONG);
+        let mut writer = FrameWriter::new(&server, LONG);
         writer.push(vec![Piece::Source(source)]);
         assert_eq!(writer.flush().await, Err(EndCause::StorageRead));
         drop(server);

@@ -2,6 +2,7 @@
 //! environment variable `TOLLGATE_SECRET_NAME`. Never printed; `Debug` shows where, not what.
 
 use crate::security::SecretBytes;
+use crate::security::tls::shown;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
@@ -87,6 +88,15 @@ impl Secrets {
         SealKey::read(secret.expose()).ok_or_else(|| {
             format!("the secret `{name}` is no key of 32 bytes, as 64 hexadecimal digits or as base64: `openssl rand -base64 32` makes one")
         })
+    }
+
+    /// The secret as a certificate and its key, for handshakes that are to show it. None: it is made up.
+    pub fn certificate(&self, name: &str) -> Result<Option<Arc<rustls::ServerConfig>>, String> {
+        let (secret, is_made_up) = self.look_up(name)?;
+        if is_made_up {
+            return Ok(None);
+        }
+        shown(secret.expose()).map(Some).map_err(|error| format!("the secret `{name}` {error}"))
     }
 
     pub fn find(&self, name: &str) -> Result<Arc<SecretBytes>, String> {

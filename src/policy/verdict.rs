@@ -4,6 +4,7 @@
 use super::action::route::LetterBatch;
 use super::fault::hold::Awaited;
 use super::fault::link::LinkFault;
+use super::fault::tls::TlsFault;
 use super::letters::{Carrier, Numbered, Passage};
 use super::random::{Draws, Event};
 use super::rule::Rule;
@@ -297,6 +298,8 @@ pub struct ConnectVerdict {
     pub end: Option<End>,
     /// What is done to its bytes.
     pub links: Vec<Link>,
+    /// How its TLS handshake fails.
+    pub tls: Option<TlsFault>,
     pub storms: Vec<Storm>,
 }
 

@@ -1,13 +1,15 @@
-//! Who is on the other side: SASL mechanisms, principals, users, secrets.
+//! Who is on the other side: SASL mechanisms, certificates, principals, users, secrets.
 //!
-//! The room turns SASL tokens into a [`Principal`] and keeps what that takes. It must not know how tokens travel
-//! (SaslAuthenticate frames are the gateway's), what a principal may do (that is policy), or where its files are
-//! configured (that is app). TLS will live here; until then configuration refuses its keys.
+//! The room turns SASL tokens and client certificates into a [`Principal`] and keeps what that takes. It must not know how
+//! tokens and TLS records travel (that is the gateway's), what a principal may do (that is policy), or where its files are
+//! configured (that is app).
 
 pub mod credential;
+mod fingerprint;
 pub mod principal;
 pub mod sasl;
 pub mod secret;
+pub mod tls;
 pub mod users;
 pub mod users_file;
 

@@ -150,6 +150,7 @@ pub async fn start_recorded(
         address: "127.0.0.1:0".parse().unwrap(),
         advertised: None,
         sasl,
+        tls: None,
     };
     let listener = Listener::bind(config).unwrap();
     let address = listener.address();

@@ -307,7 +307,7 @@ fn can(fault: &Fault, part: &PartState, possible: &Possible) -> bool {
         | Fault::Record(_)
         | Fault::Pause(_) => true,
         // of sessions that begin, where no exchange is
-        Fault::Refuse | Fault::Link(_) => false,
+        Fault::Refuse | Fault::Link(_) | Fault::Tls(_) => false,
         // no exchange is a disk operation: the head does not go with it
         Fault::Disk(_) => false,
         // what is not answered has no after

@@ -1,5 +1,6 @@
 //! A session that begins: only its listener and its address are known.
 
+use crate::policy::fault::tls::TlsFault;
 use crate::policy::fault::{Executed, Fault, Harm, Target};
 use crate::policy::generation::Generation;
 use crate::policy::identity::{Met, Side, Subject};
@@ -14,16 +15,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The listener that a session came by.
+#[derive(Debug, Clone, Copy)]
+pub struct Entered<'a> {
+    pub name: &'a str,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
 /// Decides about a new session, before its first byte. None when no rule has anything to say.
 pub fn on_connect(
     generation: &Generation,
-    listener: &str,
+    listener: Entered<'_>,
     remote: IpAddr,
     session: u64,
 ) -> Option<ConnectVerdict> {
     let mut begin = Begin {
         generation,
-        listener,
+        listener: listener.name,
+        tls: listener.tls,
         remote,
         session,
         now: generation.shared.clock.now(),
@@ -54,6 +64,7 @@ pub fn on_connect(
         holds,
         end: harm.end,
         links: strikes.links,
+        tls: strikes.tls,
         storms: strikes.storms,
     };
     (!verdict.is_pass()).then_some(verdict)
@@ -63,12 +74,14 @@ pub fn on_connect(
 #[derive(Default)]
 struct Strikes {
     links: Vec<Link>,
+    tls: Option<TlsFault>,
     storms: Vec<Storm>,
 }
 
 struct Begin<'a> {
     generation: &'a Generation,
     listener: &'a str,
+    tls: bool,
     remote: IpAddr,
     session: u64,
     now: Duration,
@@ -174,6 +187,11 @@ impl Begin<'_> {
             return false;
         }
         rule.life.counters.matched();
+        if !self.tls && rule.actions.iter().any(|action| matches!(action, Action::Fault(Fault::Tls(_)))) {
+            // there is no handshake to fail
+            rule.life.counters.could_not_apply();
+            return false;
+        }
         if rule.storms() {
             Storm::add(&mut strikes.storms, rule.key, false);
         }
@@ -195,6 +213,12 @@ impl Begin<'_> {
             {
                 let draws = draws.apart(strikes.links.len() as u64);
                 strikes.links.push(Link { rule: Arc::clone(rule), fault: fault.clone(), draws });
+            }
+            if let Fault::Tls(fault) = fault
+                && !rule.observe
+            {
+                // the first one decides
+                strikes.tls.get_or_insert_with(|| fault.clone());
             }
             if *fault == Fault::Storm && !rule.observe {
                 Storm::add(&mut strikes.storms, rule.key, true);

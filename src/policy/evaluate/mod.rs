@@ -23,7 +23,7 @@ mod route;
 mod strike;
 mod truncate;
 
-pub use connect::on_connect;
+pub use connect::{Entered, on_connect};
 pub(super) use disk::stands_still;
 pub use disk::{DiskEnd, DiskVerdict, on_disk, still_waits};
 pub(super) use operations::tells_operations;

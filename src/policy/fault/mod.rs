@@ -19,6 +19,7 @@ pub mod sasl;
 pub mod slow_broker;
 pub mod stale;
 pub mod throttle;
+pub mod tls;
 
 use super::random::{Distribution, Draws};
 use crate::wire::{ApiKey, ErrorCode};
@@ -32,6 +33,7 @@ use sasl::SaslFault;
 use slow_broker::Queue;
 use std::fmt;
 use std::time::Duration;
+use tls::TlsFault;
 
 /// Whether the upstream executes the request that a fault touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub enum Fault {
     Record(RecordFault),
     /// Strikes the bytes of a session: see `link`.
     Link(LinkFault),
+    /// Strikes the TLS handshake: see `tls`.
+    Tls(TlsFault),
     /// Strikes operations of the embedded broker's disk: see `disk`.
     Disk(DiskFault),
     /// The embedded broker stands still; without a time as long as the rule's `during`.
@@ -157,6 +161,7 @@ impl Fault {
                 let parameter = Some(fault.parameter()).filter(|text| !text.is_empty());
                 Injected { executed: Executed::Untouched, parameter, terminal: false }
             }
+            Self::Tls(fault) => fault.inject(),
             // they need the reply, the records or the disk, which only who has them can give
             Self::Reply(_) | Self::Record(_) | Self::Disk(_) | Self::TruncateLog(_) => {
                 Injected { executed: Executed::Untouched, parameter: None, terminal: false }
@@ -187,6 +192,7 @@ impl Fault {
             Self::Reply(fault) => fault.word(),
             Self::Record(fault) => fault.word(),
             Self::Link(fault) => fault.word(),
+            Self::Tls(_) => "tls_fail",
             Self::Disk(fault) => fault.word(),
             Self::Pause(_) => "pause",
             Self::TruncateLog(_) => "truncate_log",
@@ -227,6 +233,7 @@ impl fmt::Display for Fault {
             Self::Fail(code) | Self::FailAfter(code) => write!(f, "{}({code})", self.word()),
             Self::Record(fault) => write!(f, "{fault}"),
             Self::Link(fault) => write!(f, "{fault}"),
+            Self::Tls(fault) => write!(f, "tls_fail({fault})"),
             Self::Disk(fault) => write!(f, "{fault}"),
             _ => write!(f, "{}()", self.word()),
         }

@@ -123,7 +123,7 @@ pub fn engine(host: &Rc<Host>) -> Engine {
     super::disk_faults::register(&mut engine, host);
     super::record_faults::register(&mut engine);
     super::reply_faults::register(&mut engine);
-    super::link_faults::register(&mut engine);
+    super::link_faults::register(&mut engine, host);
     super::schema::register(&mut engine, host);
     super::values::register(&mut engine);
     super::objects::register(&mut engine);

@@ -2,17 +2,26 @@
 
 use super::call::{Call, rule_word};
 use super::draft::RuleHandle;
-use super::values::{bytes, distribution};
+use super::host::Host;
+use super::values::{SecretName, bytes, distribution};
+use super::vocabulary::nearest;
 use crate::policy::fault::Fault;
 use crate::policy::fault::link::{LinkFault, Way};
+use crate::policy::fault::tls::{Certificate, TlsFault};
 use crate::policy::random::LONGEST;
 use crate::policy::rule::Action;
 use rhai::Engine;
+use std::rc::Rc;
 use std::time::Duration;
 
 const HEADS: &[&str] = &["on_connect"];
 
-pub fn register(engine: &mut Engine) {
+pub fn register(engine: &mut Engine, host: &Rc<Host>) {
+    let own = Rc::clone(host);
+    rule_word(engine, "tls_fail", 1..=2, move |rule, call| {
+        let fault = tls_fault(&call, &own)?;
+        rule.act(&call, HEADS, Action::Fault(Fault::Tls(fault)))
+    });
     rule_word(engine, "refuse", 0..=0, |rule, call| rule.act(&call, HEADS, Action::Fault(Fault::Refuse)));
     rule_word(engine, "close_after", 2..=2, |rule, call| {
         let fault = match call.text(0)?.as_str() {
@@ -75,6 +84,33 @@ pub fn register(engine: &mut Engine) {
         let way = way(&call, 1)?;
         strike(rule, &call, LinkFault::CorruptBytes(p, way))
     });
+}
+
+/// `tls_fail(kind)`, and `tls_fail("certificate", secret(name))`.
+fn tls_fault(call: &Call<'_, '_>, host: &Rc<Host>) -> Result<TlsFault, String> {
+    let kind = call.text(0)?;
+    if kind != "certificate" {
+        return match call.len() {
+            1 => TlsFault::from_name(&kind).ok_or_else(|| {
+                let known = TlsFault::names().chain(["certificate"]);
+                format!(
+                    "`tls_fail` knows no \"{kind}\"{}: it takes one of {}",
+                    nearest(&kind, known.clone()),
+                    known.collect::<Vec<_>>().join(", ")
+                )
+            }),
+            _ => Err(format!("`tls_fail(\"{kind}\")` takes nothing more")),
+        };
+    }
+    if call.len() < 2 {
+        return Err("`tls_fail(\"certificate\", secret(name))` shows the certificate in this secret, which holds its key too".to_owned());
+    }
+    let value = call.value(1);
+    let Some(SecretName(name)) = value.clone().try_cast::<SecretName>() else {
+        return Err(call.wants("a certificate and its key as PEM: secret(\"name\")", &value));
+    };
+    let shown = host.draft(call.word, |draft| draft.secrets.certificate(&name))??;
+    Ok(TlsFault::Certificate(Certificate { name, shown }))
 }
 
 fn strike(rule: &RuleHandle, call: &Call<'_, '_>, fault: LinkFault) -> Result<(), String> {

@@ -499,6 +499,12 @@ fn what_makes_no_sense_is_refused() {
             "did you mean \"framed\"?",
         ),
         ("on_fetch().validate(schema(\"demo-shipment.json\"));", "1:12", "no action of on_fetch"),
+        ("on_connect().tls_fail();", "1:14", "it is .tls_fail("),
+        ("on_connect().tls_fail(\"unknown_cb\");", "1:14", "did you mean \"unknown_ca\"?"),
+        ("on_connect().tls_fail(\"untrusted\", 1);", "1:14", "takes nothing more"),
+        ("on_connect().tls_fail(\"certificate\");", "1:14", "the certificate in this secret"),
+        ("on_connect().tls_fail(\"certificate\", \"c\");", "1:14", "a certificate and its key as PEM"),
+        ("on_produce().tls_fail(\"untrusted\");", "1:14", "it is one of on_connect"),
         ("on_fetch().route(\"dlq\");", "1:12", "no action of on_fetch"),
         ("on_produce().route(\"a b\");", "1:14", "no name of a topic"),
         ("on_produce().route(\"a\").route(\"b\");", "1:25", "stands once in a rule"),
@@ -513,7 +519,7 @@ fn what_makes_no_sense_is_refused() {
 
 #[test]
 fn words_of_later_versions_are_refused_by_name() {
-    assert_refused("on_connect().tls_fail(\"expired\");", "1:14", "is not available yet");
+    assert_refused("broker_down(1);", "1:1", "is not available yet");
 }
 
 #[test]

@@ -109,6 +109,7 @@ words! {
     "refuse" ".refuse()" "closes a session with a RST as soon as it is there";
     "storm" ".storm()" "drops every session that the rule has matched, at once";
     "close_after" ".close_after(\"bytes\" or \"requests\", n)" "ends a session after so many bytes or answers";
+    "tls_fail" ".tls_fail(\"unknown_ca\"), .tls_fail(\"untrusted\"), .tls_fail(\"certificate\", secret(name))" "fails the TLS handshake: with this alert, or with a certificate to refuse";
     "half_open" ".half_open()" "accepts a session and never answers";
     "blackhole" ".blackhole(\"up\" or \"down\"?)" "what is sent does not arrive";
     "slow_close" ".slow_close(\"5s\")" "the end of a connection arrives later";
@@ -175,14 +176,11 @@ words! {
 }
 
 /// Words of the language that this version does not have.
-const LATER: &[&str] = &["tls_fail", "broker_down", "broker_up"];
+const LATER: &[&str] = &["broker_down", "broker_up"];
 
 /// What is said about a function that Rhai did not find, given as `name (types)`.
 pub fn explain_missing(signature: &str) -> String {
     let name = signature.split([' ', '(']).next().unwrap_or(signature);
-    if name == "tls_fail" {
-        return "`tls_fail` is not available yet: there are no TLS listeners; it comes with them".to_owned();
-    }
     if LATER.contains(&name) {
         return format!("`{name}` is not available yet");
     }
@@ -246,7 +244,7 @@ mod tests {
     #[test]
     fn missing_words_are_explained() {
         for (signature, says) in [
-            ("tls_fail (rule, i64)", "no TLS listeners; it comes with them"),
+            ("broker_down (i64)", "`broker_down` is not available yet"),
             ("dney (rule)", "did you mean \"deny\"?"),
             ("chance (rule)", "it is .chance(p)"),
             ("sleep (i64)", "no clock"),

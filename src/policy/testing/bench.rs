@@ -2,7 +2,7 @@
 
 use super::{replies, requests};
 use crate::policy::clock::Clock;
-use crate::policy::evaluate::{DiskEnd, ExchangeContext, on_connect, on_disk};
+use crate::policy::evaluate::{DiskEnd, Entered, ExchangeContext, on_connect, on_disk};
 use crate::policy::fault::disk::Operation;
 use crate::policy::generation::{EmbeddedBroker, Generation, Policies, Settings, Shared, Who};
 use crate::policy::load::Script;
@@ -162,10 +162,11 @@ fn faults(generation: &Generation) -> Vec<(Vec<&'static str>, u64)> {
 }
 
 fn connected(generation: &Generation, who: &Who) -> Seen {
-    let verdict = on_connect(generation, &who.listener, who.remote_ip, 0).unwrap_or_default();
+    let entered = Entered { name: &who.listener, tls: true };
+    let verdict = on_connect(generation, entered, who.remote_ip, 0).unwrap_or_default();
     Seen {
         denied: verdict.deny,
-        closed: verdict.deny || verdict.end.is_some(),
+        closed: verdict.deny || verdict.end.is_some() || verdict.tls.is_some(),
         delay: verdict.delay,
         ..Seen::default()
     }

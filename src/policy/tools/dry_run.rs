@@ -9,7 +9,7 @@ pub use report::Report;
 use crate::policy::capture::{Problem, Reader, Record, What, is_secret};
 use crate::policy::clock::Clock;
 use crate::policy::error::LoadError;
-use crate::policy::evaluate::{ExchangeContext, on_connect};
+use crate::policy::evaluate::{Entered, ExchangeContext, on_connect};
 use crate::policy::generation::{Generation, Policies, Settings, Shared, Who};
 use crate::policy::journal::Lines;
 use crate::policy::load::Script;
@@ -161,7 +161,9 @@ impl Run {
         };
         let before = self.counts();
         // what rules would do to the session is in their counts
-        drop(on_connect(&self.generation, listener, peer, session));
+        // A capture does not say whether the listener spoke TLS: it is taken to, so that no rule is left out.
+        let entered = Entered { name: listener, tls: true };
+        drop(on_connect(&self.generation, entered, peer, session));
         self.book(&before, &Doing { time, who: &who, topics: &[] });
     }
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import ssl
 import subprocess
 from dataclasses import dataclass
 
@@ -17,10 +18,43 @@ PATIENCE_MS = 60_000
 
 
 @dataclass(frozen=True)
+class Tls:
+    """PEM files: whom the client trusts, and its own certificate and key, if it has them."""
+
+    ca: str
+    certificate: str | None = None
+    key: str | None = None
+
+    def java(self) -> dict[str, str]:
+        properties = {"ssl.truststore.type": "PEM", "ssl.truststore.location": self.ca}
+        if self.certificate:
+            chain, key = (open(path).read() for path in (self.certificate, self.key))
+            properties |= {"ssl.keystore.type": "PEM", "ssl.keystore.certificate.chain": chain, "ssl.keystore.key": key}
+        return properties
+
+    def rdkafka(self) -> dict[str, str]:
+        own = {"ssl.certificate.location": self.certificate, "ssl.key.location": self.key} if self.certificate else {}
+        return {"ssl.ca.location": self.ca} | own
+
+    def context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.ca)
+        if self.certificate:
+            context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
+@dataclass(frozen=True)
 class Login:
-    name: str
-    password: str
-    mechanism: str
+    """How a client comes in: with a name and password, over TLS, or both."""
+
+    name: str | None = None
+    password: str = ""
+    mechanism: str = ""
+    tls: Tls | None = None
+
+    @property
+    def protocol(self) -> str:
+        return ("SASL_" if self.name else "") + ("SSL" if self.tls else "PLAINTEXT")
 
 
 class LastBrokerGone(Exception):
@@ -62,8 +96,12 @@ class JavaClient(Family):
         properties = {"request.timeout.ms": TIMEOUT_MS, "delivery.timeout.ms": PATIENCE_MS, "default.api.timeout.ms": PATIENCE_MS,
                       "max.block.ms": PATIENCE_MS, "retry.backoff.ms": 20, "linger.ms": 0}
         if login:
+            properties["security.protocol"] = login.protocol
+        if login and login.tls:
+            properties |= login.tls.java()
+        if login and login.name:
             module = "plain.PlainLoginModule" if login.mechanism == "PLAIN" else "scram.ScramLoginModule"
-            properties |= {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": login.mechanism, "sasl.jaas.config":
+            properties |= {"sasl.mechanism": login.mechanism, "sasl.jaas.config":
                            f'org.apache.kafka.common.security.{module} required username="{login.name}" password="{login.password}";'}
         return properties
 
@@ -92,7 +130,11 @@ def _rdkafka(login: Login | None) -> dict[str, str | int]:
     config = {"socket.timeout.ms": TIMEOUT_MS, "request.timeout.ms": TIMEOUT_MS, "message.timeout.ms": PATIENCE_MS, "retry.backoff.ms": 20,
               "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200, "topic.metadata.refresh.fast.interval.ms": 20}
     if login:
-        config |= {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanisms": login.mechanism, "sasl.username": login.name, "sasl.password": login.password}
+        config["security.protocol"] = login.protocol
+    if login and login.tls:
+        config |= login.tls.rdkafka()
+    if login and login.name:
+        config |= {"sasl.mechanisms": login.mechanism, "sasl.username": login.name, "sasl.password": login.password}
     return config
 
 
@@ -131,7 +173,7 @@ class Confluent(Family):
                                     "enable.auto.commit": False, "fetch.wait.max.ms": 50, "session.timeout.ms": 10_000, "heartbeat.interval.ms": 200}
         del config["request.timeout.ms"], config["message.timeout.ms"]
         refused = []
-        config["error_cb"] = lambda error: refused.append(error) if error.code() == KafkaError._AUTHENTICATION else None
+        config["error_cb"] = lambda error: refused.append(error) if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL) else None
         reader = Consumer(config, logger=self._log)
         if group:
             reader.subscribe([topic])
@@ -205,7 +247,11 @@ class Aiokafka(Family):
     def _common(self, login):
         common = {"request_timeout_ms": TIMEOUT_MS, "retry_backoff_ms": 20}
         if login:
-            common |= {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": login.mechanism, "sasl_plain_username": login.name, "sasl_plain_password": login.password}
+            common["security_protocol"] = login.protocol
+        if login and login.tls:
+            common["ssl_context"] = login.tls.context()
+        if login and login.name:
+            common |= {"sasl_mechanism": login.mechanism, "sasl_plain_username": login.name, "sasl_plain_password": login.password}
         return common
 
     def produce(self, bootstrap, topic, values, idempotent=True, login=None):

@@ -138,11 +138,14 @@ class Tollgate(Server):
         self._add_users()
 
     def configure(self, **keys):
-        """Writes tollgate.toml: two listeners, one that asks for a login; `keys` are settings beside the usual ones."""
+        """Writes tollgate.toml: two listeners, one that asks for a login; `keys` are settings beside the usual ones, and
+        `listeners` more listeners."""
+        listeners = keys.pop("listeners", [])
         usual = {"admin": f"127.0.0.1:{self.admin_port}", "data": "data", "policies": "policies", "users": "users.toml", "seed": 1}
         lines = [f"{key} = {json.dumps(value)}" for key, value in (usual | keys).items()]
         lines += ["[[listener]]", 'name = "open"', f'address = "{self.bootstrap}"']
         lines += ["[[listener]]", 'name = "login"', f'address = "{self.sasl}"', f"sasl = {json.dumps(MECHANISMS)}"]
+        lines += [line for one in listeners for line in ("[[listener]]", *(f"{key} = {json.dumps(value)}" for key, value in one.items()))]
         lines += ["[broker]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in self.broker.items())]
         (self.folder / "tollgate.toml").write_text("\n".join(lines) + "\n")
 

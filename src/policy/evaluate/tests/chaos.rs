@@ -199,7 +199,7 @@ fn faults_end_by_themselves() {
         assert!(!failed(&world), "{rule}");
     }
     let connect = one(r#"expires("1m"); on_connect().reset();"#);
-    let ask = || on_connect(&connect.generation(), "public", [1, 2, 3, 4].into(), 1);
+    let ask = || on_connect(&connect.generation(), plain("public"), [1, 2, 3, 4].into(), 1);
     assert!(ask().is_some());
     connect.clock.advance(Duration::from_secs(60));
     assert!(ask().is_none());
@@ -240,11 +240,11 @@ fn triggers_count_per_subject() {
 fn connections_draw_per_address() {
     let world = one(r#"on_connect().every(3).reset(); on_connect().from_ip("9.9.9.9").delay("1s");"#);
     let generation = world.generation();
-    let ask = |ip: [u8; 4]| on_connect(&generation, "public", ip.into(), 1).and_then(|v| v.end);
+    let ask = |ip: [u8; 4]| on_connect(&generation, plain("public"), ip.into(), 1).and_then(|v| v.end);
     let ends: Vec<_> = (0..6).map(|_| ask([1, 1, 1, 1])).collect();
     assert_eq!(ends, [None, None, Some(End::Reset), None, None, Some(End::Reset)]);
     assert_eq!(ask([2, 2, 2, 2]), None);
-    assert_eq!(on_connect(&generation, "public", [9, 9, 9, 9].into(), 1).unwrap().delay, SECOND);
+    assert_eq!(on_connect(&generation, plain("public"), [9, 9, 9, 9].into(), 1).unwrap().delay, SECOND);
     let line = &world.journal()[0];
     assert_eq!((line["fault"].as_str(), line["n"].as_u64()), (Some("reset"), Some(2)));
 }

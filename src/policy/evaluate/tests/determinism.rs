@@ -309,7 +309,7 @@ fn a_session_is_one_event_however_many_rules_look_at_its_beginning() {
     let run = |files: &[(&str, &str)]| -> Vec<String> {
         let world = world(files);
         (0..100).for_each(|session| {
-            on_connect(&world.generation(), "public", [10, 0, 0, 1].into(), session);
+            on_connect(&world.generation(), super::plain("public"), [10, 0, 0, 1].into(), session);
         });
         let lines = world.journal();
         lines.iter().filter(|l| l["rule"] == "slow").map(|l| l["n"].to_string()).collect()

@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::policy::fault::link::{LinkFault, Way};
+use crate::policy::fault::tls::TlsFault;
+use crate::policy::rule::Kind;
 use crate::policy::verdict::ConnectVerdict;
 
 fn connect(world: &World, last: u8) -> ConnectVerdict {
-    on_connect(&world.generation(), "public", [10, 0, 0, last].into(), 1).unwrap_or_default()
+    on_connect(&world.generation(), plain("public"), [10, 0, 0, last].into(), 1).unwrap_or_default()
 }
 
 #[test]
@@ -81,4 +83,27 @@ fn a_refused_session_is_given_nothing_more() {
     assert_eq!((verdict.end, verdict.links.len()), (Some(crate::policy::verdict::End::Reset), 0));
     let fault = LinkFault::Stall { after: 6, time: None, way: Way::Down };
     assert_eq!(fault.to_string(), "stall(6, down)");
+}
+
+#[test]
+fn a_handshake_fails_where_there_is_one() {
+    let world = one(r#"policy("net"); expires("1h");
+        on_connect().observe().tls_fail("unknown_ca").named("watched");
+        on_connect().every(2).tls_fail("untrusted").named("second");
+        on_connect().tls_fail("certificate_expired").named("others");"#);
+    let generation = world.generation();
+    let ask = |tls| on_connect(&generation, Entered { name: "public", tls }, [10, 0, 0, 1].into(), 1);
+    assert_eq!(ask(false), None);
+    assert!(world.journal().is_empty(), "what cannot be done is not told as done");
+    let faults: Vec<_> = (0..3).map(|_| ask(true).and_then(|verdict| verdict.tls)).collect();
+    let expired = TlsFault::from_name("certificate_expired");
+    // the session without TLS is none of those that are counted
+    assert_eq!(faults, [expired.clone(), Some(TlsFault::Untrusted), expired]);
+    let lines = world.journal();
+    let told = lines.iter().map(|line| line["parameter"].as_str().unwrap()).collect::<Vec<_>>();
+    const EXPIRED: &str = "\"certificate_expired\"";
+    let seen = "\"unknown_ca\"";
+    assert_eq!(told, [seen, EXPIRED, seen, "\"untrusted\"", seen, EXPIRED]);
+    let counts = generation.rules(Kind::Chaos).map(|rule| rule.life.counters.read()).collect::<Vec<_>>();
+    assert_eq!(counts, [(4, 3, 1), (4, 1, 1), (3, 2, 1)]);
 }

@@ -20,7 +20,7 @@ mod shared;
 mod strike;
 mod watching;
 
-use super::{ExchangeContext, on_connect};
+use super::{Entered, ExchangeContext, on_connect};
 use crate::policy::clock::Clock;
 use crate::policy::generation::{Generation, Policies, Settings, Shared, Who};
 use crate::policy::journal::Lines;
@@ -34,6 +34,11 @@ use crate::wire::{ErrorCode, Payload, Request, RequestBody, Response, ResponseBo
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
+
+/// A listener without TLS.
+fn plain(name: &str) -> Entered<'_> {
+    Entered { name, tls: false }
+}
 
 /// The policies of a process, its clock and what it wrote down.
 struct World {

@@ -493,7 +493,7 @@ fn a_connection_is_refused_before_its_first_byte() {
            on_connect().when(|cx| cx.ip == "12.0.0.1").deny();
            on_connect().from_ip("13.0.0.0/8").when(|cx| cx.ip.nonsense()).deny();"#);
     let generation = world.generation();
-    let ask = |listener, ip: [u8; 4]| on_connect(&generation, listener, ip.into(), 1);
+    let ask = |listener, ip: [u8; 4]| on_connect(&generation, plain(listener), ip.into(), 1);
     assert!(ask("public", [10, 1, 1, 1]).unwrap().deny);
     assert!(ask("public", [12, 0, 0, 1]).unwrap().deny);
     assert!(ask("public", [13, 0, 0, 1]).unwrap().deny, "a rule that fails refuses");

@@ -93,7 +93,7 @@ fn a_rule_can_be_about_versions_of_an_api_and_about_a_broker() {
     let world =
         world_with(&[("p", "on_produce().broker(7).deny(); on_connect().broker(6).reset();")], settings());
     assert!(world.produce(&who("User:a"), &[("t", "v")]).refused);
-    let connect = |world: &World| on_connect(&world.generation(), "l", [127, 0, 0, 1].into(), 1);
+    let connect = |world: &World| on_connect(&world.generation(), plain("l"), [127, 0, 0, 1].into(), 1);
     assert_eq!(connect(&world), None);
     let world = world_with(&[("p", "on_connect().broker(7).reset();")], settings());
     assert!(connect(&world).unwrap().end.is_some());
