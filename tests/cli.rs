@@ -141,10 +141,17 @@ fn a_listener_without_authentication_on_the_network_is_warned_about() {
 }
 
 #[test]
-fn tls_says_that_it_is_not_available_yet() {
+fn certificates_are_checked_before_anything_starts() {
     let dir = folder();
     fs::write(dir.path().join("tollgate.toml"), "tls_certificate = \"x.pem\"\n").unwrap();
-    assert_fails(&run(dir.path(), &["serve", "--check"]), 2, "TLS is not available yet");
+    let check = || run(dir.path(), &["serve", "--check"]);
+    assert_fails(&check(), 2, "listener `default`: x.pem: cannot be read: No such file");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    fs::write(dir.path().join("x.pem"), made.cert.pem()).unwrap();
+    assert_fails(&check(), 2, "x.pem: there is no private key in it");
+    let both = format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem());
+    fs::write(dir.path().join("x.pem"), both).unwrap();
+    assert_succeeds(&check());
 }
 
 #[test]

@@ -94,6 +94,7 @@ fn serve(
             users::open(&config.users)?;
         }
         control::AdminTokens::of(&config)?;
+        tls::Certificates::open(&config)?;
         for warning in warnings.iter().chain(&config.warnings()) {
             print(&format!("warning: {warning}"))?;
         }

@@ -27,7 +27,7 @@ impl Certificates {
         for Listener { name, tls, .. } in &config.listeners {
             let Some(files) = tls else { continue };
             let tls = ServerTls::open(files.clone())
-                .map_err(|error| Failure::cannot(format!("listener `{name}`: {error}")))?;
+                .map_err(|error| Failure::usage(format!("listener `{name}`: {error}")))?;
             let key = files.key.as_ref().unwrap_or(&files.certificate);
             if is_exposed(key) {
                 tracing::warn!(listener = %name, file = %key.display(), "others than its owner and group can read the private key");
