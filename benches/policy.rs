@@ -47,7 +47,7 @@ fn edits(masks: &[(&str, How)]) -> RecordEdits {
         .iter()
         .map(|(target, how)| {
             let target = Target::parse(target).unwrap();
-            Edit::Mask(Mask { target, how: how.clone(), on_unparsable: OnUnparsable::Error })
+            Edit::Mask(Mask { target, how: how.clone(), schema: None, on_unparsable: OnUnparsable::Error })
         })
         .collect();
     RecordEdits::new(vec![EditRule { name: "bench".to_owned(), edits, observe: false }])

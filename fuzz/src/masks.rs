@@ -32,6 +32,7 @@ pub fn run(data: &[u8]) {
     let mask = Mask {
         target: target.clone(),
         how: hows[usize::from(how) % hows.len()].clone(),
+        schema: None,
         on_unparsable: UNPARSABLE[usize::from(how >> 2) % UNPARSABLE.len()],
     };
     let on_unparsable = mask.on_unparsable;

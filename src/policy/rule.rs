@@ -195,7 +195,11 @@ impl fmt::Display for Action {
             Self::Deny(Some(reason)) => write!(f, "deny({reason})"),
             Self::Allow => f.write_str("allow()"),
             Self::Edit(Edit::Mask(mask)) => {
-                write!(f, "mask({}, {})", mask.target, mask.how)?;
+                write!(f, "mask({}, {}", mask.target, mask.how)?;
+                match &mask.schema {
+                    Some(schema) => write!(f, ", {schema})")?,
+                    None => f.write_str(")")?,
+                }
                 match mask.on_unparsable {
                     OnUnparsable::Empty => Ok(()),
                     other => write!(f, ".on_unparsable({other:?})"),

@@ -33,7 +33,7 @@ def pytest_configure(config):
 FILES = {
     "test_kill.py": "confluent", "test_faults.py": "java", "test_verifiable.py": "java", "test_policies.py": "java", "test_java_tools.py": "java", "test_tools_compare.py": "java", "test_quotas.py": "java", "test_policy_quotas.py": "java", "test_logins.py": "java", "test_tls.py": "java",
     "test_console_faults.py": "java", "test_error_codes.py": "java", "test_acls.py": "java", "test_fault_catalogue.py": "java", "test_shaping.py": "java", "test_java_client.py": "java", "test_confluent.py": "confluent", "test_conformance.py": "java",
-    "test_delays.py": "confluent", "test_route.py": "confluent", "test_disk_faults.py": "confluent", "test_replay.py": "confluent", "test_capture.py": "confluent", "test_toxiproxy.py": "confluent", "test_link.py": "kcat", "test_kcat.py": "kcat", "test_examples.py": "kcat", "test_aiokafka.py": "aiokafka",
+    "test_delays.py": "confluent", "test_route.py": "confluent", "test_masks.py": "confluent", "test_disk_faults.py": "confluent", "test_replay.py": "confluent", "test_capture.py": "confluent", "test_toxiproxy.py": "confluent", "test_link.py": "kcat", "test_kcat.py": "kcat", "test_examples.py": "kcat", "test_aiokafka.py": "aiokafka",
 }
 collect_ignore = [name for name, needed in FILES.items() if needed not in clients.INSTALLED]
 if "toxiproxy" not in os.environ.get("TOLLGATE_CLIENTS", "toxiproxy").split():

@@ -9,17 +9,21 @@
 //! payload; the piece of a batch that ends a fetch is dropped, as clients ignore it and nobody can look into it.
 
 mod run;
+mod typed;
 mod value;
 
 use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
 
 use self::run::Run;
+use self::typed::Typed;
 use self::value::Phase;
 use super::json::{PathSet, Unparsable};
 use super::mask::How;
 use super::path::Target;
 use super::seal::{Seal, SealError, SealTarget, Way};
 use crate::policy::glob::Patterns;
+use crate::policy::schema::{Invalid, Schema};
 use crate::policy::template::{Field, Template};
 use crate::wire::record::{
     BatchHeader, Compressor, HeadersBuf, Rebuild, Record, RecordError, Tail, batches, with_codecs,
@@ -55,10 +59,12 @@ pub enum Edit {
 pub struct Mask {
     pub target: Target,
     pub how: How,
+    /// What values are, if not JSON. Looked at by [`Mask::fits`] first.
+    pub schema: Option<Arc<Schema>>,
     pub on_unparsable: OnUnparsable,
 }
 
-/// What becomes of a value that is no JSON, when a path leads into it. Empty and null values hold nothing and pass.
+/// What becomes of a value that is no JSON, or not of its schema, when a path leads into it. Empty and null values hold nothing and pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnUnparsable {
     /// Empty, with the header. Not null: that would delete downstream.
@@ -161,7 +167,16 @@ pub enum EditError {
     Seal(#[from] SealError),
     /// A mask with `on_unparsable("error")`.
     #[error("the value at offset {offset} cannot be masked: {source}")]
-    Unparsable { rule: usize, offset: i64, source: Unparsable },
+    Unparsable { rule: usize, offset: i64, source: Unread },
+}
+
+/// Why nothing can be found in a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    #[error(transparent)]
+    Json(#[from] Unparsable),
+    #[error("not {schema} at {invalid}")]
+    Schema { schema: String, invalid: Invalid },
 }
 
 /// Rules compiled to run together, on any thread.
@@ -175,19 +190,22 @@ pub struct RecordEdits {
     phases: Vec<Phase>,
     /// What works on whole values: the rule, and the edit of the rule.
     wholes: Vec<(usize, usize)>,
+    /// Masks of values that are not JSON.
+    typed: Vec<Typed>,
 }
 
 impl RecordEdits {
     /// Rules work in this order. Of masks that meet in the same value each works on what the one before left; of those
     /// that meet in nested values only the outermost counts, as nothing of the inner is left. What is decrypted comes before the
-    /// masks, what is encrypted after them, whatever the order of the rules.
+    /// masks, what is encrypted after them, whatever the order of the rules; masks by a schema come before those of JSON.
     pub fn new(rules: Vec<EditRule>) -> Self {
         let (mut masks, mut phases, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
+        let typed = Typed::of(&rules);
         let mut paths = Vec::new();
         for (rule, EditRule { edits, .. }) in rules.iter().enumerate() {
             for (number, edit) in edits.iter().enumerate() {
                 let (path, phase) = match edit {
-                    Edit::Mask(Mask { target: Target::Value(path), .. }) => (path, Phase::Mask),
+                    Edit::Mask(Mask { target: Target::Value(path), schema: None, .. }) => (path, Phase::Mask),
                     Edit::Seal(Seal { target: SealTarget::Field(path), way, .. }) => match way {
                         Way::Encrypt => (path, Phase::Encrypt),
                         Way::Decrypt => (path, Phase::Decrypt),
@@ -204,7 +222,7 @@ impl RecordEdits {
             }
         }
         let paths = PathSet::new(paths);
-        Self { rules, paths, masks, phases, wholes }
+        Self { rules, paths, masks, phases, wholes, typed }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -213,6 +231,12 @@ impl RecordEdits {
 
     pub fn rules(&self) -> &[EditRule] {
         &self.rules
+    }
+
+    /// What works on values, by rule and edit.
+    fn lists(&self) -> impl Iterator<Item = &[(usize, usize)]> {
+        let typed = self.typed.iter().map(|typed| &*typed.masks);
+        [&*self.masks, &*self.wholes].into_iter().chain(typed)
     }
 
     /// Edits `payload`. `limit` caps the bytes of one batch once decompressed.

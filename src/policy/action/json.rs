@@ -120,7 +120,7 @@ pub struct PathSet {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Machine {
+pub(super) struct Machine {
     /// A step of a path each; where a path ends, a state without a step.
     names: Vec<Box<[u8]>>,
     indexes: Vec<usize>,
@@ -150,6 +150,10 @@ impl PathSet {
 
     pub fn is_empty(&self) -> bool {
         self.machines.is_empty()
+    }
+
+    pub(super) fn machines(&self) -> &[Machine] {
+        &self.machines
     }
 
     /// Validates `text` and puts what the paths find into `spans`, in the order of their starts, the longer first.
@@ -201,13 +205,52 @@ impl Machine {
         self.paths.push(number);
     }
 
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Whether a path ends here.
+    #[inline]
+    pub(super) fn finds(&self, active: u64) -> bool {
+        active & self.accept != 0
+    }
+
+    /// Whether a path asks for an element by its place.
+    pub(super) fn counts(&self) -> bool {
+        self.index != 0
+    }
+
+    /// The paths that end here.
+    pub(super) fn found(&self, active: u64) -> impl Iterator<Item = usize> + '_ {
+        let found = active & self.accept;
+        (0..MAX_STATES)
+            .filter(move |state| found >> state & 1 == 1)
+            .filter_map(|at| self.paths.get(at).copied())
+    }
+
+    /// All that some member leads to.
+    pub(super) fn below_members(&self, active: u64) -> Vec<u64> {
+        let waiting = (0..MAX_STATES).filter(|state| (active & self.key) >> state & 1 == 1);
+        let named = waiting.filter_map(|state| self.names.get(state));
+        let named = named.map(|name| self.below_member(active, name, false));
+        std::iter::once(self.below(active)).chain(named).collect()
+    }
+
+    /// All that some element leads to.
+    pub(super) fn below_elements(&self, active: u64) -> Vec<u64> {
+        let waiting = (0..MAX_STATES).filter(|state| (active & self.index) >> state & 1 == 1);
+        let numbered = waiting.filter_map(|state| self.indexes.get(state));
+        let numbered = numbered.map(|index| self.below_element(active, *index));
+        std::iter::once(self.below(active)).chain(numbered).collect()
+    }
+
     #[inline]
     fn below(&self, active: u64) -> u64 {
         (active & self.deep) | (active & self.any) << 1
     }
 
     #[inline]
-    fn below_member(&self, active: u64, raw: &[u8], escaped: bool) -> u64 {
+    pub(super) fn below_member(&self, active: u64, raw: &[u8], escaped: bool) -> u64 {
         let mut next = self.below(active);
         let mut waiting = active & self.key;
         if waiting == 0 {
@@ -231,7 +274,7 @@ impl Machine {
     }
 
     #[inline]
-    fn below_element(&self, active: u64, index: usize) -> u64 {
+    pub(super) fn below_element(&self, active: u64, index: usize) -> u64 {
         let mut next = self.below(active);
         let mut waiting = active & self.index;
         while waiting != 0 {

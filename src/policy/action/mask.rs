@@ -12,6 +12,9 @@
 //!
 //! JSON's `null` and Kafka's null hold nothing and stay null. A mask that does not know what to do with a value hides
 //! it whole: nothing passes because it is not a string, too short, or no e-mail address. Characters are counted, not bytes.
+//! In Avro and Protobuf a field keeps its type: text and bytes are masked as strings here; of what is neither, `all` leaves what the type has for
+//! nothing (0, false, an empty list), `replace(text)` what the text says in the type, `to_null()` null where there is one. Nothing else is
+//! possible there, which is told when the policy is loaded.
 //! Keys and headers are masked as strings; what is not UTF-8 in them becomes `****`, or its hash.
 
 use std::fmt;
@@ -21,6 +24,7 @@ use regex::Regex;
 use sha2::Sha256;
 
 use super::json::{self, Kind};
+use crate::policy::schema::{Held, Put};
 use crate::security::SecretBytes;
 
 /// What stands for a value that is hidden whole: its length is hidden too.
@@ -115,7 +119,14 @@ impl How {
 
     /// The bytes of a key or header, masked as text; `None` is null. What is returned borrows `scratch`.
     pub fn mask_bytes<'s>(&self, bytes: &[u8], scratch: &'s mut String) -> Option<&'s [u8]> {
-        let masked = match (std::str::from_utf8(bytes), self) {
+        match self.mask_any(bytes, scratch) {
+            Masked::Null => None,
+            Masked::Text => Some(scratch.as_bytes()),
+        }
+    }
+
+    fn mask_any(&self, bytes: &[u8], scratch: &mut String) -> Masked {
+        match (std::str::from_utf8(bytes), self) {
             (Ok(text), _) => self.mask(text, Shape::Text, scratch),
             (Err(_), Self::Hash(key)) => {
                 scratch.clear();
@@ -123,10 +134,24 @@ impl How {
                 Masked::Text
             }
             (Err(_), _) => self.mask("", Shape::Opaque, scratch),
-        };
-        match masked {
-            Masked::Null => None,
-            Masked::Text => Some(scratch.as_bytes()),
+        }
+    }
+
+    /// What stands for a field of a type that it must keep. `scratch` is overwritten: it is the text, if one does.
+    pub fn mask_held(&self, held: Held<'_>, scratch: &mut String) -> Put {
+        let of_bytes = |masked: Masked| if masked == Masked::Null { Put::Null } else { Put::Text };
+        match (held, self) {
+            (Held::Null, _) => Put::Kept,
+            (Held::Text(text), _) => of_bytes(self.mask(text, Shape::Text, scratch)),
+            (Held::Bytes(bytes), _) => of_bytes(self.mask_any(bytes, scratch)),
+            (Held::Other, Self::ToNull) => Put::Null,
+            (Held::Other, Self::All) => Put::Zero,
+            (Held::Other, Self::Replace(text)) => {
+                scratch.clear();
+                scratch.push_str(text);
+                Put::Text
+            }
+            (Held::Other, _) => Put::Impossible,
         }
     }
 

@@ -12,7 +12,7 @@ pub mod seal;
 
 pub use edit::{
     Edit, EditContext, EditError, EditRule, Edited, MASKED_HEADER, Mask, OnUnparsable, RecordEdits,
-    RuleCounts, Seen, Unreadable, stand_in,
+    RuleCounts, Seen, Unread, Unreadable, stand_in,
 };
 pub use json::{JsonValue, PathSet, Unparsable};
 pub use limit::Limit;

@@ -14,6 +14,7 @@ use crate::wire::record::{
 };
 
 mod sealed;
+mod typed;
 
 const LIMIT: usize = 1 << 20;
 
@@ -39,7 +40,7 @@ fn mask(target: &str, how: How) -> Edit {
 }
 
 fn mask_or(target: &str, how: How, on_unparsable: OnUnparsable) -> Edit {
-    Edit::Mask(Mask { target: Target::parse(target).unwrap(), how, on_unparsable })
+    Edit::Mask(Mask { target: Target::parse(target).unwrap(), how, schema: None, on_unparsable })
 }
 
 fn rule(name: &str, edits: Vec<Edit>) -> EditRule {
@@ -244,7 +245,7 @@ proptest! {
         let edits = masks
             .into_iter()
             .map(|(path, how)| {
-                Edit::Mask(Mask { target: Target::Value(path), how, on_unparsable: OnUnparsable::Error })
+                Edit::Mask(Mask { target: Target::Value(path), how, schema: None, on_unparsable: OnUnparsable::Error })
             })
             .collect();
         let value = edited(edits, &Owned::valued(&text)).value.unwrap();
@@ -268,6 +269,7 @@ proptest! {
         let edits = vec![Edit::Mask(Mask {
             target: Target::Value(path),
             how: How::Replace("X".into()),
+            schema: None,
             on_unparsable: OnUnparsable::Error,
         })];
         let value = edited(edits, &Owned::valued(&text)).value.unwrap();

@@ -1,6 +1,11 @@
 //! Avro's binary encoding (specification 1.12), walked, not decoded: whether bytes are one value of a schema, to the last byte. The
-//! schema is the one they were written with. Logical types are not looked at: a decimal is bytes, a date an int.
+//! schema is the one they were written with. Logical types are looked at by masks only, which leave a decimal a decimal: to a check it is
+//! bytes, a date an int.
 
+mod reach;
+mod walk;
+
+use super::edit::{Masker, Nothing, Patch, Paths};
 use super::strict;
 use super::{DEPTH, Invalid};
 use serde_json::{Map, Value};
@@ -25,9 +30,13 @@ enum Node {
     Float,
     Double,
     Bytes,
+    /// Bytes that are a number.
+    Decimal,
     String,
+    /// A string that is read as a UUID.
+    Uuid,
     Record(Vec<(String, usize)>),
-    Enum(usize),
+    Enum(Vec<String>),
     Array(usize),
     Map(usize),
     Union(Vec<usize>),
@@ -44,12 +53,23 @@ impl AvroSchema {
     }
 
     pub fn check(&self, value: &[u8]) -> Result<(), Invalid> {
-        let mut walk = Walk { nodes: &self.nodes, rest: value, steps: value.len() * 4 + FREE_STEPS };
-        walk.value(self.root, DEPTH)?;
-        match walk.rest {
-            [] => Ok(()),
-            _ => Err(Invalid::new("", "bytes are left behind the value")),
-        }
+        walk::walk(self, value, 0, &mut Nothing, &mut Patch::new(value, &mut Vec::new()))
+    }
+
+    /// Masks what is found in the value that begins at `at`.
+    pub fn edit(
+        &self,
+        value: &[u8],
+        at: usize,
+        masker: &mut impl Masker,
+        patch: &mut Patch<'_>,
+    ) -> Result<(), Invalid> {
+        walk::walk(self, value, at, masker, patch)
+    }
+
+    /// How many kinds of places the paths find in values of this schema; fails with the first that cannot be masked so.
+    pub fn reach(&self, paths: &mut impl Paths) -> Result<usize, String> {
+        reach::reach(self, paths)
     }
 }
 
@@ -132,7 +152,12 @@ impl Reading {
                 let place = self.put(Node::Null)?;
                 self.names.insert(full, place);
                 let node = match kind {
-                    "enum" => Node::Enum(list(inner("symbols")?, at, "symbols")?.len()),
+                    "enum" => {
+                        let symbols = list(inner("symbols")?, at, "symbols")?.iter();
+                        Node::Enum(
+                            symbols.map(|symbol| symbol.as_str().unwrap_or_default().to_owned()).collect(),
+                        )
+                    }
                     "fixed" => {
                         let size = inner("size")?.as_u64().and_then(|size| usize::try_from(size).ok());
                         Node::Fixed(size.ok_or_else(|| format!("at {at}.size: it is no size"))?)
@@ -157,9 +182,15 @@ impl Reading {
                 }
                 Ok(place)
             }
+            "bytes" if logical(fields) == Some("decimal") => self.put(Node::Decimal),
+            "string" if logical(fields) == Some("uuid") => self.put(Node::Uuid),
             name => self.named(name, namespace, &format!("{at}.type")),
         }
     }
+}
+
+fn logical(fields: &Map<String, Value>) -> Option<&str> {
+    fields.get("logicalType").and_then(Value::as_str)
 }
 
 fn list<'j>(json: &'j Value, at: &str, name: &str) -> Result<&'j [Value], String> {
@@ -186,125 +217,4 @@ fn primitive(name: &str) -> Option<Node> {
         "string" => Node::String,
         _ => return None,
     })
-}
-
-/// A value being walked.
-struct Walk<'w> {
-    nodes: &'w [Node],
-    rest: &'w [u8],
-    steps: usize,
-}
-
-impl<'w> Walk<'w> {
-    fn value(&mut self, node: usize, depth: usize) -> Result<(), Invalid> {
-        let fail = |why: &str| Invalid::new("", why);
-        self.steps = self.steps.checked_sub(1).ok_or_else(|| fail("it has too many elements"))?;
-        let depth = depth.checked_sub(1).ok_or_else(|| fail("it is nested too deeply"))?;
-        let nodes = self.nodes;
-        let Some(node) = nodes.get(node) else { return Err(fail("the schema has no such type")) };
-        match node {
-            Node::Null => {}
-            Node::Boolean => {
-                if !matches!(self.take(1)?, [0 | 1]) {
-                    return Err(fail("is no boolean"));
-                }
-            }
-            Node::Int => {
-                i32::try_from(self.long()?).map_err(|_| fail("is no int"))?;
-            }
-            Node::Long => drop(self.long()?),
-            Node::Float => drop(self.take(4)?),
-            Node::Double => drop(self.take(8)?),
-            Node::Bytes => drop(self.bytes()?),
-            Node::String => self.string()?,
-            Node::Fixed(size) => drop(self.take(*size)?),
-            Node::Enum(symbols) => {
-                let symbol = self.long()?;
-                if !usize::try_from(symbol).is_ok_and(|symbol| symbol < *symbols) {
-                    return Err(fail("is no symbol of its enum"));
-                }
-            }
-            Node::Record(fields) => {
-                for (name, kind) in fields {
-                    self.value(*kind, depth).map_err(|invalid| invalid.within(&format!(".{name}")))?;
-                }
-            }
-            Node::Union(branches) => {
-                let branch = usize::try_from(self.long()?).ok().and_then(|branch| branches.get(branch));
-                let branch = branch.ok_or_else(|| fail("is of no branch of its union"))?;
-                self.value(*branch, depth)?;
-            }
-            Node::Array(items) => self.blocks(|walk, number| {
-                walk.value(*items, depth).map_err(|invalid| invalid.within(&format!("[{number}]")))
-            })?,
-            Node::Map(values) => self.blocks(|walk, _| {
-                walk.string()?;
-                walk.value(*values, depth).map_err(|invalid| invalid.within(".*"))
-            })?,
-        }
-        Ok(())
-    }
-
-    /// Elements in blocks: each with its count, below zero when its size in bytes follows.
-    fn blocks(
-        &mut self,
-        mut element: impl FnMut(&mut Self, u64) -> Result<(), Invalid>,
-    ) -> Result<(), Invalid> {
-        let mut number = 0;
-        loop {
-            let count = self.long()?;
-            if count == 0 {
-                return Ok(());
-            }
-            let end = match count < 0 {
-                true => {
-                    let size = usize::try_from(self.long()?).ok();
-                    let end = size.and_then(|size| self.rest.len().checked_sub(size));
-                    Some(end.ok_or_else(|| Invalid::new("", "ends too early"))?)
-                }
-                false => None,
-            };
-            for _ in 0..count.unsigned_abs() {
-                element(self, number)?;
-                number += 1;
-            }
-            // who skips the block by its size must find what who reads it finds
-            if end.is_some_and(|end| end != self.rest.len()) {
-                return Err(Invalid::new("", "a block is not as long as it says"));
-            }
-        }
-    }
-
-    fn take(&mut self, size: usize) -> Result<&'w [u8], Invalid> {
-        let (taken, rest) =
-            self.rest.split_at_checked(size).ok_or_else(|| Invalid::new("", "ends too early"))?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    fn bytes(&mut self) -> Result<&'w [u8], Invalid> {
-        let size = usize::try_from(self.long()?).map_err(|_| Invalid::new("", "has no length"))?;
-        self.take(size)
-    }
-
-    fn string(&mut self) -> Result<(), Invalid> {
-        let text = self.bytes()?;
-        std::str::from_utf8(text).map(drop).map_err(|_| Invalid::new("", "is no UTF-8"))
-    }
-
-    /// A number as zig-zag, seven bits a byte.
-    fn long(&mut self) -> Result<i64, Invalid> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let [byte] = self.take(1)? else { break };
-            if shift == 63 && *byte > 1 {
-                break;
-            }
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok((number >> 1) as i64 ^ -((number & 1) as i64));
-            }
-        }
-        Err(Invalid::new("", "is no number"))
-    }
 }

@@ -1,16 +1,19 @@
-//! Schemas that policies hold values against: JSON Schema, Avro, Protobuf, from files of one folder. Scripts name them, and read no
-//! files themselves.
+//! Schemas that policies hold values against, or find fields by in values that are not JSON: JSON Schema, Avro, Protobuf, from files of
+//! one folder. Scripts name them, and read no files themselves.
 //!
 //! A check says where a value is wrong and what is asked there, never what the value is: fields that the schema does not name
 //! are shown as `*`. Whatever a stranger writes, a check takes time in proportion to it: values are bounded in size and depth, regular
 //! expressions are of the kind that never goes back, and nothing is allocated by a length that a value announces.
 
 mod avro;
+mod edit;
 mod folder;
 mod json;
 mod proto;
+mod reader;
 mod strict;
 
+pub use edit::{Held, Masker, Paths, Put};
 pub use folder::{SchemaWatch, Schemas};
 
 use super::random::identity;
@@ -29,6 +32,8 @@ const PATH: usize = 120;
 
 /// The magic byte of a schema registry's serialisers; behind it the schema's id in four bytes.
 const MAGIC: u8 = 0;
+/// Bytes of both.
+const FRAME: usize = 5;
 
 /// What a policy says of a schema beside its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +82,8 @@ impl Invalid {
     }
 }
 
+impl std::error::Error for Invalid {}
+
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "${}: {}", self.path, self.why)
@@ -124,21 +131,49 @@ impl Schema {
         if value.len() > VALUE_BYTES {
             return Err(Invalid::new("", format!("the value has more than {VALUE_BYTES} bytes")));
         }
-        let value = if self.options.framed { unframed(value)? } else { value };
+        let value = value.get(self.begin(value)?..).unwrap_or_default();
         match &self.kind {
             Kind::Json(schema) => schema.check(value),
             Kind::Avro(schema) => schema.check(value),
-            Kind::Proto(schema) if self.options.framed => schema.check_framed(value),
             Kind::Proto(schema) => schema.check(value),
         }
     }
-}
 
-/// What is behind the frame of a schema registry.
-fn unframed(value: &[u8]) -> Result<&[u8], Invalid> {
-    match value.split_first_chunk::<5>() {
-        Some(([MAGIC, ..], rest)) => Ok(rest),
-        _ => Err(Invalid::new("", "the value does not begin with a schema's id")),
+    /// Where the value begins, behind its frame if it has one.
+    fn begin(&self, value: &[u8]) -> Result<usize, Invalid> {
+        match (&self.kind, value) {
+            _ if !self.options.framed => Ok(0),
+            (Kind::Proto(schema), [MAGIC, _, _, _, _, ..]) => schema.framed(value, FRAME),
+            (_, [MAGIC, _, _, _, _, ..]) => Ok(FRAME),
+            _ => Err(Invalid::new("", "the value does not begin with a schema's id")),
+        }
+    }
+
+    /// Masks what is found in an encoded value; all else stays byte for byte. True when anything changed: what the value is now is written
+    /// over `out`. A value that is not one of the schema, to its last byte, is an error, and `out` nothing to go by then.
+    pub fn edit(&self, value: &[u8], masker: &mut impl Masker, out: &mut Vec<u8>) -> Result<bool, Invalid> {
+        let at = self.begin(value)?;
+        let mut patch = edit::Patch::new(value, out);
+        match &self.kind {
+            Kind::Json(_) => return Err(Invalid::new("", "it is JSON")),
+            Kind::Avro(schema) => schema.edit(value, at, masker, &mut patch)?,
+            Kind::Proto(schema) => schema.edit(value, at, masker, &mut patch)?,
+        }
+        Ok(patch.finish())
+    }
+
+    /// Holds paths against the schema: they must lead somewhere in its values, and what masks make must fit the types there.
+    pub fn reach(&self, paths: &mut impl Paths) -> Result<(), String> {
+        let found = match &self.kind {
+            Kind::Json(_) => Err("JSON is masked without a schema".to_owned()),
+            Kind::Avro(schema) => schema.reach(paths),
+            Kind::Proto(schema) => schema.reach(paths),
+        };
+        match found {
+            Ok(0) => Err(format!("{self}: there is no such field")),
+            Ok(_) => Ok(()),
+            Err(why) => Err(format!("{self}: {why}")),
+        }
     }
 }
 

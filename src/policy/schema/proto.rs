@@ -2,8 +2,13 @@
 //! field that the message does not have is an error, as otherwise almost any bytes would be a message. Numbers are not looked at: any
 //! number passes for a closed enum, a boolean or an integer of 32 bits. Nor is how often a field stands there.
 
-use super::{DEPTH, Files, Invalid};
-use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
+mod reach;
+mod walk;
+
+use super::edit::{Masker, Nothing, Patch, Paths};
+use super::reader::Reader;
+use super::{Files, Invalid};
+use prost_reflect::{DescriptorPool, MessageDescriptor};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
@@ -61,28 +66,45 @@ impl ProtoSchema {
     }
 
     pub fn check(&self, value: &[u8]) -> Result<(), Invalid> {
-        Walk { rest: value }.message(&self.message, DEPTH)
+        self.edit(value, 0, &mut Nothing, &mut Patch::new(value, &mut Vec::new()))
     }
 
-    /// Behind the id of a frame stands which message of the file it is: a count and places, zig-zag, or a zero for the first.
-    pub fn check_framed(&self, value: &[u8]) -> Result<(), Invalid> {
-        let mut walk = Walk { rest: value };
-        let place = match walk.zigzag()? {
+    /// Behind the id of a frame stands which message of the file it is: a count and places, zig-zag, or a zero for the first. Where
+    /// the message itself begins.
+    pub fn framed(&self, value: &[u8], at: usize) -> Result<usize, Invalid> {
+        let mut reader = Reader::new(value, at);
+        let place = match reader.zigzag()? {
             0 => vec![0],
             count => {
                 let count = usize::try_from(count).ok().filter(|count| *count <= LEVELS);
                 let count = count.ok_or_else(|| Invalid::new("", "its frame names no message"))?;
                 let mut place = Vec::with_capacity(count);
                 for _ in 0..count {
-                    place.push(usize::try_from(walk.zigzag()?).unwrap_or(usize::MAX));
+                    place.push(usize::try_from(reader.zigzag()?).unwrap_or(usize::MAX));
                 }
                 place
             }
         };
-        if place != self.place {
-            return Err(Invalid::new("", "its frame names another message"));
+        match place == self.place {
+            true => Ok(reader.at()),
+            false => Err(Invalid::new("", "its frame names another message")),
         }
-        walk.message(&self.message, DEPTH)
+    }
+
+    /// Masks what is found in the message that begins at `at`.
+    pub fn edit(
+        &self,
+        value: &[u8],
+        at: usize,
+        masker: &mut impl Masker,
+        patch: &mut Patch<'_>,
+    ) -> Result<(), Invalid> {
+        walk::walk(&self.message, Reader::new(value, at), masker, patch)
+    }
+
+    /// How many kinds of places the paths find in values of this message; fails with the first that cannot be masked so.
+    pub fn reach(&self, paths: &mut impl Paths) -> Result<usize, String> {
+        reach::reach(&self.message, paths)
     }
 }
 
@@ -98,121 +120,5 @@ impl<F: Files> FileResolver for Folder<F> {
         let text =
             std::str::from_utf8(&text).map_err(|_| protox::Error::new(format!("{name} is no UTF-8 text")))?;
         File::from_source(name, text)
-    }
-}
-
-/// How a field's bytes are laid out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wire {
-    Varint,
-    Eight,
-    Length,
-    Four,
-}
-
-fn wire(kind: &Kind) -> Wire {
-    match kind {
-        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => Wire::Eight,
-        Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => Wire::Four,
-        Kind::String | Kind::Bytes | Kind::Message(_) => Wire::Length,
-        _ => Wire::Varint,
-    }
-}
-
-/// A value being walked.
-struct Walk<'w> {
-    rest: &'w [u8],
-}
-
-impl<'w> Walk<'w> {
-    /// All that is left, as one message.
-    fn message(mut self, message: &MessageDescriptor, depth: usize) -> Result<(), Invalid> {
-        let depth = depth.checked_sub(1).ok_or_else(|| Invalid::new("", "it is nested too deeply"))?;
-        let mut required: Vec<u32> =
-            message.fields().filter(FieldDescriptor::is_required).map(|field| field.number()).collect();
-        while !self.rest.is_empty() {
-            let tag = self.varint()?;
-            let number = u32::try_from(tag >> 3).unwrap_or_default();
-            let Some(field) = message.get_field(number) else {
-                return Err(Invalid::new("", format!("there is no field {number}")));
-            };
-            required.retain(|required| *required != number);
-            self.field(&field, tag & 7, depth)
-                .map_err(|invalid| invalid.within(&format!(".{}", field.name())))?;
-        }
-        let missing = required.first().and_then(|number| message.get_field(*number));
-        match missing {
-            Some(field) => Err(Invalid::new(format!(".{}", field.name()), "is not there")),
-            None => Ok(()),
-        }
-    }
-
-    fn field(&mut self, field: &FieldDescriptor, laid_out: u64, depth: usize) -> Result<(), Invalid> {
-        let (kind, is_list) = (field.kind(), field.is_list());
-        let wants = wire(&kind);
-        let has = match laid_out {
-            0 => Wire::Varint,
-            1 => Wire::Eight,
-            2 => Wire::Length,
-            5 => Wire::Four,
-            _ => return Err(Invalid::new("", "is laid out as no field is")),
-        };
-        if has == wants {
-            return self.value(&kind, depth);
-        }
-        if has != Wire::Length || !is_list {
-            return Err(Invalid::new("", "is of another type"));
-        }
-        // packed, which every reader takes for either
-        let mut packed = Walk { rest: self.bytes()? };
-        while !packed.rest.is_empty() {
-            packed.value(&kind, depth)?;
-        }
-        Ok(())
-    }
-
-    fn value(&mut self, kind: &Kind, depth: usize) -> Result<(), Invalid> {
-        match (wire(kind), kind) {
-            (Wire::Varint, _) => self.varint().map(drop),
-            (Wire::Eight, _) => self.take(8).map(drop),
-            (Wire::Four, _) => self.take(4).map(drop),
-            (Wire::Length, Kind::Message(message)) => Walk { rest: self.bytes()? }.message(message, depth),
-            (Wire::Length, Kind::String) => {
-                std::str::from_utf8(self.bytes()?).map(drop).map_err(|_| Invalid::new("", "is no UTF-8"))
-            }
-            (Wire::Length, _) => self.bytes().map(drop),
-        }
-    }
-
-    fn take(&mut self, size: usize) -> Result<&'w [u8], Invalid> {
-        let (taken, rest) =
-            self.rest.split_at_checked(size).ok_or_else(|| Invalid::new("", "ends too early"))?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    fn bytes(&mut self) -> Result<&'w [u8], Invalid> {
-        let size = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
-        self.take(size)
-    }
-
-    fn varint(&mut self) -> Result<u64, Invalid> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let [byte] = self.take(1)? else { break };
-            if shift == 63 && *byte > 1 {
-                break;
-            }
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(Invalid::new("", "is no number"))
-    }
-
-    fn zigzag(&mut self) -> Result<i64, Invalid> {
-        let number = self.varint()?;
-        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 }

@@ -2,14 +2,18 @@
 
 use super::call::{rule_word, word};
 use super::host::Host;
+use super::schema::schema_at;
 use super::values::{SecretName, how};
-use crate::policy::action::{Edit, HashKey, How, Mask, OnUnparsable, Route, SealWay, Target};
+use crate::policy::action::{Edit, HashKey, How, Mask, OnUnparsable, Route, SealTarget, SealWay, Target};
+use crate::policy::error::Place;
 use crate::policy::glob::{Glob, Patterns};
 use crate::policy::rule::Action;
+use crate::policy::schema::Schema;
 use crate::policy::selector::When;
 use crate::policy::template::Template;
 use rhai::Engine;
 use std::rc::Rc;
+use std::sync::Arc;
 
 const ALL: &[&str] = &["on_access", "on_connect", "on_produce", "on_fetch", "on_request"];
 const AUDITED: &[&str] = &["on_access", "on_connect", "on_produce", "on_fetch", "on_request", "on_create"];
@@ -22,9 +26,14 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
     });
     rule_word(engine, "allow", 0..=0, |rule, call| rule.act(&call, &["on_access"], Action::Allow));
     rule_word(engine, "audit", 0..=0, |rule, call| rule.act(&call, AUDITED, Action::Audit));
-    rule_word(engine, "mask", 2..=2, |rule, call| {
+    rule_word(engine, "mask", 2..=3, |rule, call| {
         let target = Target::parse(&call.text(0)?).map_err(|error| error.to_string())?;
-        let mask = Mask { target, how: how(&call, 1)?, on_unparsable: OnUnparsable::default() };
+        let schema = if call.len() > 2 { Some(schema_at(&call, 2)?) } else { None };
+        let mask = Mask { target, how: how(&call, 1)?, schema, on_unparsable: OnUnparsable::default() };
+        mask.fits()?;
+        if let Target::Value(_) = mask.target {
+            rule.edit(&call, |rule| reads_alike(&rule.actions, mask.schema.as_ref()))?;
+        }
         rule.act(&call, RECORDS, Action::Edit(Edit::Mask(mask)))
     });
     rule_word(engine, "on_unparsable", 1..=1, |rule, call| {
@@ -93,6 +102,23 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
         })
     });
     secrets(engine, host);
+}
+
+/// A value is JSON or of one schema: a rule that took it for both would hide every value.
+pub fn reads_alike(actions: &[(Action, Place)], schema: Option<&Arc<Schema>>) -> Result<(), String> {
+    let other = actions.iter().find(|(action, _)| match action {
+        Action::Edit(Edit::Mask(Mask { target: Target::Value(_), schema: known, .. })) => {
+            known.as_ref() != schema
+        }
+        Action::Edit(Edit::Seal(seal)) => seal.target != SealTarget::Whole && schema.is_some(),
+        _ => false,
+    });
+    match other {
+        Some((other, _)) => Err(format!(
+            "`{other}` takes the value for something else: what looks into it in one rule names the same schema, or none"
+        )),
+        None => Ok(()),
+    }
 }
 
 fn headers(engine: &mut Engine) {

@@ -127,9 +127,10 @@ mod tests {
     fn a_definition_says_how_a_word_is_called_and_what_it_does() {
         let defined = definitions();
         for line in [
-            "/// makes a field unreadable",
-            "/// .mask(path, how)",
+            "/// makes a field unreadable; of values that are not JSON by their schema",
+            "/// .mask(path, how, schema?)",
             "fn mask(rule: Rule, path: ?, how: ?) -> Rule;",
+            "fn mask(rule: Rule, path: ?, how: ?, schema: ?) -> Rule;",
             "fn on_produce(...topics: ?) -> Rule;",
             "fn topic(rule: Rule, patterns: ?, ...more: ?) -> Rule;",
             "fn get principal(cx: Cx) -> String;",

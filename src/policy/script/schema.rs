@@ -1,4 +1,4 @@
-//! The words that hold values against schemas.
+//! Schemas by their names, and the word that holds values against them.
 
 use super::call::{Call, rule_word, word};
 use super::host::Host;
@@ -26,12 +26,18 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
         })?
     });
     rule_word(engine, "validate", 1..=1, |rule, call| {
-        let value = call.value(0);
-        let Some(SchemaName(schema)) = value.clone().try_cast::<SchemaName>() else {
-            return Err(call.wants("a schema: schema(\"order.json\")", &value));
-        };
+        let schema = schema_at(&call, 0)?;
         rule.act(&call, &["on_produce"], Action::Validate(schema))
     });
+}
+
+/// A schema that a word is given.
+pub fn schema_at(call: &Call<'_, '_>, at: usize) -> Result<Arc<Schema>, String> {
+    let value = call.value(at);
+    match value.clone().try_cast::<SchemaName>() {
+        Some(SchemaName(schema)) => Ok(schema),
+        None => Err(call.wants("a schema: schema(\"order.json\")", &value)),
+    }
 }
 
 fn options(call: &Call<'_, '_>) -> Result<Options, String> {

@@ -1,5 +1,6 @@
 //! `encrypt(path, key)` and `decrypt(path, key)`.
 
+use super::actions::reads_alike;
 use super::call::{Call, rule_word};
 use super::host::Host;
 use super::values::SecretName;
@@ -19,6 +20,9 @@ pub fn register(engine: &mut Engine, host: &Rc<Host>) {
         let own = Rc::clone(host);
         rule_word(engine, word, 2..=2, move |rule, call| {
             let (target, keys) = (target(&call)?, Arc::new(keys(&call, &own)?));
+            if let SealTarget::Field(_) = target {
+                rule.edit(&call, |rule| reads_alike(&rule.actions, None))?;
+            }
             let seal = Seal { way, target, keys, on_unparsable: OnUnparsable::default() };
             rule.act(&call, &[head], Action::Edit(Edit::Seal(seal)))
         });

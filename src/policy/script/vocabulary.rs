@@ -57,7 +57,7 @@ words! {
     "during" ".during(\"10s\", \"25s\")" "fires between two times since the rule became active";
     "deny" ".deny(reason?)" "refuses with the api's own error";
     "allow" ".allow()" "allows, for on_access";
-    "mask" ".mask(path, how)" "makes a field unreadable";
+    "mask" ".mask(path, how, schema?)" "makes a field unreadable; of values that are not JSON by their schema";
     "encrypt" ".encrypt(path, secret(name))" "encrypts a field, or with \"$\" the value, of what is produced";
     "decrypt" ".decrypt(path, secret(name))" "decrypts what was encrypted so, of what is fetched";
     "on_unparsable" ".on_unparsable(\"empty\")" "what becomes of a value that cannot be parsed to be masked or encrypted: empty, null, error, pass";

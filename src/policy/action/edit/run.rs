@@ -1,13 +1,12 @@
 //! One application: batch by batch, record by record.
 
 use super::super::header::HeaderList;
-use super::super::json::Unparsable;
 use super::super::path::Target;
 use super::super::seal::Way;
 use super::value::{Fields, Marks, Values};
 use super::{
     Edit, EditContext, EditError, EditRule, Edited, MASKED_HEADER, Mask, OnUnparsable, RecordEdits, Seen,
-    Unreadable,
+    Unread, Unreadable,
 };
 use crate::policy::template::{Field, Template};
 use crate::wire::record::{
@@ -38,6 +37,8 @@ struct Scratch {
     key: Vec<u8>,
     text: String,
     headers: HeaderList,
+    /// By rule: whether it could not parse the value.
+    unparsable: Vec<bool>,
     /// Rules that could not parse the value and hid it.
     hidden_by: Vec<usize>,
     /// What the templates say that say the same for every record, by rule and edit.
@@ -141,8 +142,9 @@ impl<'r> Run<'r> {
 
     /// The record after its edits; `None` if it stays as it is.
     fn record<'s>(&'s mut self, seen: &Seen<'s>) -> Result<Option<Record<'s>>, EditError> {
-        let Scratch { selected, applied, unopened, headers, hidden_by, .. } = &mut self.scratch;
+        let Scratch { selected, applied, unopened, unparsable, headers, hidden_by, .. } = &mut self.scratch;
         selected.clear();
+        unparsable.clear();
         applied.clear();
         unopened.clear();
         hidden_by.clear();
@@ -153,6 +155,7 @@ impl<'r> Run<'r> {
             selected.push(selects);
             applied.push(false);
             unopened.push(false);
+            unparsable.push(false);
         }
         if !selected.contains(&true) {
             return Ok(None);
@@ -184,18 +187,32 @@ impl<'r> Run<'r> {
         let edits = self.edits;
         let (values, mut marks) = self.scratch.marks(edits, &self.topic);
         let original = match seen.record.value {
-            Some(value) if !value.is_empty() && (marks.any(&edits.masks) || marks.any(&edits.wholes)) => {
-                value
-            }
+            Some(value) if !value.is_empty() && edits.lists().any(|list| marks.any(list)) => value,
             _ => return Ok(Fate::Kept),
         };
         let mut held = values.open_whole(original, &mut marks);
+        for typed in &edits.typed {
+            let (values, mut marks) = self.scratch.marks(edits, &self.topic);
+            if !marks.any(&typed.masks) {
+                continue;
+            }
+            match values.typed(typed, original, held, &mut marks) {
+                Ok(changed) => held |= changed,
+                Err(problem) => {
+                    let fate = self.unparsable(seen, &typed.masks, problem)?;
+                    if fate != Fate::Kept {
+                        return Ok(fate);
+                    }
+                }
+            }
+        }
+        let (values, mut marks) = self.scratch.marks(edits, &self.topic);
         if marks.any(&edits.masks) {
             match values.fields(original, held, &mut marks)? {
                 Fields::Changed => held = true,
                 Fields::Kept => {}
                 Fields::Unparsable(problem) => {
-                    let fate = self.unparsable(seen, problem)?;
+                    let fate = self.unparsable(seen, &edits.masks, problem.into())?;
                     if fate != Fate::Kept {
                         return Ok(fate);
                     }
@@ -210,12 +227,18 @@ impl<'r> Run<'r> {
     /// Of the masks that would have looked into the value, one that says error refuses it, else the first that does not
     /// let it pass decides.
     #[cold]
-    fn unparsable(&mut self, seen: &Seen<'_>, source: Unparsable) -> Result<Fate, EditError> {
-        let Scratch { selected, applied, unopened, hidden_by, .. } = &mut self.scratch;
+    fn unparsable(
+        &mut self,
+        seen: &Seen<'_>,
+        masks: &[(usize, usize)],
+        source: Unread,
+    ) -> Result<Fate, EditError> {
+        let Scratch { selected, applied, unopened, unparsable, hidden_by, .. } = &mut self.scratch;
         let mut fate = Fate::Kept;
-        let mut counted = None;
-        self.counts.unparsable += 1;
-        for &(rule, number) in &self.edits.masks {
+        if !unparsable.contains(&true) {
+            self.counts.unparsable += 1;
+        }
+        for &(rule, number) in masks {
             let Some(EditRule { edits, observe, .. }) = self.edits.rules.get(rule) else { continue };
             if selected.get(rule) != Some(&true) {
                 continue;
@@ -231,12 +254,12 @@ impl<'r> Run<'r> {
                     continue;
                 }
             };
-            // Once a rule, however many masks it has; those of a rule stand together.
-            if counted != Some(rule) {
-                counted = Some(rule);
-                if let Some(counts) = self.counts.rules.get_mut(rule) {
-                    counts.unparsable += 1;
-                }
+            // Once a rule, however many masks it has.
+            if let (Some(known @ false), Some(counts)) =
+                (unparsable.get_mut(rule), self.counts.rules.get_mut(rule))
+            {
+                *known = true;
+                counts.unparsable += 1;
             }
             if *observe {
                 continue;

@@ -22,7 +22,9 @@ pub(super) enum Phase {
 pub(super) struct Values {
     spans: Vec<Span>,
     pub(super) value: Vec<u8>,
-    next: Vec<u8>,
+    pub(super) next: Vec<u8>,
+    /// A text on its way through several masks.
+    pub(super) text: String,
     /// A found value on its way through several edits.
     passes: (Vec<u8>, Vec<u8>),
     sealing: Option<Sealing>,
@@ -55,7 +57,7 @@ struct Spliced {
 }
 
 impl Marks<'_> {
-    fn is_selected(&self, rule: usize) -> bool {
+    pub(super) fn is_selected(&self, rule: usize) -> bool {
         self.selected.get(rule) == Some(&true)
     }
 
@@ -64,7 +66,7 @@ impl Marks<'_> {
         edits.iter().any(|(rule, _)| self.is_selected(*rule))
     }
 
-    fn applies(&mut self, rule: usize) {
+    pub(super) fn applies(&mut self, rule: usize) {
         if let Some(applied) = self.applied.get_mut(rule) {
             *applied = true;
         }
