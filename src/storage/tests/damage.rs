@@ -369,6 +369,20 @@ fn damage_anywhere_is_refused_with_its_place_and_loses_nothing() {
     }
 }
 
+/// The epoch is outside of a batch's CRC. One that is later than where the batch lies would make a consumer that was told of it
+/// believe that the log was cut behind it.
+#[test]
+fn a_batch_of_a_later_epoch_than_its_place_is_refused() {
+    for end in [End::Closed, End::KilledAfterCheckpoint] {
+        let bench = written(end);
+        let first = &segments(&bench)[0];
+        bench.files.damage(first, 12, &6_i32.to_be_bytes()).unwrap();
+        let error = read_to_the_end(&bench.files, &bench.config).unwrap_err().to_string();
+        assert!(error.contains("is damaged at byte 0"), "{error}");
+        assert!(error.contains("leader epoch 6 is of later"), "{error}");
+    }
+}
+
 /// What stands in the way of a log being served is said so that it can be done: the file cut where the message says,
 /// what follows renamed.
 #[test]
