@@ -203,6 +203,7 @@ mod tests {
             assert_eq!(batches.total_bytes(), bytes.len());
             let prepared = Prepared::new(batches.into_iter().next().unwrap(), &LogConfig::default()).unwrap();
             assert_eq!((prepared.last_offset_delta, prepared.max_timestamp), (2, 77));
+            assert_eq!(prepared.len(), bytes.len());
             let sealed = prepared.seal(1000, 9);
             let written = [sealed.header(), sealed.body()].concat();
             assert_eq!((written.len(), sealed.len()), (bytes.len(), bytes.len()));
@@ -218,6 +219,13 @@ mod tests {
         let run: Bytes = [batch(0, 1, 5, 0), batch(0, 2, 5000, 0), batch(0, 3, 5, 0)].concat().into();
         let batches = AppendBatches::parse(run.clone()).unwrap();
         assert_eq!((batches.len(), batches.total_bytes()), (3, run.len()));
+        let mut longer = batches;
+        longer.push(AppendBatch::new(batch(0, 4, 5, 0)).unwrap());
+        let counts: Vec<i32> = longer
+            .into_iter()
+            .map(|batch| BatchHeader::parse(&batch.header).unwrap().last_offset_delta)
+            .collect();
+        assert_eq!(counts, [0, 1, 2, 3]);
         for wrong in [0, 1, 60, 61, run.len() - 1] {
             assert!(AppendBatches::parse(run.slice(..wrong)).is_err(), "{wrong} bytes");
         }

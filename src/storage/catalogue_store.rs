@@ -385,6 +385,33 @@ mod tests {
         }
     }
 
+    /// An empty one in its place would have every topic forgotten.
+    #[test]
+    fn a_store_that_cannot_be_opened_is_not_made_anew() {
+        let files = SimFiles::new();
+        let store = KvStore::open(&files, PATH).unwrap();
+        store.commit(vec![put("topics", "a", "1")]).unwrap();
+        drop(store);
+        files.inject(PATH, SimFault::OpenError);
+        let error = KvStore::open(&files, PATH).unwrap_err();
+        assert!(matches!(error, StorageError::Io { .. }), "{error}");
+        files.heal();
+        assert_eq!(KvStore::open(&files, PATH).unwrap().get("topics", b"a").unwrap().unwrap(), b"1");
+    }
+
+    /// Nor is it opened to be read, as it is where a write fails: what it shows may be gone after the next power loss.
+    #[test]
+    fn a_store_whose_recovery_cannot_be_synced_is_not_opened() {
+        let files = SimFiles::new();
+        let store = KvStore::open(&files, PATH).unwrap();
+        store.commit(vec![put("topics", "a", "1")]).unwrap();
+        files.crash(Crash::Process);
+        drop(store);
+        files.inject(PATH, SimFault::SyncError);
+        let error = KvStore::open(&files, PATH).unwrap_err();
+        assert!(matches!(error, StorageError::Catalogue { .. }), "{error}");
+    }
+
     /// What a sync did not write looks as if it were there: nothing may be built on it.
     #[test]
     fn after_a_failed_sync_nothing_is_written_any_more() {

@@ -87,5 +87,13 @@ mod tests {
         }
         assert_eq!(lock(&checked.good).len(), MAX_STRETCHES);
         assert_eq!((checked.covered_to(9900), checked.covered_to(0)), (10_000, 0));
+
+        // It is the shortest that is forgotten, not the first.
+        let checked = Checked::found(u64::MAX);
+        checked.add(0, 50_000);
+        for n in 0..100 {
+            checked.add(100_000 + n * 100, 100_000 + n * 100 + 10);
+        }
+        assert_eq!(checked.covered_to(0), 50_000);
     }
 }

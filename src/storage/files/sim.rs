@@ -33,6 +33,8 @@ pub enum SimFault {
     /// A sync fails and, as on Linux, what it did not write is forgotten: the next sync succeeds without it.
     SyncError,
     ReadError,
+    /// A file that is there cannot be opened.
+    OpenError,
 }
 
 /// The simulated file system. Clones share it; [`SimFiles::fork`] makes another one.
@@ -430,6 +432,9 @@ impl Files for SimFiles {
         };
         match (sim.resolve(path), mode) {
             (Ok(inode), _) => {
+                if sim.fails(path, SimFault::OpenError) {
+                    return Err(io::ErrorKind::PermissionDenied.into());
+                }
                 sim.file(inode)?;
                 Ok(Arc::new(handle(inode)))
             }

@@ -17,13 +17,15 @@ const FOR_EVER: Duration = Duration::from_secs(3600);
 struct Scripted {
     faults: Vec<(DiskOperation, &'static str, u64, DiskFault)>,
     counts: Mutex<HashMap<(DiskOperation, String), u64>>,
+    /// The only operation it harms; all of them otherwise.
+    only: Option<DiskOperation>,
     unwanted: AtomicBool,
     died: AtomicUsize,
 }
 
 impl DiskChaos for Scripted {
-    fn is_on(&self, _: DiskOperation) -> bool {
-        true
+    fn is_on(&self, operation: DiskOperation) -> bool {
+        self.only.is_none_or(|only| only == operation)
     }
 
     fn before(&self, operation: DiskOperation, log: &str, _: usize) -> Option<DiskFault> {
@@ -199,6 +201,60 @@ fn a_full_disk_and_a_failed_sync_take_the_log_offline_and_no_other() {
         let bad = storage.open_log("bad-0", small_segments()).unwrap();
         assert!((2..=3).contains(&bad.high_watermark()), "{}", bad.high_watermark());
     }
+}
+
+/// Rules for the one kind of operation harm it without rules for the other.
+#[test]
+fn an_operation_is_harmed_where_no_other_is() {
+    for (operation, other) in
+        [(DiskOperation::Append, DiskOperation::Sync), (DiskOperation::Sync, DiskOperation::Append)]
+    {
+        let (mut bench, _) = bench(operation, 1, slow(FOR_EVER));
+        let faults = [operation, other].map(|on| (on, "bad-0", 1, stop(DiskStop::Fail(ErrorKind::Other))));
+        let chaos =
+            Arc::new(Scripted { faults: faults.into(), only: Some(operation), ..Scripted::default() });
+        bench.config.chaos = Some(chaos.clone());
+        let storage = bench.open();
+        let [bad, _] = logs(&storage);
+        let failed = append(&bad, 1, 10, 0);
+        storage.drive();
+        assert!(failed.ticket.wait().is_err(), "{operation:?}");
+        assert_eq!((chaos.count(operation, "bad-0"), chaos.count(other, "bad-0")), (1, 0));
+    }
+}
+
+/// A sync is one where something is synced: for what was written, or because somebody asks for it.
+#[test]
+fn work_without_a_sync_meets_no_harm_to_syncs() {
+    let (mut bench, chaos) = bench(DiskOperation::Sync, 2, stop(DiskStop::Fail(ErrorKind::Other)));
+    let storage = bench.open();
+    let [bad, _] = logs(&storage);
+    committed(&storage, append(&bad, 1, 10, 0));
+    let deleted = bad.delete_records_before(0);
+    storage.drive();
+    assert_eq!(deleted.wait().unwrap(), 0);
+    assert_eq!(chaos.count(DiskOperation::Sync, "bad-0"), 1);
+    let flushed = bad.flush();
+    storage.drive();
+    assert!(flushed.wait().is_err());
+    assert!(bad.offline().is_some());
+    storage.close().unwrap();
+
+    // The same where nothing but the flush syncs.
+    bench.config.flush = FlushMode::Os;
+    bench.files = SimFiles::new();
+    let chaos = Arc::new(Scripted {
+        faults: vec![(DiskOperation::Sync, "bad-0", 1, stop(DiskStop::Fail(ErrorKind::Other)))],
+        ..Scripted::default()
+    });
+    bench.config.chaos = Some(chaos.clone());
+    let storage = bench.open();
+    let [bad, _] = logs(&storage);
+    committed(&storage, append(&bad, 1, 10, 0));
+    assert_eq!(chaos.count(DiskOperation::Sync, "bad-0"), 0);
+    let flushed = bad.flush();
+    storage.drive();
+    assert!(flushed.wait().is_err());
 }
 
 #[test]
