@@ -65,7 +65,7 @@ def proto(value):
     return FRAME + zigzag(1) + zigzag(1) + b"\x08" + varint(value["id"]) + email + cards + notes
 
 
-FORMATS = {"avro": (avro, "visitor.avsc", AVRO, "#{ framed: true }"), "protobuf": (proto, "visitor.proto", PROTO, '#{ framed: true, message: "demo.Visitor" }')}
+FORMATS = {"avro": (avro, "visitor.avsc", AVRO, "#{ framed: true, ids: [7, 263] }"), "protobuf": (proto, "visitor.proto", PROTO, '#{ framed: true, ids: [263], message: "demo.Visitor" }')}
 
 
 def read(bootstrap, topic, count, client_id):
@@ -93,16 +93,16 @@ def test_what_is_read_is_masked_and_nothing_else_is_changed(server, topic, kind,
     masks = "".join(f'.mask("{path}", {how}, s)' for path, how in MASKS)
     rules = f'let s = schema("{file}", {options});\non_fetch("{topic}").client_id("analyst"){masks}.named("hide");'
     sender = Producer({"bootstrap.servers": server.bootstrap, "compression.type": codec, "linger.ms": 50})
-    values = [encode(WHOLE), encode(NOBODY), encode(WHOLE) + b"\0", b'{"email":"ada@example.com"}', encode(WHOLE)]
+    values = [encode(WHOLE), encode(NOBODY), encode(WHOLE) + b"\0", b'{"email":"ada@example.com"}', b"\0\0\0\x01\x08" + encode(WHOLE)[5:], encode(WHOLE)]
     for value in values:
         sender.produce(topic, value, partition=0)
     sender.produce(topic, None, key="gone", partition=0)
     assert sender.flush(30) == 0
     with server.policy(f"mask-{topic}", rules):
-        hidden = read(server.bootstrap, topic, 6, "analyst")
-        whole = read(server.bootstrap, topic, 6, "owner")
+        hidden = read(server.bootstrap, topic, 7, "analyst")
+        whole = read(server.bootstrap, topic, 7, "owner")
     assert [message.value() for message in whole] == [*values, None]
     nobody = encode(NOBODY)
-    assert [message.value() for message in hidden] == [encode(HIDDEN), nobody, b"", b"", encode(HIDDEN), None]
+    assert [message.value() for message in hidden] == [encode(HIDDEN), nobody, b"", b"", b"", encode(HIDDEN), None]
     marked = [[name for name, _ in message.headers() or []] for message in hidden]
-    assert marked == [[], [], ["tollgate-masked"], ["tollgate-masked"], [], []]
+    assert marked == [[], [], ["tollgate-masked"], ["tollgate-masked"], ["tollgate-masked"], [], []]

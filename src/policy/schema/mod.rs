@@ -40,6 +40,8 @@ const FRAME: usize = 5;
 pub struct Options {
     /// Values begin as a schema registry's serialisers write them: magic byte, id, for Protobuf which message.
     pub framed: bool,
+    /// Of frames: the ids under which a registry has this schema; none: any id.
+    pub ids: Vec<u32>,
     /// Of a Protobuf file.
     pub message: Option<String>,
 }
@@ -141,11 +143,19 @@ impl Schema {
 
     /// Where the value begins, behind its frame if it has one.
     fn begin(&self, value: &[u8]) -> Result<usize, Invalid> {
-        match (&self.kind, value) {
-            _ if !self.options.framed => Ok(0),
-            (Kind::Proto(schema), [MAGIC, _, _, _, _, ..]) => schema.framed(value, FRAME),
-            (_, [MAGIC, _, _, _, _, ..]) => Ok(FRAME),
-            _ => Err(Invalid::new("", "the value does not begin with a schema's id")),
+        if !self.options.framed {
+            return Ok(0);
+        }
+        let [MAGIC, a, b, c, d, ..] = *value else {
+            return Err(Invalid::new("", "the value does not begin with a schema's id"));
+        };
+        let (id, ids) = (u32::from_be_bytes([a, b, c, d]), &self.options.ids);
+        if !ids.is_empty() && !ids.contains(&id) {
+            return Err(Invalid::new("", "its frame names another schema"));
+        }
+        match &self.kind {
+            Kind::Proto(schema) => schema.framed(value, FRAME),
+            _ => Ok(FRAME),
         }
     }
 
@@ -200,7 +210,11 @@ impl fmt::Display for Schema {
         if let Some(message) = &self.options.message {
             write!(f, " {message}")?;
         }
-        f.write_str(if self.options.framed { " framed" } else { "" })
+        match (self.options.framed, &self.options.ids[..]) {
+            (true, []) => f.write_str(" framed"),
+            (true, ids) => write!(f, " framed {ids:?}"),
+            (false, _) => Ok(()),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ fn avro(text: &str) -> std::sync::Arc<Schema> {
 }
 
 fn message(name: &str) -> Options {
-    Options { message: Some(name.to_owned()), framed: false }
+    Options { message: Some(name.to_owned()), ..Options::default() }
 }
 
 fn proto(text: &str, name: &str) -> std::sync::Arc<Schema> {
@@ -318,16 +318,20 @@ fn protobuf_files_that_cannot_be_meant_do_not_load() {
 
 #[test]
 fn a_registrys_frame_is_asked_for_or_not_there() {
-    let framed = Options { framed: true, message: None };
+    let framed = Options { framed: true, ..Options::default() };
     let json = schema_of("s.json", "{\"type\":\"object\"}", &framed);
     assert_eq!(json.check(Some(b"\0\0\0\0\x07{}")), Ok(()));
     says(&json, b"{}", "$: the value does not begin with a schema's id");
     says(&json, b"\0\0\0\0", "$: the value does not begin with a schema's id");
     says(&json, b"\x01\0\0\0\x07{}", "$: the value does not begin with a schema's id");
     says(&json, b"\0\0\0\0\x07[]", "$: does not hold to `type`");
+    let two = Options { ids: vec![7, 258], ..framed };
+    let json = schema_of("s.json", "{\"type\":\"object\"}", &two);
+    assert_eq!(json.check(Some(b"\0\0\0\0\x07{}")), Ok(()));
+    assert_eq!(json.check(Some(b"\0\0\0\x01\x02{}")), Ok(()));
+    says(&json, b"\0\0\0\0\x08{}", "$: its frame names another schema");
     let text = "syntax = \"proto3\"; message A { } message B { message C { } message D { int32 n = 1; } }";
-    let of =
-        |name: &str| schema_of("s.proto", text, &Options { framed: true, message: Some(name.to_owned()) });
+    let of = |name: &str| schema_of("s.proto", text, &Options { framed: true, ..message(name) });
     let frame = |rest: &[u8]| [b"\0\0\0\0\x07", rest].concat();
     assert_eq!(of("A").check(Some(&frame(&[0]))), Ok(()));
     assert_eq!(of("A").check(Some(&frame(&[2, 0]))), Ok(()), "the same at length");

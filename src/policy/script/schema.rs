@@ -4,7 +4,7 @@ use super::call::{Call, rule_word, word};
 use super::host::Host;
 use crate::policy::rule::Action;
 use crate::policy::schema::{Options, Schema};
-use rhai::{Engine, Map};
+use rhai::{Array, Dynamic, Engine, Map};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -55,13 +55,22 @@ fn options(call: &Call<'_, '_>) -> Result<Options, String> {
                 options.framed =
                     value.as_bool().map_err(|_| "the option `framed` wants true or false".to_owned())?;
             }
+            "ids" => {
+                let list = value.clone().try_cast::<Array>().unwrap_or_else(|| vec![value.clone()]);
+                let id = |id: &Dynamic| id.as_int().ok().and_then(|id| u32::try_from(id).ok());
+                let ids = list.iter().map(id).collect::<Option<Vec<u32>>>().filter(|ids| !ids.is_empty());
+                options.ids = ids.ok_or("the option `ids` wants a registry's ids of the schema: [7, 12]")?;
+            }
             "message" if value.is_string() => options.message = Some(value.to_string()),
             "message" => return Err("the option `message` wants the name of a message".to_owned()),
             other => {
-                let near = super::vocabulary::nearest(other, ["framed", "message"].into_iter());
+                let near = super::vocabulary::nearest(other, ["framed", "ids", "message"].into_iter());
                 return Err(format!("there is no option `{other}`{near}"));
             }
         }
     }
-    Ok(options)
+    match options.framed || options.ids.is_empty() {
+        true => Ok(options),
+        false => Err("`ids` are said by frames: `framed: true` belongs to it".to_owned()),
+    }
 }

@@ -147,7 +147,7 @@ words! {
     "pattern" "pattern(regex, text)" "replaces what a regular expression finds";
     "to_null" "to_null()" "replaces by null";
     "secret" "secret(name)" "a key from a file or the environment";
-    "schema" "schema(file, #{ framed: true, message: \"a.B\" })" "a JSON Schema (.json), Avro (.avsc) or Protobuf (.proto, with its message) schema of the folder of schemas; framed: values begin with a schema registry's id";
+    "schema" "schema(file, #{ framed: true, ids: [7], message: \"a.B\" })" "a JSON Schema (.json), Avro (.avsc) or Protobuf (.proto, with its message) schema of the folder of schemas; framed: values begin with a schema registry's id, one of ids if these are said";
     "test" "test(name, || …)" "a test, run by `tollgate policy test`";
     "produced" "produced(topic, value, #{…})" "in a test: what a producer would be told";
     "fetched" "fetched(topic, value, #{…})" "in a test: what a consumer would see";

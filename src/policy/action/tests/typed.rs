@@ -7,7 +7,8 @@ use std::sync::Arc;
 fn schema(file: &str, text: &str, message: Option<&str>, framed: bool) -> Arc<Schema> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(file), text).unwrap();
-    let options = Options { framed, message: message.map(str::to_owned) };
+    let ids = if framed { vec![7] } else { vec![] };
+    let options = Options { framed, ids, message: message.map(str::to_owned) };
     Schemas::new(Some(folder.path().to_owned()))
         .find(file, &options)
         .unwrap_or_else(|why| panic!("{why}\n{text}"))
@@ -423,10 +424,10 @@ fn a_registrys_frame_stays() {
         None,
         true,
     );
-    let framed = |rest: &[u8]| [b"\0\0\0\x01\x07", rest].concat();
+    let framed = |rest: &[u8]| [b"\0\0\0\0\x07", rest].concat();
     let one = |schema: &Arc<Schema>, path: &str| vec![by(schema, path, How::All)];
     becomes(one(&avro, "$.s"), &framed(b"\x02x"), &framed(b"\x08****"));
-    for bad in [&b"\x02x"[..], b"\x01\0\0\x01\x07\x02x", b"\0\0\0\x01", &framed(b"")] {
+    for bad in [&b"\x02x"[..], b"\x01\0\0\0\x07\x02x", b"\0\0\0\0\x08\x02x", b"\0\0\0\0", &framed(b"")] {
         is_hidden(one(&avro, "$.s"), bad);
     }
     for (message, indexes) in
