@@ -3,6 +3,7 @@
 //! - On a loopback address without tokens: whoever reaches it. A web page does not: it may have a browser send requests there,
 //!   but the browser then names the page's host (DNS rebinding) or its origin, and neither is ours.
 //! - With tokens: who shows one (`Authorization: Bearer …`), on loopback as elsewhere. A browser shows none by itself.
+//! - Without tokens, where clients must show certificates (mutual TLS): who has one, which is everybody who gets this far.
 //! - On any other address without tokens: nobody. Reading stays possible there, as it was before changes were.
 
 use std::net::IpAddr;
@@ -21,34 +22,46 @@ pub(super) enum Guard {
     Change,
 }
 
+/// What is known of who asks.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub headers: &'a HeaderMap,
+    /// The principal of its certificate, where clients have to show one.
+    pub certified: Option<&'a str>,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+}
+
 /// The name of who asks, where there are no tokens.
 const ANYBODY: &str = "loopback";
 
 /// Whether a request may pass, and in whose name.
 pub(super) fn admit(
     guard: Guard,
-    headers: &HeaderMap,
+    asking: Asking<'_>,
     is_loopback: bool,
     tokens: Option<&dyn Tokens>,
 ) -> Result<String, Problem> {
+    let Asking { headers, certified, scheme } = asking;
     if is_loopback && !is_local(headers) {
         return Err(Problem::new(403, "host", "ask for localhost or a loopback address by name"));
     }
     if guard == Guard::Open {
         return Ok(ANYBODY.to_owned());
     }
-    if guard == Guard::Change && is_from_a_page(headers) {
+    if guard == Guard::Change && is_from_a_page(headers, scheme) {
         return Err(Problem::new(403, "origin", "a page of another origin may change nothing here"));
     }
-    match tokens {
-        None if is_loopback => Ok(ANYBODY.to_owned()),
-        None => Err(Problem::new(
+    match (tokens, certified) {
+        (None, Some(name)) => Ok(name.to_owned()),
+        (None, None) if is_loopback => Ok(ANYBODY.to_owned()),
+        (None, None) => Err(Problem::new(
             403,
             "no_token",
             "on an address that other machines reach this needs a token: set `admin_token_file` or \
-             TOLLGATE_ADMIN_TOKEN, or use a loopback address",
+             TOLLGATE_ADMIN_TOKEN, let clients show certificates with `admin_tls_client_ca`, or use a loopback address",
         )),
-        Some(tokens) => bearer(headers)
+        (Some(tokens), _) => bearer(headers)
             .and_then(|token| tokens.name_of(token))
             .ok_or_else(|| Problem::new(401, "token", "this needs a token: Authorization: Bearer TOKEN")),
     }
@@ -62,11 +75,12 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Browsers say where a request comes from whenever it could do harm. `null` is an origin too.
-fn is_from_a_page(headers: &HeaderMap) -> bool {
+fn is_from_a_page(headers: &HeaderMap, scheme: &str) -> bool {
     let own = |origin: &[u8]| {
         let mut hosts = headers.get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-        origin.strip_prefix(b"http://").is_some_and(|rest| rest.eq_ignore_ascii_case(host.as_bytes()))
+        let rest = origin.strip_prefix(scheme.as_bytes()).and_then(|rest| rest.strip_prefix(b"://"));
+        rest.is_some_and(|rest| rest.eq_ignore_ascii_case(host.as_bytes()))
     };
     let said = |site: &[u8]| site == b"same-origin" || site == b"none";
     headers.get_all(header::ORIGIN).iter().any(|origin| !own(origin.as_bytes()))
@@ -112,9 +126,13 @@ mod tests {
         list.iter().map(pair).collect()
     }
 
+    fn plain(headers: &HeaderMap) -> Asking<'_> {
+        Asking { headers, certified: None, scheme: "http" }
+    }
+
     fn asked(list: &[(&'static str, &'static str)], loopback: bool, tokens: bool) -> Result<String, u16> {
         let tokens = tokens.then_some(&One as &dyn Tokens);
-        admit(Guard::Change, &headers(list), loopback, tokens).map_err(|problem| problem.status)
+        admit(Guard::Change, plain(&headers(list)), loopback, tokens).map_err(|problem| problem.status)
     }
 
     #[test]
@@ -133,10 +151,20 @@ mod tests {
         }
         let mut two = headers(&token("Bearer secret"));
         two.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer secret"));
-        assert!(admit(Guard::Change, &two, true, Some(&One)).is_err());
-        let scripts = |tokens| admit(Guard::Scripts, &headers(&[host]), false, tokens).is_ok();
+        assert!(admit(Guard::Change, plain(&two), true, Some(&One)).is_err());
+        let scripts = |tokens| admit(Guard::Scripts, plain(&headers(&[host])), false, tokens).is_ok();
         assert!(!scripts(None) && !scripts(Some(&One)));
-        assert!(admit(Guard::Open, &headers(&[host]), false, Some(&One)).is_ok());
+        assert!(admit(Guard::Open, plain(&headers(&[host])), false, Some(&One)).is_ok());
+    }
+
+    #[test]
+    fn a_certificate_does_where_there_are_no_tokens() {
+        let sent = headers(&[("host", "gate.example:9644"), ("origin", "https://gate.example:9644")]);
+        let asking = Asking { headers: &sent, certified: Some("User:CN=ci"), scheme: "https" };
+        assert_eq!(admit(Guard::Change, asking, false, None).unwrap(), "User:CN=ci");
+        assert_eq!(admit(Guard::Change, asking, false, Some(&One)).unwrap_err().status, 401);
+        let plain = Asking { scheme: "http", ..asking };
+        assert_eq!(admit(Guard::Change, plain, false, None).unwrap_err().error, "origin");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the admin room is given to read, and the shapes it shows. Each view answers from memory, at once.
 
+use crate::security::tls::ServerTls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub struct AdminHandles {
     pub control: Arc<dyn PolicyControl>,
     /// Who may make changes. None: whoever reaches a loopback address, and nobody elsewhere.
     pub tokens: Option<Arc<dyn Tokens>>,
+    /// None: it is plain HTTP.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 /// The policies there are, those that are switched off included.

@@ -16,7 +16,7 @@ use prometheus::TextEncoder;
 use tokio::sync::Semaphore;
 
 use super::control::{Action, Caller, Change, Done, Problem};
-use super::guard::{self, Guard};
+use super::guard::{self, Asking, Guard};
 use super::handles::{AdminHandles, Readiness, RuleOfPolicy, RulesStatus};
 use super::openapi;
 use super::server::Limits;
@@ -35,8 +35,18 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Whose connection it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub SocketAddr);
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub address: SocketAddr,
+    /// Who its certificate says it is, where clients have to show one.
+    pub certified: Option<String>,
+}
+
+impl Peer {
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { address, certified: None }
+    }
+}
 
 struct Shared {
     handles: AdminHandles,
@@ -63,7 +73,8 @@ pub(super) fn router(handles: AdminHandles, address: SocketAddr, limits: Limits)
 }
 
 async fn nothing_there(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    match guard::admit(Guard::Open, request.headers(), shared.is_loopback, None) {
+    let asking = Asking { headers: request.headers(), certified: None, scheme: "" };
+    match guard::admit(Guard::Open, asking, shared.is_loopback, None) {
         Ok(_) => refuse(&Problem::new(404, "path", "no such path; / lists them")),
         Err(problem) => refuse(&problem),
     }
@@ -79,12 +90,17 @@ struct Asked {
 
 async fn answer(shared: Arc<Shared>, route: &'static Route, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let peer =
-        parts.extensions.get::<Peer>().map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
+    let peer = parts.extensions.get::<Peer>().cloned();
+    let peer = peer.unwrap_or_else(|| Peer::plain(SocketAddr::from(([0, 0, 0, 0], 0))));
+    let asking = Asking {
+        headers: &parts.headers,
+        certified: peer.certified.as_deref(),
+        scheme: if shared.handles.tls.is_some() { "https" } else { "http" },
+    };
     let tokens = shared.handles.tokens.as_deref();
-    let admitted = guard::admit(route.guard, &parts.headers, shared.is_loopback, tokens);
+    let admitted = guard::admit(route.guard, asking, shared.is_loopback, tokens);
     let name = admitted.as_ref().map_or_else(|_| "unknown".to_owned(), Clone::clone);
-    let (asked, unreadable) = Asked::read(route, Caller { name, address: peer }, &mut parts).await;
+    let (asked, unreadable) = Asked::read(route, Caller { name, address: peer.address }, &mut parts).await;
     let read = match admitted.err().or(unreadable) {
         Some(problem) => Err(problem),
         None => read_body(route, &parts.headers, body, &shared.limits).await,

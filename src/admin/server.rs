@@ -9,6 +9,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::security::tls::{self, ServerTls};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+
 use super::handles::AdminHandles;
 use super::routes::{self, Peer};
 
@@ -55,13 +59,15 @@ pub async fn serve(
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
+    let tls = handles.tls.clone();
     let router = routes::router(handles, listener.local_addr()?, limits.clone());
-    serve_router(listener, router, limits, stop).await
+    serve_router(listener, tls, router, limits, stop).await
 }
 
 /// As `serve`, whatever is served.
 pub(super) async fn serve_router(
     listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
     router: axum::Router,
     limits: Limits,
     stop: impl Future<Output = ()>,
@@ -88,11 +94,19 @@ pub(super) async fn serve_router(
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone().layer(axum::Extension(Peer(peer))));
-        let connection = connection(stream, service, limits.clone(), ended.clone());
+        let (router, limits, ended, tls) = (router.clone(), limits.clone(), ended.clone(), tls.clone());
         tokio::spawn(async move {
             let _slot = slot;
-            connection.await;
+            let Some(tls) = tls else {
+                return connection(stream, router, Peer::plain(peer), limits, ended).await;
+            };
+            match tokio::time::timeout(limits.head_timeout, handshake(stream, &tls)).await {
+                Ok(Ok((stream, certified))) => {
+                    connection(stream, router, Peer { address: peer, certified }, limits, ended).await;
+                }
+                Ok(Err(error)) => tracing::warn!(%peer, error, "no TLS with a client of the admin address"),
+                Err(_) => tracing::debug!(%peer, "a TLS handshake with the admin address took too long"),
+            }
         });
     }
     drop(listener);
@@ -102,12 +116,24 @@ pub(super) async fn serve_router(
     Ok(())
 }
 
+type Secured = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// Gives who the client's certificate says it is too, where it has to show one.
+async fn handshake(stream: TcpStream, tls: &ServerTls) -> Result<(Secured, Option<String>), String> {
+    let accepted = TlsAcceptor::from(tls.config()).accept(stream).await.map_err(|error| error.to_string())?;
+    let certificate = accepted.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let certified = certificate.map(tls::principal).transpose().map_err(|error| error.to_string())?;
+    Ok((accepted, certified.map(|principal| principal.to_string())))
+}
+
 async fn connection(
-    stream: TcpStream,
-    service: TowerToHyperService<axum::Router>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: axum::Router,
+    peer: Peer,
     limits: Limits,
     mut end: watch::Receiver<()>,
 ) {
+    let service = TowerToHyperService::new(router.layer(axum::Extension(peer)));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)

@@ -120,6 +120,7 @@ async fn start_on(address: &str, limits: Limits, tokens: bool) -> Running {
     counter.inc();
     registry.register(Box::new(counter)).unwrap();
     let handles = AdminHandles {
+        tls: None,
         registry,
         policies: fake.clone(),
         sessions: fake.clone(),

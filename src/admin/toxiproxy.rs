@@ -35,7 +35,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let router = Router::new().fallback(answer).layer(DefaultBodyLimit::max(BODY)).with_state(api);
-    server::serve_router(listener, router, Limits::default(), stop).await
+    server::serve_router(listener, None, router, Limits::default(), stop).await
 }
 
 async fn answer(

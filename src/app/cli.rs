@@ -204,12 +204,21 @@ pub struct Ctl {
     pub command: CtlCommand,
     #[command(flatten)]
     pub file: ConfigFile,
-    /// The server's admin address, as http://HOST:PORT [default: the `admin` setting, else 127.0.0.1:9644]
+    /// The server's admin address, as http://HOST:PORT or https://HOST:PORT [default: the `admin` setting, else 127.0.0.1:9644]
     #[arg(long, value_name = "URL", global = true)]
     pub admin: Option<String>,
     /// File that holds the token
     #[arg(long, value_name = "FILE", global = true)]
     pub token_file: Option<PathBuf>,
+    /// PEM file of whom to trust over HTTPS [default: the setting admin_tls_certificate]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub ca: Option<PathBuf>,
+    /// PEM file of the certificate to show over HTTPS, where the server asks for one
+    #[arg(long, value_name = "FILE", global = true)]
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its private key [default: in the file of the certificate]
+    #[arg(long, value_name = "FILE", global = true, requires = "certificate")]
+    pub key: Option<PathBuf>,
     /// Print what the server answers, as JSON
     #[arg(long, global = true)]
     pub json: bool,

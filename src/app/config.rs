@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::failure::Failure;
-use super::listeners::{Listener, listeners};
+use super::listeners::{Listener, admin_tls, listeners};
 use super::rotate::Bounds;
 use super::settings::Settings;
 use super::values::{Address, Limit, LogFormat, OptionalPath, Size, Span, Text};
 use crate::broker::config::ServerConfigs;
 use crate::gateway::Limits;
 use crate::security::SecretString;
+use crate::security::tls::TlsFiles;
 use crate::storage::{StorageConfig, usual_committers};
 
 /// Everything `serve` needs to know.
@@ -25,6 +26,8 @@ pub struct Config {
     pub admin_token_file: Option<PathBuf>,
     /// Of the environment.
     pub admin_token: Option<SecretString>,
+    /// None: it is plain HTTP.
+    pub admin_tls: Option<TlsFiles>,
     pub admin_security_changes: bool,
     /// Of Toxiproxy's API.
     pub toxiproxy: Option<Address>,
@@ -87,7 +90,7 @@ const MIN_FRAME_BYTES: u64 = 1024;
 impl Config {
     /// Fills in defaults and checks what one value alone cannot show.
     pub fn resolve(settings: Settings) -> Result<Self, Failure> {
-        let listeners = listeners(&settings)?;
+        let (listeners, admin_tls) = (listeners(&settings)?, admin_tls(&settings)?);
         let users = Self::users_file(&settings);
         let usual = Limits::default();
         let limits = Limits {
@@ -190,6 +193,7 @@ impl Config {
 
         Ok(Self {
             listeners,
+            admin_tls,
             users,
             admin,
             admin_token_file: settings.admin_token_file,
@@ -238,20 +242,25 @@ impl Config {
             listener.warn(&mut warnings);
         }
         if let Some(admin) = self.admin.as_ref().filter(|admin| !admin.is_loopback()) {
-            warnings.push(format!(
-                "the admin address {admin} can be reached from other machines: metrics and the names of users, topics \
-                 and clients are shown to whoever asks"
-            ));
-            warnings.push(match self.admin_token_file.is_some() || self.admin_token.is_some() {
-                true => format!(
+            let with_certificates = self.admin_tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+            let with_tokens = self.admin_token_file.is_some() || self.admin_token.is_some();
+            if !with_certificates {
+                warnings.push(format!(
+                    "the admin address {admin} can be reached from other machines: metrics and the names of users, topics \
+                     and clients are shown to whoever asks"
+                ));
+            }
+            match with_tokens {
+                true if self.admin_tls.is_none() => warnings.push(format!(
                     "the admin address {admin} takes changes of policies from other machines: tokens cross the network \
-                     unencrypted, since it has no TLS"
-                ),
-                false => format!(
+                     unencrypted; set `admin_tls_certificate` to change that"
+                )),
+                false if !with_certificates => warnings.push(format!(
                     "the admin address {admin} takes no changes of policies: it is none of loopback, and there is no token; \
                      see `admin_token_file`"
-                ),
-            });
+                )),
+                _ => {}
+            }
         }
         if let Some(api) = self.toxiproxy.as_ref().filter(|api| !api.is_loopback()) {
             warnings.push(format!(
@@ -476,6 +485,15 @@ mod tests {
         assert!(warnings("admin = \"0.0.0.0:1\"").contains("takes no changes of policies"));
         let with_token = warnings("admin = \"0.0.0.0:1\"\nadmin_token_file = \"t\"");
         assert!(with_token.contains("tokens cross the network"), "{with_token}");
+        let tls = "admin = \"0.0.0.0:1\"\nadmin_tls_certificate = \"c\"\n";
+        assert!(warnings(tls).contains("takes no changes of policies"));
+        assert!(!warnings(&format!("{tls}admin_token_file = \"t\"")).contains("cross the network"));
+        assert_eq!(warnings(&format!("{tls}admin_tls_client_ca = \"c\"")), "");
+        let half = config("admin_tls_client_ca = \"c\"").unwrap_err().to_string();
+        assert!(
+            half.contains("`admin_tls_client_ca` says nothing without `admin_tls_certificate`"),
+            "{half}"
+        );
         assert!(
             warnings("listen = \"h:1\"\nsasl = \"SCRAM-SHA-512\"\nadvertised = \"localhost:1\"")
                 .contains("will reach themselves")

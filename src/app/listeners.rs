@@ -77,7 +77,7 @@ pub fn listeners(settings: &Settings) -> Result<Vec<Listener>, Failure> {
             address: settings.listen.clone().map_or_else(|| Address::new("127.0.0.1", 9092), |t| t.0),
             advertised: settings.advertised.clone().map(|t| t.0),
             sasl: mechanisms(&settings.sasl),
-            tls: tls("", Written::of(settings))?,
+            tls: tls("", "", Written::of(settings))?,
         }],
         Some(list) => {
             let simple = [
@@ -107,7 +107,7 @@ pub fn listeners(settings: &Settings) -> Result<Vec<Listener>, Failure> {
                     address: listener.address.0.clone(),
                     advertised: listener.advertised.clone().map(|t| t.0),
                     sasl: mechanisms(&listener.sasl),
-                    tls: tls(&whose, written)?,
+                    tls: tls(&whose, "", written)?,
                 })
             };
             list.iter().map(one).collect::<Result<_, Failure>>()?
@@ -165,18 +165,31 @@ impl Written<'_> {
     }
 }
 
+/// TLS of the admin address.
+pub fn admin_tls(settings: &Settings) -> Result<Option<TlsFiles>, Failure> {
+    let written = Written {
+        certificate: &settings.admin_tls_certificate,
+        key: &settings.admin_tls_key,
+        client_ca: &settings.admin_tls_client_ca,
+        client_auth: None,
+    };
+    tls("", "admin_", written)
+}
+
 /// TLS of a listener. What has no meaning without something else is refused: who writes it believes to be protected.
-fn tls(whose: &str, written: Written<'_>) -> Result<Option<TlsFiles>, Failure> {
+fn tls(whose: &str, prefix: &str, written: Written<'_>) -> Result<Option<TlsFiles>, Failure> {
     let Written { certificate, key, client_ca, client_auth } = written;
     if client_auth.is_some() && client_ca.is_none() {
-        return Err(Failure::usage(format!("{whose}`tls_client_auth` says nothing without `tls_client_ca`")));
+        return Err(Failure::usage(format!(
+            "{whose}`{prefix}tls_client_auth` says nothing without `{prefix}tls_client_ca`"
+        )));
     }
     let Some(certificate) = certificate else {
         let given = [("tls_key", key.is_some()), ("tls_client_ca", client_ca.is_some())];
         return match given.into_iter().find(|(_, is_given)| *is_given) {
-            Some((name, _)) => {
-                Err(Failure::usage(format!("{whose}`{name}` says nothing without `tls_certificate`")))
-            }
+            Some((name, _)) => Err(Failure::usage(format!(
+                "{whose}`{prefix}{name}` says nothing without `{prefix}tls_certificate`"
+            ))),
             None => Ok(None),
         };
     };

@@ -122,6 +122,7 @@ async fn serve(
     registry.register(Box::new(lag)).map_err(metrics_failed)?;
     let memory = MemoryCollector::new(Arc::new(Memory(gateway.clone()))).map_err(metrics_failed)?;
     registry.register(Box::new(memory)).map_err(metrics_failed)?;
+    let admin_tls = certificates.of_admin();
     let renewing = certificates.renew(&registry).map_err(metrics_failed)?;
     let process = ProcessCollector::new().map_err(metrics_failed)?;
     registry.register(Box::new(process)).map_err(metrics_failed)?;
@@ -139,6 +140,7 @@ async fn serve(
             tokens: tokens.map(|tokens| Arc::new(tokens) as Arc<dyn Tokens>),
             sessions: Arc::new(Sessions(gateway.registry.clone())),
             readiness: ready.clone(),
+            tls: admin_tls.clone(),
         };
         let address = listener.local_addr();
         let mut stopped = admin_stopped.clone();
@@ -165,7 +167,8 @@ async fn serve(
         serving.spawn(listener.serve(gateway.clone(), config.drain_timeout));
     }
     if let Some((Ok(address), _)) = &admin {
-        tracing::info!(%address, "admin: /metrics /healthz /readyz /v1/policies /v1/sessions /v1/openapi.json");
+        let tls = if config.admin_tls.is_some() { "on" } else { "off" };
+        tracing::info!(%address, tls, "admin: /metrics /healthz /readyz /v1/policies /v1/sessions /v1/openapi.json");
     }
     if let Some((Ok(address), _)) = &toxiproxy {
         tracing::info!(%address, "toxiproxy: its API, for proxies to the listeners");

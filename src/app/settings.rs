@@ -70,6 +70,12 @@ settings! {
         admin: Text<OptionalAddress>, "ADDR";
         /// Tokens that let policies be changed through the admin address; else TOLLGATE_ADMIN_TOKEN holds one
         admin_token_file: PathBuf, "FILE";
+        /// PEM file of the certificate the admin address shows, and those between it and its authority: it is HTTPS then
+        admin_tls_certificate: PathBuf, "FILE";
+        /// PEM file of its private key [default: in the file of the certificate]
+        admin_tls_key: PathBuf, "FILE";
+        /// PEM file of authorities: whoever asks there must show a certificate of theirs, which does for a token if there are none
+        admin_tls_client_ca: PathBuf, "FILE";
         /// Whether security rules may be changed there, by who says that they are meant [default: false]
         admin_security_changes: bool, "BOOL";
         /// Address for Toxiproxy's API, with which its clients make proxies to the listeners, or "off" [default: off]

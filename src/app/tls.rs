@@ -1,4 +1,4 @@
-//! Certificates of the listeners while the process runs: opened at the start, renewed from their files, and told of before they
+//! Certificates of the listeners, and of the admin address, while the process runs: opened at the start, renewed from their files, and told of before they
 //! end.
 
 use super::config::Config;
@@ -17,29 +17,40 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A certificate that ends sooner is worth a warning.
 const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// TLS of those listeners that have it, by their names.
+/// TLS of those addresses that have it, by what they are called in the log.
 pub(super) struct Certificates(HashMap<String, Arc<ServerTls>>);
+
+/// Of the admin address: no name of a listener.
+const ADMIN: &str = "(admin)";
 
 impl Certificates {
     /// Reads all files. One that cannot be used is a reason not to start.
     pub fn open(config: &Config) -> Result<Self, Failure> {
         let mut all = HashMap::new();
-        for Listener { name, tls, .. } in &config.listeners {
+        let listeners = config.listeners.iter().map(|Listener { name, tls, .. }| (name.as_str(), tls));
+        let admin = config.admin.as_ref().map(|_| (ADMIN, &config.admin_tls));
+        for (name, tls) in listeners.chain(admin) {
             let Some(files) = tls else { continue };
+            let whose =
+                if name == ADMIN { "the admin address".to_owned() } else { format!("listener `{name}`") };
             let tls = ServerTls::open(files.clone())
-                .map_err(|error| Failure::usage(format!("listener `{name}`: {error}")))?;
+                .map_err(|error| Failure::usage(format!("{whose}: {error}")))?;
             let key = files.key.as_ref().unwrap_or(&files.certificate);
             if is_exposed(key) {
                 tracing::warn!(listener = %name, file = %key.display(), "others than its owner and group can read the private key");
             }
             warn(name, &tls.certificate());
-            all.insert(name.clone(), Arc::new(tls));
+            all.insert(name.to_owned(), Arc::new(tls));
         }
         Ok(Self(all))
     }
 
     pub fn of(&self, listener: &str) -> Option<Arc<ServerTls>> {
         self.0.get(listener).cloned()
+    }
+
+    pub fn of_admin(&self) -> Option<Arc<ServerTls>> {
+        self.of(ADMIN)
     }
 
     /// Takes changes of the files over, as long as the process runs. None: there is nothing to look at.

@@ -1,8 +1,14 @@
-//! One HTTP request, over hyper's client: what the server already stands on, so nothing is added to the program for it.
+//! One HTTP or HTTPS request, over hyper's client: what the server already stands on, so nothing is added to the program for it.
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
@@ -10,11 +16,13 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::app::cli::Ctl;
 use crate::app::config::Config;
 use crate::app::failure::Failure;
 use crate::app::values::Address;
 use crate::security::SecretBytes;
 use crate::security::SecretString;
+use crate::security::tls::{ClientFiles, client};
 
 /// For the whole exchange: a script may take its time to load.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +33,7 @@ const ANSWER_BYTES: usize = 256 << 20;
 pub struct Client {
     address: Address,
     token: Option<SecretString>,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// What the server said.
@@ -35,10 +44,10 @@ pub struct Answer {
 
 impl Client {
     /// What was typed goes before the settings.
-    pub fn new(admin: Option<&str>, token_file: Option<&Path>, config: &Config) -> Result<Self, Failure> {
-        let mut address = match (admin, &config.admin) {
+    pub fn new(ctl: &Ctl, config: &Config) -> Result<Self, Failure> {
+        let (mut address, is_https) = match (&ctl.admin, &config.admin) {
             (Some(typed), _) => address_of(typed)?,
-            (None, Some(address)) => address.clone(),
+            (None, Some(address)) => (address.clone(), config.admin_tls.is_some()),
             (None, None) => {
                 return Err(Failure::usage("the setting `admin` is off; --admin says where to ask"));
             }
@@ -47,7 +56,7 @@ impl Client {
             // What listens everywhere listens here.
             address = Address::new("127.0.0.1", address.port);
         }
-        let token = match (token_file, &config.admin_token, &config.admin_token_file) {
+        let token = match (&ctl.token_file, &config.admin_token, &config.admin_token_file) {
             (Some(file), _, _) => Some(read_token(file)?),
             (None, Some(token), _) => Some(
                 last_word(token.expose()).ok_or_else(|| Failure::usage("TOLLGATE_ADMIN_TOKEN is empty"))?,
@@ -55,7 +64,8 @@ impl Client {
             (None, None, Some(file)) => Some(read_token(file)?),
             (None, None, None) => None,
         };
-        Ok(Self { address, token })
+        let tls = is_https.then(|| trusting(ctl, config)).transpose()?;
+        Ok(Self { address, token, tls })
     }
 
     pub fn address(&self) -> &Address {
@@ -101,6 +111,19 @@ impl Client {
 
     async fn exchange(&self, method: &str, path: &str, text: Option<String>) -> io::Result<Answer> {
         let stream = TcpStream::connect((self.address.host.as_str(), self.address.port)).await?;
+        let Some(tls) = &self.tls else { return self.over(stream, method, path, text).await };
+        let name = ServerName::try_from(self.address.host.clone()).map_err(io::Error::other)?;
+        let stream = TlsConnector::from(tls.clone()).connect(name, stream).await.map_err(explained)?;
+        self.over(stream, method, path, text).await
+    }
+
+    async fn over(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        method: &str,
+        path: &str,
+        text: Option<String>,
+    ) -> io::Result<Answer> {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let asked = async {
@@ -166,13 +189,33 @@ fn encoded(text: &str) -> String {
 }
 
 /// `host:port`, or a URL without a path.
-fn address_of(typed: &str) -> Result<Address, Failure> {
-    if typed.starts_with("https://") {
-        return Err(Failure::usage("the admin address has no TLS yet: http://HOST:PORT"));
-    }
-    let rest = typed.strip_prefix("http://").unwrap_or(typed);
+fn address_of(typed: &str) -> Result<(Address, bool), Failure> {
+    let secured = typed.strip_prefix("https://");
+    let rest = secured.or_else(|| typed.strip_prefix("http://")).unwrap_or(typed);
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    rest.parse().map_err(|e| Failure::usage(format!("--admin {typed}: {e}")))
+    let address = rest.parse().map_err(|e| Failure::usage(format!("--admin {typed}: {e}")))?;
+    Ok((address, secured.is_some()))
+}
+
+/// Whom to trust, and what to show.
+fn trusting(ctl: &Ctl, config: &Config) -> Result<Arc<ClientConfig>, Failure> {
+    let own = config.admin_tls.as_ref().map(|tls| &tls.certificate);
+    let Some(ca) = ctl.ca.as_ref().or(own) else {
+        return Err(Failure::usage("--ca says whom to trust over HTTPS: a PEM file of authorities"));
+    };
+    let files = ClientFiles { ca: ca.clone(), certificate: ctl.certificate.clone(), key: ctl.key.clone() };
+    client(&files).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// rustls names what is wrong; what that means is said here where it is not plain.
+fn explained(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match text.contains("CaUsedAsEndEntity") {
+        true => io::Error::other(format!(
+            "{text}: its certificate is marked as an authority's; make it with basicConstraints=CA:FALSE"
+        )),
+        false => error,
+    }
 }
 
 fn read_token(file: &Path) -> Result<SecretString, Failure> {
@@ -202,9 +245,10 @@ mod tests {
     #[test]
     fn addresses_are_urls_or_not() {
         for typed in ["127.0.0.1:9644", "http://127.0.0.1:9644", "http://127.0.0.1:9644/"] {
-            assert_eq!(address_of(typed).unwrap().to_string(), "127.0.0.1:9644");
+            assert_eq!(address_of(typed).unwrap().0.to_string(), "127.0.0.1:9644");
         }
-        for typed in ["https://localhost:1", "localhost", "http://localhost:1/v1", "ftp://localhost:1"] {
+        assert!(address_of("https://localhost:1").unwrap().1 && !address_of("http://localhost:1").unwrap().1);
+        for typed in ["https://localhost", "localhost", "http://localhost:1/v1", "ftp://localhost:1"] {
             assert!(address_of(typed).is_err(), "{typed}");
         }
     }

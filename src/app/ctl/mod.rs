@@ -22,7 +22,7 @@ const SCRIPT_BYTES: u64 = 1 << 20;
 
 /// Does what was asked, on the server that `config` names.
 pub fn run(ctl: &Ctl, config: &Config, out: &mut impl Write) -> Result<(), Failure> {
-    let client = Client::new(ctl.admin.as_deref(), ctl.token_file.as_deref(), config)?;
+    let client = Client::new(ctl, config)?;
     let mut script = None;
     let answer = match &ctl.command {
         CtlCommand::Status => return status(&client, ctl.json, out),

@@ -1,15 +1,17 @@
-//! What TLS handshakes of a listener are made with: its certificate and key, and whose clients' certificates it takes. Read from
+//! What TLS handshakes of a listener, or of the admin address, are made with: its certificate and key, and whose clients' certificates it takes. Read from
 //! PEM files, and read again when they change, so that certificates are renewed without a restart.
 //!
 //! TLS is rustls's, 1.2 and 1.3, with its defaults of ciphers. Nothing here speaks to a socket.
 //!
 //! Everything here but [`ServerTls::config`] blocks on the disk: never call it on an async worker.
 
+mod client;
 mod error;
 mod load;
 mod made;
 mod subject;
 
+pub use client::{ClientFiles, client};
 pub use error::TlsError;
 pub use load::shown;
 pub use made::untrusted;
