@@ -1,6 +1,5 @@
 //! What the admin room is given to read, and the shapes it shows. Each view answers from memory, at once.
 
-use crate::security::tls::ServerTls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -20,7 +19,15 @@ pub struct AdminHandles {
     /// Who may make changes. None: whoever reaches a loopback address, and nobody elsewhere.
     pub tokens: Option<Arc<dyn Tokens>>,
     /// None: it is plain HTTP.
-    pub tls: Option<Arc<ServerTls>>,
+    pub tls: Option<Arc<dyn Certificates>>,
+}
+
+/// What HTTPS is spoken with.
+pub trait Certificates: Send + Sync {
+    /// For a handshake that begins now.
+    fn config(&self) -> Arc<rustls::ServerConfig>;
+    /// Who the client is that showed this certificate.
+    fn name_of(&self, certificate: &rustls::pki_types::CertificateDer<'_>) -> Result<String, String>;
 }
 
 /// The policies there are, those that are switched off included.

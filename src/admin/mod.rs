@@ -20,9 +20,9 @@ mod table;
 pub mod toxiproxy;
 
 pub use handles::{
-    AdminHandles, LineCounts, PoliciesStatus, PoliciesView, PolicyCounts, PolicyScript, PolicyStatus,
-    Readiness, ReadinessView, RuleOfPolicy, RuleStatus, RulesStatus, SessionStatus, SessionsPage,
-    SessionsView,
+    AdminHandles, Certificates, LineCounts, PoliciesStatus, PoliciesView, PolicyCounts, PolicyScript,
+    PolicyStatus, Readiness, ReadinessView, RuleOfPolicy, RuleStatus, RulesStatus, SessionStatus,
+    SessionsPage, SessionsView,
 };
 pub use policy::PolicyCollector;
 pub use process::ProcessCollector;

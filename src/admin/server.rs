@@ -9,11 +9,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use crate::security::tls::{self, ServerTls};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use super::handles::AdminHandles;
+use super::handles::{AdminHandles, Certificates};
 use super::routes::{self, Peer};
 
 /// What a peer may cost.
@@ -67,7 +66,7 @@ pub async fn serve(
 /// As `serve`, whatever is served.
 pub(super) async fn serve_router(
     listener: TcpListener,
-    tls: Option<Arc<ServerTls>>,
+    tls: Option<Arc<dyn Certificates>>,
     router: axum::Router,
     limits: Limits,
     stop: impl Future<Output = ()>,
@@ -100,7 +99,7 @@ pub(super) async fn serve_router(
             let Some(tls) = tls else {
                 return connection(stream, router, Peer::plain(peer), limits, ended).await;
             };
-            match tokio::time::timeout(limits.head_timeout, handshake(stream, &tls)).await {
+            match tokio::time::timeout(limits.head_timeout, handshake(stream, &*tls)).await {
                 Ok(Ok((stream, certified))) => {
                     connection(stream, router, Peer { address: peer, certified }, limits, ended).await;
                 }
@@ -119,11 +118,11 @@ pub(super) async fn serve_router(
 type Secured = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// Gives who the client's certificate says it is too, where it has to show one.
-async fn handshake(stream: TcpStream, tls: &ServerTls) -> Result<(Secured, Option<String>), String> {
+async fn handshake(stream: TcpStream, tls: &dyn Certificates) -> Result<(Secured, Option<String>), String> {
     let accepted = TlsAcceptor::from(tls.config()).accept(stream).await.map_err(|error| error.to_string())?;
     let certificate = accepted.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let certified = certificate.map(tls::principal).transpose().map_err(|error| error.to_string())?;
-    Ok((accepted, certified.map(|principal| principal.to_string())))
+    let certified = certificate.map(|certificate| tls.name_of(certificate)).transpose()?;
+    Ok((accepted, certified))
 }
 
 async fn connection(

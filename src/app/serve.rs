@@ -23,7 +23,7 @@ use super::ready::Ready;
 use super::rotate::Closed;
 use super::scram::ScramUsers;
 use super::shutdown::Shutdown;
-use super::tls::Certificates;
+use super::tls::{Certificates, OfAdmin};
 use super::toxiproxy::Toxiproxy;
 use super::values::Address;
 use super::views::{Lag, Memory, Sessions};
@@ -140,7 +140,7 @@ async fn serve(
             tokens: tokens.map(|tokens| Arc::new(tokens) as Arc<dyn Tokens>),
             sessions: Arc::new(Sessions(gateway.registry.clone())),
             readiness: ready.clone(),
-            tls: admin_tls.clone(),
+            tls: admin_tls.clone().map(|tls| Arc::new(OfAdmin(tls)) as Arc<dyn admin::Certificates>),
         };
         let address = listener.local_addr();
         let mut stopped = admin_stopped.clone();

@@ -4,18 +4,33 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::listeners::Listener;
-use crate::security::tls::{Renewed, Served, ServerTls};
+use crate::security::tls::{Renewed, Served, ServerTls, principal};
 use crate::security::users_file::is_exposed;
 use prometheus::{IntGaugeVec, Opts, Registry};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::task::JoinHandle;
 
+/// TLS of the admin address, as that room wants it.
+pub(super) struct OfAdmin(pub Arc<ServerTls>);
+
+impl crate::admin::Certificates for OfAdmin {
+    fn config(&self) -> Arc<rustls::ServerConfig> {
+        self.0.config()
+    }
+
+    fn name_of(&self, certificate: &rustls::pki_types::CertificateDer<'_>) -> Result<String, String> {
+        principal(certificate).map(|principal| principal.to_string()).map_err(|error| error.to_string())
+    }
+}
+
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// A certificate that ends sooner is worth a warning.
-const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Worth a warning each: so long before a certificate ends.
+const STAGES: [Duration; 3] = [Duration::from_secs(7 * 24 * 3600), DAY, Duration::ZERO];
 
 /// TLS of those addresses that have it, by what they are called in the log.
 pub(super) struct Certificates(HashMap<String, Arc<ServerTls>>);
@@ -35,11 +50,7 @@ impl Certificates {
                 if name == ADMIN { "the admin address".to_owned() } else { format!("listener `{name}`") };
             let tls = ServerTls::open(files.clone())
                 .map_err(|error| Failure::usage(format!("{whose}: {error}")))?;
-            let key = files.key.as_ref().unwrap_or(&files.certificate);
-            if is_exposed(key) {
-                tracing::warn!(listener = %name, file = %key.display(), "others than its owner and group can read the private key");
-            }
-            warn(name, &tls.certificate());
+            exposed(name, files.key.as_ref().unwrap_or(&files.certificate));
             all.insert(name.to_owned(), Arc::new(tls));
         }
         Ok(Self(all))
@@ -69,35 +80,63 @@ impl Certificates {
         for (name, tls) in &self.0 {
             tell(&ends, name, &tls.certificate());
         }
-        let all = Arc::new(self.0);
+        let mut all: Vec<_> = self.0.into_iter().map(|(name, tls)| (name, tls, Said::default())).collect();
         Ok(Some(tokio::spawn(async move {
             let mut tick = tokio::time::interval(LOOK);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 tick.tick().await;
-                let (all, ends) = (all.clone(), ends.clone());
+                let (mut looking, ends) = (std::mem::take(&mut all), ends.clone());
                 let looked = tokio::task::spawn_blocking(move || {
-                    for (name, tls) in all.iter() {
-                        look(name, tls, &ends);
+                    for (name, tls, said) in &mut looking {
+                        look(name, tls, &ends, said);
                     }
+                    looking
                 });
-                if looked.await.is_err() {
-                    return;
+                match looked.await {
+                    Ok(looked) => all = looked,
+                    Err(error) => {
+                        tracing::error!(%error, "certificates are not renewed any more");
+                        return;
+                    }
                 }
             }
         })))
     }
 }
 
-fn look(name: &str, tls: &ServerTls, ends: &IntGaugeVec) {
+/// What was said of the files of one address.
+#[derive(Default)]
+struct Said {
+    /// How many of the stages.
+    stages: usize,
+    error: Option<String>,
+}
+
+fn look(name: &str, tls: &ServerTls, ends: &IntGaugeVec, said: &mut Said) {
     match tls.renew() {
         Ok(Renewed::Changed(certificate)) => {
-            tracing::info!(listener = %name, file = %tls.files().certificate.display(), "the certificate was renewed");
-            warn(name, &certificate);
+            let files = tls.files();
+            tracing::info!(listener = %name, file = %files.certificate.display(), "the certificate was renewed");
+            *said = Said::default();
+            exposed(name, files.key.as_ref().unwrap_or(&files.certificate));
             tell(ends, name, &certificate);
         }
         Ok(Renewed::Unchanged | Renewed::Settling) => {}
-        Err(error) => tracing::error!(listener = %name, %error, "the certificate stays as it was"),
+        Err(error) => {
+            let error = Some(error.to_string());
+            if said.error != error {
+                tracing::error!(listener = %name, error, "the certificate stays as it was");
+                said.error = error;
+            }
+        }
+    }
+    warn(name, &tls.certificate(), &mut said.stages);
+}
+
+fn exposed(name: &str, key: &Path) {
+    if is_exposed(key) {
+        tracing::warn!(listener = %name, file = %key.display(), "others than its owner and group can read the private key");
     }
 }
 
@@ -110,13 +149,38 @@ fn tell(ends: &IntGaugeVec, name: &str, certificate: &Served) {
     clippy::disallowed_methods,
     reason = "what is said of a certificate depends on today's date, and nothing else does"
 )]
-fn warn(name: &str, certificate: &Served) {
-    match certificate.not_after.duration_since(SystemTime::now()) {
-        Err(_) => tracing::warn!(listener = %name, "the certificate is out of date: clients refuse it"),
-        Ok(left) if left < SOON => {
-            let hours = left.as_secs() / 3600;
-            tracing::warn!(listener = %name, hours, "the certificate ends soon");
+fn warn(name: &str, certificate: &Served, said: &mut usize) {
+    let left = certificate.not_after.duration_since(SystemTime::now()).unwrap_or_default();
+    match worth_saying(left, said) {
+        None => {}
+        Some(0) if left.is_zero() => {
+            tracing::warn!(listener = %name, "the certificate is out of date: clients refuse it");
         }
-        Ok(_) => {}
+        Some(hours) => tracing::warn!(listener = %name, hours, "the certificate ends soon"),
+    }
+}
+
+/// Hours that are left, whenever less is left than at the last stage that was told of.
+fn worth_saying(left: Duration, said: &mut usize) -> Option<u64> {
+    let reached = STAGES.iter().filter(|stage| left <= **stage).count();
+    let is_news = reached > *said;
+    *said = reached;
+    is_news.then(|| left.as_secs() / 3600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_ends_is_told_of_at_each_stage_once() {
+        let mut said = 0;
+        let mut after = |days: u32, hours: u32| worth_saying(DAY * days + DAY / 24 * hours, &mut said);
+        let weeks = [after(30, 0), after(8, 0), after(7, 0), after(6, 5), after(2, 0)];
+        assert_eq!(weeks, [None, None, Some(168), None, None]);
+        assert_eq!([after(0, 23), after(0, 1), after(0, 0), after(0, 0)], [Some(23), None, Some(0), None]);
+        // a new one begins again
+        assert_eq!([after(90, 0), after(5, 0)], [None, Some(120)]);
+        assert_eq!(worth_saying(Duration::ZERO, &mut 0), Some(0), "of all that are reached, one is told of");
     }
 }

@@ -133,6 +133,9 @@ impl EndCause {
             EndCause::ClientClosed
                 | EndCause::Shutdown
                 | EndCause::ConnectionRate
+                // the log has said more of them already
+                | EndCause::TlsHandshake
+                | EndCause::PlaintextOnTls
                 | EndCause::Idle
                 | EndCause::PolicyDisconnect
                 | EndCause::PolicyReset

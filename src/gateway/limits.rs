@@ -11,6 +11,8 @@ pub struct Limits {
     pub max_frame_bytes_unauthenticated: usize,
     /// Sessions of all listeners together.
     pub max_sessions: usize,
+    /// TLS handshakes at a time: each may keep 130 KB of what a stranger sends.
+    pub max_handshakes: usize,
     /// Sessions of one remote address.
     pub max_sessions_per_address: usize,
     /// Bytes of requests being gathered or waiting for their effects, all sessions together.
@@ -27,7 +29,7 @@ pub struct Limits {
     pub frame_timeout: Duration,
     /// A session without a request for so long is closed (Kafka's `connections.max.idle.ms`).
     pub idle_timeout: Duration,
-    /// A listener with SASL closes a session that has not authenticated by then.
+    /// A session that has not completed its TLS handshake, and its login on a listener with SASL, is closed by then.
     pub authentication_timeout: Duration,
     /// A client that takes no bytes for so long is closed.
     pub write_timeout: Duration,
@@ -39,6 +41,7 @@ impl Default for Limits {
             max_frame_bytes: 100 * 1024 * 1024,
             max_frame_bytes_unauthenticated: 64 * 1024,
             max_sessions: 20_000,
+            max_handshakes: 2_000,
             max_sessions_per_address: 20_000,
             request_memory_bytes: 512 * 1024 * 1024,
             held_bytes_per_session: 16 * 1024 * 1024,

@@ -19,7 +19,7 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinSet,
 };
 
@@ -39,6 +39,8 @@ pub struct Gateway {
     pub request_memory: Arc<Budget>,
     /// Memory of responses that are held back or looked into.
     pub held: Arc<Budget>,
+    /// Places for TLS handshakes.
+    pub(super) handshakes: Semaphore,
     stop: watch::Sender<bool>,
     /// The same, for those who ask at every request.
     stopping: AtomicBool,
@@ -56,6 +58,7 @@ impl Gateway {
             registry: Registry::new(&limits),
             request_memory: Budget::new(limits.request_memory_bytes),
             held: Budget::new(limits.held_bytes),
+            handshakes: Semaphore::new(limits.max_handshakes),
             limits,
             metrics,
             upstream,

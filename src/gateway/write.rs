@@ -121,6 +121,8 @@ impl<'a> FrameWriter<'a> {
     async fn send_source(&mut self, source: Arc<dyn ByteSource>) -> Result<(), EndCause> {
         let (mut pos, len) = (0u64, source.len());
         while pos < len {
+            // a client that takes all at once, and a response of any size
+            tokio::task::consume_budget().await;
             let size = CHUNK.min((len - pos) as usize);
             if cfg!(target_os = "linux")
                 && let Some(stream) = self.stream.plain()

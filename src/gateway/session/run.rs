@@ -30,7 +30,8 @@ pub(in crate::gateway) async fn run(
 ) {
     let local = stream.local_addr().ok();
     if let Some(capture) = &gateway.capture {
-        capture.opened(registered.info.id, &listener.name, registered.info.remote.ip());
+        let (info, tls) = (&registered.info, listener.tls.is_some());
+        capture.opened(info.id, &listener.name, info.remote.ip(), tls);
     }
     let mut begun = Pipeline::connect(&gateway, &listener, &registered.info).unwrap_or_default();
     if let Some(links) = Links::new(std::mem::take(&mut begun.links), begun.number, toxics) {
@@ -94,7 +95,8 @@ async fn talk(
     begun: Begun,
 ) -> Closing {
     let states = &gateway.metrics.sessions;
-    let counted = StateGauge::enter(states, if listener.sasl.is_some() { "authenticating" } else { "open" });
+    let state = if listener.sasl.is_some() { "authenticating" } else { "open" };
+    let mut counted = StateGauge::enter(states, if listener.tls.is_some() { "handshaking" } else { state });
     let Begun { refused, mut release, tls, .. } = begun;
     let releaser = gateway.releaser();
     releaser.released(|| releaser.next_look(&mut release)).await;
@@ -103,7 +105,10 @@ async fn talk(
         Some(closing) => closing,
         None if overdrawn(gateway, info).await => Closing::Close(EndCause::ConnectionRate),
         None => match greet(gateway, listener, socket, info, tls).await {
-            Ok(greeted) => serve(gateway, listener, socket, local, info, greeted, counted).await,
+            Ok(greeted) => {
+                counted.change(state);
+                serve(gateway, listener, socket, local, info, greeted, counted).await
+            }
             Err(closing) => closing,
         },
     };
@@ -126,7 +131,7 @@ async fn talk(
 async fn leave(closing: Closing, socket: &Socket) {
     match closing {
         Closing::Close(cause) if cause.leaves_a_peer() => linger(socket).await,
-        Closing::Close(_) => {}
+        Closing::Close(_) => socket.say_goodbye(),
         Closing::Reset(_) => socket.reset_on_close(),
     }
 }
@@ -185,6 +190,14 @@ async fn greet(
     let opened = Instant::now();
     let until = opened + gateway.limits.authentication_timeout;
     let greeting = async {
+        // Whoever does not complete theirs keeps memory that is counted nowhere else.
+        let _place = match &listener.tls {
+            Some(_) => Some(tokio::time::timeout_at(until, gateway.handshakes.acquire()).await),
+            None => None,
+        };
+        if let Some(Err(_)) = _place {
+            return Err(told(info, TlsEnd::TooLong));
+        }
         if let Some((fault, tls)) = fault.as_ref().zip(listener.tls.as_ref()) {
             socket.strike(fault, tls, info, until).await;
             return Err(EndCause::PolicyDisconnect);
@@ -207,6 +220,10 @@ async fn greet(
 
 /// Says in the log why there is no TLS with a client.
 fn told(info: &SessionInfo, end: TlsEnd) -> EndCause {
+    if matches!(end, TlsEnd::Silent) {
+        tracing::debug!(remote = %info.remote, listener = %info.listener, "{end}");
+        return EndCause::ClientClosed;
+    }
     tracing::warn!(remote = %info.remote, listener = %info.listener, "{end}");
     match end {
         TlsEnd::Plaintext => EndCause::PlaintextOnTls,

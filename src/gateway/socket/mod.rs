@@ -85,11 +85,16 @@ impl Socket {
         }
     }
 
-    /// Ends our side. The client may go on sending.
-    pub fn finish(&self) {
+    /// Tells the client that nothing more comes, where there is a way to say it.
+    pub fn say_goodbye(&self) {
         if let Socket::Tls(tls) = self {
             tls.say_goodbye();
         }
+    }
+
+    /// Ends our side. The client may go on sending.
+    pub fn finish(&self) {
+        self.say_goodbye();
         // whoever is gone needs not be told
         let _ = SockRef::from(self.tcp()).shutdown(Shutdown::Write);
     }

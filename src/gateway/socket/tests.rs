@@ -218,11 +218,11 @@ async fn whoever_speaks_something_else_is_told_apart() {
         (b"GET / HTTP/1.1\r\n\r\n", "speaks no TLS"),
         (b"\x15\x03\x03\0\x02\x02\x30", "refused the TLS handshake: UnknownCA; it does not trust"),
         (b"\x16\x03\x01\0\x05\x01\0\0\x01\0", "the TLS handshake failed"),
-        (b"", "ended the connection in the TLS handshake"),
+        (b"\x16\x03\x01", "ended the connection in the TLS handshake"),
     ] {
         let (socket, client) = connection(move |mut stream| {
             stream.write_all(says).unwrap();
-            if says.is_empty() {
+            if says.len() == 3 {
                 return;
             }
             // until we end it
@@ -242,4 +242,61 @@ async fn a_handshake_has_an_end() {
     let ended = socket.handshake(Instant::now() + Duration::from_millis(20)).await;
     assert!(matches!(ended, Err(TlsEnd::TooLong)));
     drop(client.join().unwrap());
+}
+
+/// Records that are right and carry nothing, as fast as they are taken, are no way to keep a worker. (rustls ends what is nothing but
+/// changes of keys, and what is nothing but empty records, and not what is both: of the first there are few here.)
+#[tokio::test]
+async fn records_that_carry_nothing_end_a_session_and_keep_no_worker() {
+    let (socket, mut client) = idling().await;
+    let Socket::Tls(tls) = &socket else { panic!() };
+    let mut buffer = bytes::BytesMut::with_capacity(100);
+    // 27 bytes each, and more of them than a turn takes: it ends, and the next begins without the connection
+    tls.bound_idle(60, 10_000);
+    while !tls.is_paused() {
+        tokio::time::timeout(LONG, socket.readable()).await.unwrap().unwrap();
+        assert_eq!(socket.try_read_buf(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+    tokio::time::timeout(LONG, socket.readable()).await.unwrap().unwrap();
+    assert!(!tls.is_paused());
+    client.write_all(b"y").unwrap();
+    assert_eq!(read(&socket, 1).await, b"y", "what carries something goes on");
+
+    let (socket, _client) = idling().await;
+    let Socket::Tls(tls) = &socket else { panic!() };
+    tls.bound_idle(10_000, 300);
+    let kind = loop {
+        tokio::time::timeout(LONG, socket.readable()).await.unwrap().unwrap();
+        match socket.try_read_buf(&mut buffer).unwrap_err().kind() {
+            io::ErrorKind::WouldBlock => {}
+            other => break other,
+        }
+    };
+    assert_eq!(kind, io::ErrorKind::InvalidData);
+}
+
+/// A client that has changed its keys twenty times since it said something.
+async fn idling() -> (Socket, Client) {
+    let (socket, client) = connection(|stream| {
+        let mut client = client(stream);
+        client.write_all(b"x").unwrap();
+        client
+    })
+    .await;
+    socket.handshake(soon()).await.unwrap();
+    assert_eq!(read(&socket, 1).await, b"x");
+    let mut client = client.join().unwrap();
+    for _ in 0..20 {
+        client.conn.refresh_traffic_keys().unwrap();
+    }
+    client.flush().unwrap();
+    (socket, client)
+}
+
+/// As from the socket of a health check.
+#[tokio::test]
+async fn whoever_says_nothing_at_all_is_told_apart() {
+    let (socket, client) = connection(drop).await;
+    assert!(matches!(socket.handshake(soon()).await, Err(TlsEnd::Silent)));
+    client.join().unwrap();
 }

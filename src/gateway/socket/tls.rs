@@ -2,6 +2,7 @@
 //!
 //! Reading and writing are parts of one task, so that the lock is never waited for.
 
+use crate::gateway::off_worker::off_worker;
 use crate::security::Principal;
 use crate::security::tls::{self, NoPrincipal};
 use bytes::{Buf, BufMut, BytesMut};
@@ -15,6 +16,10 @@ const LEAST: usize = 4 * 1024;
 const MOST: usize = 64 * 1024;
 /// What a record is longer than what it carries.
 const RECORD: usize = 64;
+/// Of bytes that carry nothing a turn takes so many, and a session so many in a row: records may be empty, or change keys, and cost
+/// as much as others.
+const IDLE_TURN: usize = 16 * 1024;
+const IDLE_BYTES: usize = 256 * 1024;
 
 /// Why there is no TLS session with a client.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +31,9 @@ pub enum TlsEnd {
     TooLong,
     #[error("the client ended the connection in the TLS handshake")]
     Gone,
+    /// It never said anything: a look whether somebody is there, most often.
+    #[error("the client ended the connection before its TLS handshake")]
+    Silent,
     /// It does not take what it was shown.
     #[error("the client refused the TLS handshake: {alert:?}{}", hint(*alert))]
     Refused { alert: AlertDescription },
@@ -57,12 +65,34 @@ struct State {
     tls: ServerConnection,
     /// Read and not taken by `tls` yet, which it is when nobody has asked for what came before.
     raw: BytesMut,
+    /// Bytes that carried nothing, since the last that did.
+    idle: usize,
+    /// In a turn, and in a row.
+    idle_bounds: (usize, usize),
+    /// A turn ended though there may be more to read.
+    paused: bool,
 }
 
 impl TlsSocket {
     pub fn new(stream: TcpStream, config: Arc<ServerConfig>) -> Result<TlsSocket, rustls::Error> {
-        let state = State { tls: ServerConnection::new(config)?, raw: BytesMut::new() };
+        let state = State {
+            tls: ServerConnection::new(config)?,
+            raw: BytesMut::new(),
+            idle: 0,
+            idle_bounds: (IDLE_TURN, IDLE_BYTES),
+            paused: false,
+        };
         Ok(TlsSocket { stream, state: Mutex::new(state) })
+    }
+
+    #[cfg(test)]
+    pub fn bound_idle(&self, turn: usize, all: usize) {
+        self.state().idle_bounds = (turn, all);
+    }
+
+    #[cfg(test)]
+    pub fn is_paused(&self) -> bool {
+        self.state().paused
     }
 
     /// Begins again, before anything was read.
@@ -80,23 +110,49 @@ impl TlsSocket {
     }
 
     pub async fn readable(&self) -> io::Result<()> {
-        if self.state().has_something() {
-            return Ok(());
+        let (paused, has_something) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.paused), state.has_something())
+        };
+        if paused {
+            // others first
+            tokio::task::yield_now().await;
+        } else if !has_something {
+            self.stream.readable().await?;
         }
-        self.stream.readable().await
+        Ok(())
     }
 
     pub fn try_read_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
         let room = buffer.chunk_mut().len();
         let mut state = self.state();
+        let begun = state.idle;
         loop {
             match state.take(buffer, room) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 // it ended without a goodbye, as many do; a frame that is cut off is noticed by its length
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
-                taken => return taken,
+                taken => {
+                    state.idle = 0;
+                    return taken;
+                }
             }
-            state.advance(&self.stream, room)?;
+            let (turn, all) = state.idle_bounds;
+            if state.idle > all {
+                return Err(io::Error::new(
+                    ErrorKind::InvalidData,
+                    "records of TLS that carry nothing, without end",
+                ));
+            }
+            if state.idle.saturating_sub(begun) > turn {
+                state.paused = true;
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            state.advance(&self.stream, room).inspect_err(|error| {
+                if error.kind() == ErrorKind::InvalidData {
+                    tracing::debug!(%error, "a TLS session ends");
+                }
+            })?;
         }
     }
 
@@ -141,20 +197,25 @@ impl TlsSocket {
     /// One step of the handshake. True: it is made.
     fn step(&self) -> Result<bool, Step> {
         let mut state = self.state();
+        let is_fresh = state.idle == 0;
+        let gone = || Step::End(if is_fresh { TlsEnd::Silent } else { TlsEnd::Gone });
         let ended = |error: io::Error, otherwise: Step| match error.kind() {
             ErrorKind::WouldBlock => otherwise,
-            _ => Step::End(TlsEnd::Gone),
+            _ => gone(),
         };
         state.send(&self.stream).map_err(|error| ended(error, Step::Write))?;
         if !state.tls.is_handshaking() {
+            state.idle = 0;
             return Ok(true);
         }
-        if state.raw.is_empty()
-            && state.read(&self.stream, LEAST).map_err(|error| ended(error, Step::Read))? == 0
-        {
-            return Err(Step::End(TlsEnd::Gone));
+        if state.raw.is_empty() {
+            let read = state.read(&self.stream, LEAST).map_err(|error| ended(error, Step::Read))?;
+            if read == 0 {
+                return Err(gone());
+            }
         }
-        if let Err(error) = state.understand() {
+        // Signatures are made and looked at here, those of strangers too.
+        if let Err(error) = off_worker(true, || state.understand()) {
             // its alert, if the kernel takes it
             let _ = state.send(&self.stream);
             return Err(Step::End(match error {
@@ -222,7 +283,7 @@ impl State {
         self.raw.reserve(room.saturating_add(RECORD).clamp(LEAST, MOST));
         let read = stream.try_read_buf(&mut self.raw);
         if self.raw.is_empty() {
-            // who waits owns no buffer
+            // who waits owns no buffer of ours; rustls keeps a few KB of its own
             self.raw = BytesMut::new();
         }
         read
@@ -232,6 +293,7 @@ impl State {
     fn understand(&mut self) -> Result<(), rustls::Error> {
         while self.raw.has_remaining() {
             let taken = self.tls.read_tls(&mut (&mut self.raw).reader());
+            self.idle += taken.as_ref().map_or(0, |taken| *taken);
             taken.map_err(|error| rustls::Error::General(error.to_string()))?;
             let told = self.tls.process_new_packets()?;
             if told.plaintext_bytes_to_read() > 0 || told.peer_has_closed() {

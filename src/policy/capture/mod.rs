@@ -14,7 +14,7 @@
 //!
 //! | kind | then |
 //! |---|---|
-//! | 1 opened | listener (text), the peer's address |
+//! | 1 opened | listener (text), the peer's address, flags (`u8`; 1: over TLS; missing in older files) |
 //! | 2 request | flags (`u8`; 1: its body is left out), principal (text), listener (text), the peer's address, the frame without its length |
 //! | 3 answer | api (`i16`), version (`i16`), the frame without its length: what the upstream said, before any rule saw it |
 //! | 4 closed | |
@@ -49,6 +49,7 @@ const DROPPED: u8 = 5;
 const FULL: u8 = 6;
 
 const BODY_LEFT_OUT: u8 = 1;
+const OVER_TLS: u8 = 1;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub struct Record {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    Opened { listener: Str, peer: IpAddr },
+    Opened { listener: Str, peer: IpAddr, tls: bool },
     Request { principal: Str, listener: Str, peer: IpAddr, frame: Bytes, body_left_out: bool },
     Answer { api: ApiKey, version: i16, frame: Bytes },
     Closed,

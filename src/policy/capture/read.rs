@@ -1,7 +1,9 @@
 //! Reads a capture, which is a stranger's file: no more memory is taken than bytes have come, and what is wrong is told with its
 //! place in the file.
 
-use super::{ANSWER, BODY_LEFT_OUT, CLOSED, DROPPED, FULL, HEADER, LONGEST, OPENED, REQUEST, Record, What};
+use super::{
+    ANSWER, BODY_LEFT_OUT, CLOSED, DROPPED, FULL, HEADER, LONGEST, OPENED, OVER_TLS, REQUEST, Record, What,
+};
 use crate::wire::{ApiKey, Str};
 use bytes::{Buf, Bytes};
 use std::fmt;
@@ -102,7 +104,11 @@ fn record(mut content: Bytes) -> Option<Record> {
     let time = content.try_get_u64().ok()?;
     let session = content.try_get_u64().ok()?;
     let what = match kind {
-        OPENED => What::Opened { listener: text(&mut content)?, peer: address(&mut content)? },
+        OPENED => {
+            let (listener, peer) = (text(&mut content)?, address(&mut content)?);
+            let flags = if content.is_empty() { 0 } else { content.try_get_u8().ok()? };
+            What::Opened { listener, peer, tls: (flags <= OVER_TLS).then_some(flags == OVER_TLS)? }
+        }
         REQUEST => {
             let flags = content.try_get_u8().ok().filter(|flags| flags & !BODY_LEFT_OUT == 0)?;
             What::Request {

@@ -89,7 +89,7 @@ const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 2, 3));
 fn what_passes_is_read_again() {
     let (request, response) = metadata();
     let bytes = captured(1 << 20, |capture| {
-        capture.opened(3, &"public".into(), PEER);
+        capture.opened(3, &"public".into(), PEER, true);
         capture.request(3, (&"User:ada".into(), &"public".into(), PEER), &request, &frame(&request));
         capture.answer(3, &response);
         capture.closed(3);
@@ -97,7 +97,7 @@ fn what_passes_is_read_again() {
     let (records, problem) = read(&bytes);
     assert!(problem.is_none(), "{problem:?}");
     let what: Vec<What> = records.into_iter().map(|record| record.what).collect();
-    assert_eq!(what[0], What::Opened { listener: "public".into(), peer: PEER });
+    assert_eq!(what[0], What::Opened { listener: "public".into(), peer: PEER, tls: true });
     let What::Request { principal, frame, body_left_out: false, .. } = &what[1] else { panic!("{what:?}") };
     assert_eq!(&**principal, "User:ada");
     let mut again = Request::parse(frame.clone()).unwrap();
@@ -215,7 +215,7 @@ fn a_body_that_is_left_out_is_not_kept() {
     let (asked, is_asked) = mpsc::sync_channel(1);
     let (capture, ended) = Capture::to(Slow(file.clone(), gate.clone(), asked), 1 << 20).unwrap();
     let closed = gate.lock().unwrap();
-    capture.opened(1, &"l".into(), PEER);
+    capture.opened(1, &"l".into(), PEER, false);
     // the writer is at the disk, so what comes now stays in the queue
     is_asked.recv_timeout(Duration::from_secs(60)).unwrap();
     {
@@ -237,7 +237,7 @@ fn a_body_that_is_left_out_is_not_kept() {
 fn a_full_capture_says_so_and_is_not_larger() {
     let bytes = captured(300, |capture| {
         for session in 0..100 {
-            capture.opened(session, &"public".into(), PEER);
+            capture.opened(session, &"public".into(), PEER, false);
         }
     });
     assert!(bytes.len() <= 300, "{}", bytes.len());
@@ -253,7 +253,7 @@ fn what_cannot_be_written_as_fast_as_it_comes_is_counted() {
         Capture::to(Slow(file.clone(), gate.clone(), mpsc::sync_channel(1).0), 1 << 30).unwrap();
     let closed = gate.lock().unwrap();
     for session in 0..20_000 {
-        capture.opened(session, &"public".into(), PEER);
+        capture.opened(session, &"public".into(), PEER, false);
     }
     let dropped = capture.dropped();
     // the queue and the writer's buffer take eleven thousand of these
@@ -282,7 +282,7 @@ fn what_cannot_be_written_as_fast_as_it_comes_is_counted() {
 fn a_damaged_capture_is_told_with_its_place() {
     let bytes = captured(1 << 20, |capture| {
         for session in 0..3 {
-            capture.opened(session, &"public".into(), PEER);
+            capture.opened(session, &"public".into(), PEER, false);
         }
     });
     let record = (bytes.len() - HEADER.len()) / 3;
@@ -313,7 +313,11 @@ fn records() -> impl Strategy<Value = Record> {
     let peer =
         || prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)];
     let what = prop_oneof![
-        (text(), peer()).prop_map(|(listener, peer)| What::Opened { listener, peer }),
+        (text(), peer(), any::<bool>()).prop_map(|(listener, peer, tls)| What::Opened {
+            listener,
+            peer,
+            tls
+        }),
         (text(), text(), peer(), bytes(), any::<bool>()).prop_map(
             |(principal, listener, peer, frame, body_left_out)| What::Request {
                 principal,

@@ -2,7 +2,8 @@
 //! is left out and counted, in the file too. A file that is full stays as it is, and from then on nothing is recorded.
 
 use super::{
-    ANSWER, BODY_LEFT_OUT, CLOSED, DROPPED, FULL, HEADER, LONGEST, OPENED, REQUEST, Record, What, is_secret,
+    ANSWER, BODY_LEFT_OUT, CLOSED, DROPPED, FULL, HEADER, LONGEST, OPENED, OVER_TLS, REQUEST, Record, What,
+    is_secret,
 };
 use crate::policy::journal::now;
 use crate::wire::{Request, Response, Str};
@@ -84,8 +85,8 @@ impl Capture {
         self.state.on.load(Ordering::Relaxed)
     }
 
-    pub fn opened(&self, session: u64, listener: &Str, peer: IpAddr) {
-        self.put(session, || What::Opened { listener: listener.clone(), peer });
+    pub fn opened(&self, session: u64, listener: &Str, peer: IpAddr, tls: bool) {
+        self.put(session, || What::Opened { listener: listener.clone(), peer, tls });
     }
 
     pub fn closed(&self, session: u64) {
@@ -291,9 +292,10 @@ impl Record {
         out.extend_from_slice(&self.time.to_be_bytes());
         out.extend_from_slice(&self.session.to_be_bytes());
         match &self.what {
-            What::Opened { listener, peer } => {
+            What::Opened { listener, peer, tls } => {
                 text(&mut out, listener);
                 address(&mut out, *peer);
+                out.push(if *tls { OVER_TLS } else { 0 });
             }
             What::Request { principal, listener, peer, frame, body_left_out } => {
                 out.push(if *body_left_out { BODY_LEFT_OUT } else { 0 });

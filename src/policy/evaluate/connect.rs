@@ -1,5 +1,6 @@
 //! A session that begins: only its listener and its address are known.
 
+use crate::policy::fault::link::LinkFault;
 use crate::policy::fault::tls::TlsFault;
 use crate::policy::fault::{Executed, Fault, Harm, Target};
 use crate::policy::generation::Generation;
@@ -187,8 +188,14 @@ impl Begin<'_> {
             return false;
         }
         rule.life.counters.matched();
-        if !self.tls && rule.actions.iter().any(|action| matches!(action, Action::Fault(Fault::Tls(_)))) {
+        let cannot = |action: &Action| match action {
             // there is no handshake to fail
+            Action::Fault(Fault::Tls(_)) => !self.tls,
+            // answers cannot be told apart in what is encrypted
+            Action::Fault(Fault::Link(LinkFault::CloseAfterRequests(_))) => self.tls,
+            _ => false,
+        };
+        if rule.actions.iter().any(cannot) {
             rule.life.counters.could_not_apply();
             return false;
         }

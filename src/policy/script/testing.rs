@@ -53,6 +53,8 @@ pub struct Options {
     pub principal: String,
     pub client_id: String,
     pub listener: String,
+    /// Whether the listener speaks TLS.
+    pub tls: bool,
     pub ip: IpAddr,
     pub key: Option<Vec<u8>>,
     pub headers: Vec<(String, Option<String>)>,
@@ -221,6 +223,7 @@ fn options(call: &Call<'_, '_>, at: usize) -> Result<Options, String> {
         principal: "User:ANONYMOUS".to_owned(),
         client_id: "test".to_owned(),
         listener: "default".to_owned(),
+        tls: false,
         ip: IpAddr::from([127, 0, 0, 1]),
         key: None,
         headers: Vec::new(),
@@ -256,6 +259,7 @@ fn options(call: &Call<'_, '_>, at: usize) -> Result<Options, String> {
             "principal" => options.principal = text()?,
             "client_id" => options.client_id = text()?,
             "listener" => options.listener = text()?,
+            "tls" => options.tls = value.as_bool().map_err(|_| wrong("true or false"))?,
             "ip" => options.ip = text()?.parse().map_err(|_| wrong("an address"))?,
             "key" => options.key = bytes(&value),
             "headers" => {
@@ -284,6 +288,7 @@ fn options(call: &Call<'_, '_>, at: usize) -> Result<Options, String> {
                     "principal",
                     "client_id",
                     "listener",
+                    "tls",
                     "ip",
                     "key",
                     "headers",

@@ -136,7 +136,7 @@ fn one(world: &Policies, who: &Who, doing: &Doing, count: i64) -> Result<Seen, S
     let generation = world.current();
     let before = faults(&generation);
     let mut seen = match &doing.act {
-        Act::Connected => connected(&generation, who),
+        Act::Connected => connected(&generation, who, doing.options.tls),
         Act::Disk { operation, topic } => worked(&generation, *operation, topic, doing.options.partition),
         _ => exchanged(world, &generation, who, doing, count)?,
     };
@@ -161,8 +161,8 @@ fn faults(generation: &Generation) -> Vec<(Vec<&'static str>, u64)> {
     told.collect()
 }
 
-fn connected(generation: &Generation, who: &Who) -> Seen {
-    let entered = Entered { name: &who.listener, tls: true };
+fn connected(generation: &Generation, who: &Who, tls: bool) -> Seen {
+    let entered = Entered { name: &who.listener, tls };
     let verdict = on_connect(generation, entered, who.remote_ip, 0).unwrap_or_default();
     Seen {
         denied: verdict.deny,

@@ -126,7 +126,9 @@ impl Run {
         self.clock.advance_to(Duration::from_millis(time.saturating_sub(began)));
         self.report.saw(time);
         match what {
-            What::Opened { listener, peer } => self.opened(time, session, &listener, peer),
+            What::Opened { listener, peer, tls } => {
+                self.opened(time, session, Entered { name: &listener, tls }, peer);
+            }
             What::Request { body_left_out: true, .. } => {
                 self.report.requests += 1;
                 self.report.left_out += 1;
@@ -151,18 +153,16 @@ impl Run {
         }
     }
 
-    fn opened(&mut self, time: u64, session: u64, listener: &Str, peer: IpAddr) {
+    fn opened(&mut self, time: u64, session: u64, entered: Entered<'_>, peer: IpAddr) {
         self.report.sessions += 1;
         let who = Who {
             principal: "".into(),
             client_id: "".into(),
-            listener: (&**listener).into(),
+            listener: entered.name.into(),
             remote_ip: peer,
         };
         let before = self.counts();
         // what rules would do to the session is in their counts
-        // A capture does not say whether the listener spoke TLS: it is taken to, so that no rule is left out.
-        let entered = Entered { name: listener, tls: true };
         drop(on_connect(&self.generation, entered, peer, session));
         self.book(&before, &Doing { time, who: &who, topics: &[] });
     }

@@ -4,7 +4,7 @@ use super::{ClientAuth, Loaded, Served, TlsError, TlsFiles, made};
 use crate::security::SecretBytes;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use std::fs::File;
@@ -69,6 +69,7 @@ pub(super) fn config(
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::SetUp)?;
+    let has_clients = clients.is_some();
     let builder = match clients {
         None => builder.with_no_client_auth(),
         Some((roots, auth)) => {
@@ -83,17 +84,18 @@ pub(super) fn config(
             builder.with_client_cert_verifier(built)
         }
     };
-    Ok(Arc::new(builder.with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))))
+    let mut config = builder.with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+    if has_clients {
+        // A session that is resumed is not judged again: its certificate may have ended.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
+    Ok(Arc::new(config))
 }
 
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let read = |error| TlsError::Read { path: path.to_owned(), error };
-    let mut text = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)).map_err(read)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(read(io::Error::new(io::ErrorKind::InvalidData, "it is longer than 4 MiB")));
-    }
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let text = read(path)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.expose()).collect();
     let chain = chain.map_err(|error| TlsError::Pem { path: path.to_owned(), error })?;
     match chain.is_empty() {
         true => Err(TlsError::NoCertificate { path: path.to_owned() }),
@@ -101,10 +103,24 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
+/// A file that may hold a key.
+fn read(path: &Path) -> Result<SecretBytes, TlsError> {
+    let failed = |error| TlsError::Read { path: path.to_owned(), error };
+    let file = File::open(path).map_err(failed)?;
+    // Reserved at once: growing would leave copies of a key in freed memory.
+    let length = file.metadata().map_err(failed)?.len().min(MAX_FILE_BYTES);
+    let mut text = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 64);
+    let all = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text);
+    let text = SecretBytes::new(text);
+    all.map_err(failed)?;
+    if text.expose().len() as u64 > MAX_FILE_BYTES {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, "it is longer than 4 MiB")));
+    }
+    Ok(text)
+}
+
 pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let text = File::open(path)
-        .and_then(SecretBytes::read_from)
-        .map_err(|error| TlsError::Read { path: path.to_owned(), error })?;
+    let text = read(path)?;
     let text = text.expose();
     PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         pem::Error::NoItemsFound if contains(text, b"ENCRYPTED") => {

@@ -3,7 +3,8 @@
 //!
 //! TLS is rustls's, 1.2 and 1.3, with its defaults of ciphers. Nothing here speaks to a socket.
 //!
-//! Everything here but [`ServerTls::config`] blocks on the disk: never call it on an async worker.
+//! What opens and renews blocks on the disk: never call it on an async worker. [`ServerTls::config`], [`ServerTls::certificate`],
+//! [`untrusted`] and [`principal`] touch no file.
 
 mod client;
 mod error;
@@ -138,8 +139,12 @@ impl ServerTls {
             return Ok(Renewed::Settling);
         }
         watch.settling = None;
-        watch.judged = found;
-        let loaded = load::load(&self.files)?;
+        let loaded = load::load(&self.files);
+        // What cannot be read now may be later: that is no judgement of what it says.
+        if !matches!(loaded, Err(TlsError::Read { .. })) {
+            watch.judged = found;
+        }
+        let loaded = loaded?;
         let certificate = loaded.certificate.clone();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         Ok(Renewed::Changed(certificate))

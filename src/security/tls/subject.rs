@@ -28,6 +28,10 @@ pub enum NoPrincipal {
     Unreadable(String),
     #[error("the subject of the client's certificate is empty")]
     Empty,
+    #[error(
+        "the subject of the client's certificate has text that is not UTF-8, which would look like that of others"
+    )]
+    NotUtf8,
     #[error("the subject of the client's certificate cannot be a principal: {0}")]
     NoName(#[from] crate::security::principal::NameError),
 }
@@ -42,11 +46,14 @@ pub fn principal(certificate: &CertificateDer<'_>) -> Result<Principal, NoPrinci
         if at > 0 {
             text.push(',');
         }
+        if names.0.is_empty() {
+            return Err(NoPrincipal::Empty);
+        }
         for (at, attribute) in names.0.iter().enumerate() {
             if at > 0 {
                 text.push('+');
             }
-            push(&mut text, attribute);
+            push(&mut text, attribute)?;
         }
     }
     if text.len() == "User:".len() {
@@ -55,10 +62,10 @@ pub fn principal(certificate: &CertificateDer<'_>) -> Result<Principal, NoPrinci
     Ok(text.parse()?)
 }
 
-fn push(text: &mut String, attribute: &AttributeTypeAndValue) {
+fn push(text: &mut String, attribute: &AttributeTypeAndValue) -> Result<(), NoPrincipal> {
     let oid = attribute.oid.to_string();
     let word = WORDS.iter().find(|(known, _)| *known == oid).map(|(_, word)| *word);
-    match (word, value(attribute)) {
+    match (word, value(attribute)?) {
         (Some(word), Some(value)) => {
             text.push_str(word);
             text.push('=');
@@ -73,20 +80,21 @@ fn push(text: &mut String, attribute: &AttributeTypeAndValue) {
             }
         }
     }
+    Ok(())
 }
 
-/// The value, if it is text.
-fn value(attribute: &AttributeTypeAndValue) -> Option<String> {
-    let bytes = attribute.value.value();
-    match attribute.value.tag() {
-        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => String::from_utf8(bytes.to_vec()).ok(),
-        Tag::TeletexString => Some(bytes.iter().map(|byte| char::from(*byte)).collect()),
-        Tag::BmpString => {
-            let (units, rest) = bytes.as_chunks::<2>();
-            let units = units.iter().map(|unit| u16::from_be_bytes(*unit)).collect::<Vec<_>>();
-            rest.is_empty().then(|| String::from_utf16(&units).ok()).flatten()
+/// The value, if it is text. Java takes all kinds for UTF-8, whatever they are, and what is none for U+FFFD, so that different
+/// names become one: those name nobody here.
+fn value(attribute: &AttributeTypeAndValue) -> Result<Option<String>, NoPrincipal> {
+    let is_text = matches!(
+        attribute.value.tag(),
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::TeletexString | Tag::BmpString
+    );
+    match is_text {
+        true => {
+            String::from_utf8(attribute.value.value().to_vec()).map(Some).map_err(|_| NoPrincipal::NotUtf8)
         }
-        _ => None,
+        false => Ok(None),
     }
 }
 

@@ -102,6 +102,13 @@ fn a_new_certificate_is_taken_once_its_files_stand_still() {
     let second = tls.config();
     assert!(!Arc::ptr_eq(&first, &second));
 
+    // what cannot be read now is looked at again
+    fs::remove_file(&path).unwrap();
+    assert_eq!(tls.renew().unwrap(), Renewed::Settling);
+    assert!(matches!(tls.renew(), Err(TlsError::Read { .. })));
+    assert_eq!(tls.renew().unwrap(), Renewed::Settling);
+    assert!(Arc::ptr_eq(&second, &tls.config()));
+
     // what cannot be used changes nothing, and is told once
     write(&folder, "one.pem", &certificate);
     assert_eq!(tls.renew().unwrap(), Renewed::Settling);
@@ -138,7 +145,11 @@ fn a_subject_that_can_be_nobody_is_refused() {
         principal(params.self_signed(&key).unwrap().der())
     };
     assert_eq!(named(DnValue::Utf8String("alice".into())).unwrap().as_str(), "User:CN=alice");
-    assert_eq!(named(DnValue::BmpString("süß".try_into().unwrap())).unwrap().as_str(), "User:CN=süß");
+    let teletex = |text: &str| named(DnValue::TeletexString(text.try_into().unwrap()));
+    assert_eq!(teletex("alice").unwrap().as_str(), "User:CN=alice");
+    // of two bytes each, among them zeros
+    assert!(matches!(named(DnValue::BmpString("al".try_into().unwrap())), Err(NoPrincipal::NoName(_))));
+    assert_eq!(named(DnValue::BmpString("süß".try_into().unwrap())), Err(NoPrincipal::NotUtf8));
     assert!(matches!(named(DnValue::Utf8String("a\nb".into())), Err(NoPrincipal::NoName(_))));
     assert!(matches!(named(DnValue::Utf8String("a".repeat(300))), Err(NoPrincipal::NoName(_))));
 

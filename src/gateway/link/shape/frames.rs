@@ -1,9 +1,10 @@
-//! Where Kafka's frames begin and end in a stream: four bytes of length, and so many more.
+//! Where Kafka's frames begin and end in a stream: four bytes of length, and so many more. On a TLS listener, where they cannot be
+//! seen, those of TLS's records (RFC 8446 5.1): a type, a version and two bytes of length. No frame of Kafka that is taken begins so.
 
 /// What it knows of the stream so far.
 #[derive(Default)]
 pub(super) struct Frames {
-    head: [u8; 4],
+    head: [u8; 5],
     /// Bytes of `head` that are there.
     got: usize,
     /// Bytes of the frame that are to come.
@@ -23,17 +24,24 @@ impl Frames {
     pub fn part(&mut self, stream: &[u8]) -> Part {
         let begins = self.got == 0;
         let mut bytes = 0;
-        for byte in stream.iter().take(self.head.len() - self.got) {
+        for byte in stream {
+            if self.got == self.length() {
+                break;
+            }
             if let Some(place) = self.head.get_mut(self.got) {
                 *place = *byte;
             }
             self.got += 1;
             bytes += 1;
-            if self.got == self.head.len() {
-                self.left = u64::try_from(i32::from_be_bytes(self.head)).unwrap_or(u64::MAX);
+            if self.got == self.length() {
+                let [a, b, c, d, e] = self.head;
+                self.left = match self.is_record() {
+                    true => u64::from(u16::from_be_bytes([d, e])),
+                    false => u64::try_from(i32::from_be_bytes([a, b, c, d])).unwrap_or(u64::MAX),
+                };
             }
         }
-        if self.got < self.head.len() {
+        if self.got < self.length() {
             return Part { bytes, begins, ends: false };
         }
         let body = (stream.len() - bytes).min(usize::try_from(self.left).unwrap_or(usize::MAX));
@@ -43,6 +51,15 @@ impl Frames {
             self.got = 0;
         }
         Part { bytes: bytes + body, begins, ends }
+    }
+
+    /// Of the head, as far as it is known.
+    fn length(&self) -> usize {
+        if self.is_record() { 5 } else { 4 }
+    }
+
+    fn is_record(&self) -> bool {
+        self.got >= 2 && matches!(self.head, [20..=23, 3, ..])
     }
 }
 
@@ -72,6 +89,26 @@ mod tests {
                 }
             }
             assert_eq!((begun, ended), (vec![0, 6, 10, 15], vec![6, 10, 15]), "cut every {cut}");
+        }
+    }
+
+    #[test]
+    fn records_of_tls_are_found_too() {
+        let mut stream = vec![22, 3, 1, 0, 2, 7, 7, 20, 3, 3, 0, 0, 23, 3, 3, 1, 0];
+        stream.extend([9; 256]);
+        for cut in 1..20 {
+            let (mut frames, mut at, mut ended) = (Frames::default(), 0, Vec::new());
+            for mut rest in stream.chunks(cut) {
+                while !rest.is_empty() {
+                    let part = frames.part(rest);
+                    at += part.bytes;
+                    if part.ends {
+                        ended.push(at);
+                    }
+                    rest = &rest[part.bytes..];
+                }
+            }
+            assert_eq!(ended, [7, 12, 273], "cut every {cut}");
         }
     }
 

@@ -107,3 +107,14 @@ fn a_handshake_fails_where_there_is_one() {
     let counts = generation.rules(Kind::Chaos).map(|rule| rule.life.counters.read()).collect::<Vec<_>>();
     assert_eq!(counts, [(4, 3, 1), (4, 1, 1), (3, 2, 1)]);
 }
+
+#[test]
+fn answers_are_not_counted_in_what_is_encrypted() {
+    let world = one(r#"policy("net"); expires("1h"); on_connect().close_after("requests", 3);"#);
+    let generation = world.generation();
+    let ask = |tls| on_connect(&generation, Entered { name: "public", tls }, [10, 0, 0, 1].into(), 1);
+    assert_eq!(ask(true), None);
+    assert_eq!(ask(false).unwrap().links.len(), 1);
+    let counts = generation.rules(Kind::Chaos).map(|rule| rule.life.counters.read()).collect::<Vec<_>>();
+    assert_eq!(counts, [(2, 1, 1)]);
+}

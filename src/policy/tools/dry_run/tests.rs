@@ -126,7 +126,7 @@ fn what_would_have_fired_how_often_and_on_whom() {
         on_produce("orders").named("unmet").principal("User:nobody").deny();
         on_disk("orders").named("disk").disk_full();"#;
     let mut made = Made::new();
-    made.put(1, What::Opened { listener: "public".into(), peer: PEER });
+    made.put(1, What::Opened { listener: "public".into(), peer: PEER, tls: false });
     let (asked, said) = metadata(1);
     made.ask("User:reader", &asked).answer(&said);
     for n in 0..4 {
