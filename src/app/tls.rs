@@ -165,7 +165,7 @@ fn worth_saying(left: Duration, said: &mut usize) -> Option<u64> {
     let reached = STAGES.iter().filter(|stage| left <= **stage).count();
     let is_news = reached > *said;
     *said = reached;
-    is_news.then(|| left.as_secs() / 3600)
+    is_news.then_some(left.as_secs() / 3600)
 }
 
 #[cfg(test)]

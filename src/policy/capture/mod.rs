@@ -14,7 +14,7 @@
 //!
 //! | kind | then |
 //! |---|---|
-//! | 1 opened | listener (text), the peer's address, flags (`u8`; 1: over TLS; missing in older files) |
+//! | 1 opened | listener (text), the peer's address, over TLS a `u8` of 1 |
 //! | 2 request | flags (`u8`; 1: its body is left out), principal (text), listener (text), the peer's address, the frame without its length |
 //! | 3 answer | api (`i16`), version (`i16`), the frame without its length: what the upstream said, before any rule saw it |
 //! | 4 closed | |

@@ -106,8 +106,11 @@ fn record(mut content: Bytes) -> Option<Record> {
     let what = match kind {
         OPENED => {
             let (listener, peer) = (text(&mut content)?, address(&mut content)?);
-            let flags = if content.is_empty() { 0 } else { content.try_get_u8().ok()? };
-            What::Opened { listener, peer, tls: (flags <= OVER_TLS).then_some(flags == OVER_TLS)? }
+            let tls = !content.is_empty();
+            if tls && content.try_get_u8() != Ok(OVER_TLS) {
+                return None;
+            }
+            What::Opened { listener, peer, tls }
         }
         REQUEST => {
             let flags = content.try_get_u8().ok().filter(|flags| flags & !BODY_LEFT_OUT == 0)?;

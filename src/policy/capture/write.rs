@@ -295,7 +295,9 @@ impl Record {
             What::Opened { listener, peer, tls } => {
                 text(&mut out, listener);
                 address(&mut out, *peer);
-                out.push(if *tls { OVER_TLS } else { 0 });
+                if *tls {
+                    out.push(OVER_TLS);
+                }
             }
             What::Request { principal, listener, peer, frame, body_left_out } => {
                 out.push(if *body_left_out { BODY_LEFT_OUT } else { 0 });
