@@ -202,3 +202,20 @@ def test_a_certificate_is_renewed_without_a_restart(server, place):
     until("it is told of", lambda: "the certificate stays as it was" in server.log(), 20, 0.1)
     assert shown()[0] != before
     place.ours.sign("server")
+
+
+def test_a_certificate_is_looked_at_in_every_handshake(server, place):
+    """A session that were resumed would outlive the certificate that it began with."""
+
+    def resumed(port, login):
+        context = login.tls.context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        session = None
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", port)) as raw:
+                with context.wrap_socket(raw, server_hostname="localhost", session=session) as stream:
+                    session, again = stream.session, stream.session_reused
+        return again
+
+    assert resumed(place.ports["tls"], place.trusting)
+    assert not resumed(place.ports["mutual"], place.alice)
