@@ -87,7 +87,17 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::storage::files::{Crash, SimFiles};
+    use crate::storage::files::{Crash, SimFault, SimFiles};
+
+    /// Without its checkpoint a log would begin anew with what it finds.
+    #[test]
+    fn one_that_cannot_be_opened_is_not_taken_for_none() {
+        let files = SimFiles::new();
+        let path = Path::new("/snapshot");
+        write(&files, path, b"content").unwrap();
+        files.inject("/snapshot", SimFault::OpenError);
+        assert!(matches!(read(&files, path), Err(StorageError::Io { .. })));
+    }
 
     #[test]
     fn every_crash_leaves_the_old_or_the_new() {

@@ -226,6 +226,24 @@ fn lost_and_damaged_indexes_are_made_anew() {
     }
 }
 
+/// An index that is cut while it is in use is made anew like one that was found so.
+#[test]
+fn an_index_cut_short_under_a_reader_is_made_anew() {
+    let (bench, storage, log) = reopened(true, |_, _| {});
+    assert_dense(&read_all(&log, 0, 200), 0, 40);
+    let mut indexes = bench.files.list(&log.dir()).unwrap();
+    indexes.retain(|entry| entry.name.ends_with(".index"));
+    for index in indexes {
+        let path = log.dir().join(index.name);
+        bench.files.open(&path, files::OpenMode::Write).unwrap().set_len(0).unwrap();
+    }
+    for from in 0..40 {
+        assert_dense(&read_all(&log, from, 200), from, 40);
+    }
+    assert_eq!(log.offline().map(|e| e.to_string()), None);
+    committed(&storage, append(&log, 1, 10, 100));
+}
+
 #[test]
 fn a_damaged_marker_is_no_reason_to_lose_anything() {
     let (_, _storage, log) = reopened(true, |bench, _| {
@@ -464,6 +482,38 @@ fn what_a_power_loss_leaves_behind_a_torn_batch_is_cut_off_and_kept() {
     }
 }
 
+/// Where the file grew and the data never came there is nothing to keep; anything else is kept to the last byte.
+#[test]
+fn of_what_a_power_loss_leaves_all_is_kept_but_zeros() {
+    for (filler, kept) in [(0x00, false), (0xee, true)] {
+        let bench = written(End::Killed);
+        let last = segments(&bench).pop().unwrap();
+        let size = bench.files.size(&last).unwrap();
+        let whole = read_to_the_end(&bench.files.fork(), &bench.config).unwrap();
+        bench.files.sync_all(Path::new("/data"), files::SyncSite::FlushAll).unwrap();
+        bench.files.damage(&last, size, &[filler; 300]).unwrap();
+        bench.files.crash(Crash::Power { seed: 0 });
+        assert_eq!(read_to_the_end(&bench.files, &bench.config).unwrap(), whole);
+        assert_eq!(bench.files.size(&last).unwrap(), size);
+        let aside = last.with_extension(format!("log.damaged-{size}"));
+        assert_eq!(bench.files.size(&aside).is_ok(), kept, "{filler:#x}");
+        if kept {
+            assert_eq!(content(&bench.files, &aside), [filler; 300]);
+        }
+    }
+}
+
+/// It was made for an append that never came: no gap in what was there.
+#[test]
+fn an_empty_segment_that_a_killed_process_left_is_removed() {
+    let bench = written(End::Killed);
+    let whole = read_to_the_end(&bench.files.fork(), &bench.config).unwrap();
+    let empty = Path::new("/data/logs/a-0/00000000000000000999.log");
+    drop(bench.files.open(empty, files::OpenMode::CreateOrWrite).unwrap());
+    assert_eq!(read_to_the_end(&bench.files, &bench.config).unwrap(), whole);
+    assert!(bench.files.size(empty).is_err());
+}
+
 /// The death of a process in the middle of an append leaves its first part: no damage, nothing to decide.
 #[test]
 fn an_append_cut_short_by_a_kill_is_dropped() {
@@ -555,6 +605,23 @@ fn killed_while_appending(
     let storage = bench.open();
     let log = storage.open_log("a-0", small_segments()).unwrap();
     (end, storage, log)
+}
+
+/// Less than a header is judged as well: a killed append left the offset that is due, and further on magic 2.
+#[test]
+fn a_few_bytes_that_begin_no_batch_are_damage() {
+    let magic_1 = |end: i64| {
+        let mut begun = testing::batch(end, 1, 10, 0)[..20].to_vec();
+        begun[16] = 1;
+        begun
+    };
+    for wrong in [&|_| vec![0xee; 5], &|end| testing::batch(end + 1, 1, 10, 0)[..20].to_vec(), &magic_1]
+        as [&dyn Fn(i64) -> Vec<u8>; 3]
+    {
+        let (_, _storage, log) = killed_while_appending(|end| wrong(end).into());
+        let error = log.offline().expect("refused").to_string();
+        assert!(error.contains("nothing was changed"), "{error}");
+    }
 }
 
 /// A producer may send whole batches as a value: they are not the log's.

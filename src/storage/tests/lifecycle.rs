@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::files::{Crash, Files, RealFiles};
-use super::super::testing::{Bench, append, small_segments};
+use super::super::testing::{Bench, append, batch, small_segments};
 use super::super::*;
 use super::{assert_dense, committed, read_all, segment_names};
 
@@ -151,6 +151,41 @@ fn retention_by_time_takes_everything_that_is_old() {
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (41, 41));
     assert_eq!(committed(&storage, append(&log, 1, 100, now)), 41);
     assert_dense(&read_all(&log, 41, 100), 41, 42);
+}
+
+/// As Kafka has it: what is as old as retention.ms stays, what is older goes.
+#[test]
+fn retention_keeps_what_is_as_old_as_it_says() {
+    let bench = Bench::new();
+    let storage = bench.open();
+    let log = storage.create_log("a-0", LogConfig { retention_ms: 5000, ..small_segments() }).unwrap();
+    committed(&storage, append(&log, 1, 100, bench.now.load(Ordering::Relaxed)));
+    for (passed, start) in [(5000, 0), (1, 1)] {
+        bench.now.fetch_add(passed, Ordering::Relaxed);
+        storage.maintain();
+        storage.drive();
+        assert_eq!(log.log_start_offset(), start);
+    }
+}
+
+/// An index entry has 32 bits for an offset: batches that say to hold two thousand million records fill a segment.
+#[test]
+fn the_offsets_of_a_segment_fit_its_index() {
+    let bench = Bench::new();
+    let storage = bench.open();
+    let log = storage.create_log("a-0", LogConfig { segment_bytes: 1 << 20, ..small_segments() }).unwrap();
+    let max = i64::from(i32::MAX);
+    let mut wide = batch(0, 1, 10, 0).to_vec();
+    wide[23..27].copy_from_slice(&(i32::MAX - 1).to_be_bytes());
+    let crc = crc32c::crc32c(&wide[21..]);
+    wide[17..21].copy_from_slice(&crc.to_be_bytes());
+    let appended = log.append(AppendBatch::new(wide.into()).unwrap().into(), 0).unwrap();
+    assert_eq!(committed(&storage, appended), 0);
+    for n in 0..4 {
+        assert_eq!(committed(&storage, append(&log, 1, 10, 0)), max + n);
+    }
+    let names: Vec<String> = segment_names(&bench, &log);
+    assert_eq!(names, [0, max + 1].map(|base_offset| format!("{base_offset:020}.log")));
 }
 
 #[test]
