@@ -231,7 +231,7 @@ fn lost_and_damaged_indexes_are_made_anew() {
 fn an_index_cut_short_under_a_reader_is_made_anew() {
     let (bench, storage, log) = reopened(true, |_, _| {});
     assert_dense(&read_all(&log, 0, 200), 0, 40);
-    let mut indexes = bench.files.list(&log.dir()).unwrap();
+    let mut indexes = bench.files.list(log.dir()).unwrap();
     indexes.retain(|entry| entry.name.ends_with(".index"));
     for index in indexes {
         let path = log.dir().join(index.name);

@@ -121,11 +121,16 @@ fn metadata_does_not_create_for_those_who_may_not() {
     };
     assert_eq!(asked("User:w", &["orders"]), (false, true), "it exists");
     assert_eq!(asked("User:all", &["unheard"]), (false, true), "may create");
+    // who does not ask for it is left alone
+    let request_only = &mut request(12, metadata(&["unheard"], false));
+    assert!(!world.ask(&who("User:admin"), request_only).edited);
     let world = one(r#"default_deny(); on_access("Describe").topic("*").principal("User:d").allow();"#);
-    let mut request = request(12, metadata(&["unheard"], true));
-    let verdict = world.ask(&who("User:d"), &mut request);
-    let RequestBody::Metadata(body) = request.body().unwrap() else { panic!() };
-    assert!(verdict.edited && verdict.parts.is_empty() && !body.allow_auto_topic_creation);
+    for version in [4, 12] {
+        let mut request = request(version, metadata(&["unheard"], true));
+        let verdict = world.ask(&who("User:d"), &mut request);
+        let RequestBody::Metadata(body) = request.body().unwrap() else { panic!() };
+        assert!(verdict.edited && verdict.parts.is_empty() && !body.allow_auto_topic_creation, "{version}");
+    }
     // versions that cannot say so are refused what is missing
     assert_eq!(
         parts(&world, "User:d", 1, metadata(&["unheard"], true)),
@@ -141,7 +146,11 @@ fn listings_leave_out_what_may_not_be_described() {
         let verdict = world.ask(&user, request);
         assert_eq!(verdict.response, Interest::Parts);
         let plan = world.generation().plan(&user);
-        plan.on_response(&ExchangeContext { who: &user, session: 1 }, request, &verdict, &mut response);
+        let before = response.clone();
+        let done =
+            plan.on_response(&ExchangeContext { who: &user, session: 1 }, request, &verdict, &mut response);
+        // what is not said to be edited goes out as it came
+        assert_eq!(done.edited, format!("{before:?}") != format!("{response:?}"));
         response
     };
     let mut all = request(12, metadata::Request { topics: None, ..Default::default() });
@@ -172,7 +181,7 @@ fn listings_leave_out_what_may_not_be_described() {
 fn a_cursor_does_not_name_what_may_not_be_described() {
     use describe_topic_partitions::{Cursor, DescribeTopicPartitionsResponseTopic, ResponseCursor};
     let world = one(RULES);
-    let page = |principal, next: &str| {
+    let page_of = |principal, topics: &[&str], next: &str| {
         let user = who(principal);
         let mut all = request(0, describe_topic_partitions::Request::default());
         let verdict = world.ask(&user, &mut all);
@@ -181,7 +190,7 @@ fn a_cursor_does_not_name_what_may_not_be_described() {
             ..Default::default()
         };
         let body = describe_topic_partitions::Response {
-            topics: vec![topic("hidden"), topic("orders")],
+            topics: topics.iter().map(|name| topic(name)).collect(),
             next_cursor: Some(ResponseCursor {
                 topic_name: next.into(),
                 partition_index: 3,
@@ -191,10 +200,15 @@ fn a_cursor_does_not_name_what_may_not_be_described() {
         };
         let mut response = Response::new(&all, body.into());
         let plan = world.generation().plan(&user);
-        plan.on_response(&ExchangeContext { who: &user, session: 1 }, &all, &verdict, &mut response);
+        let before = format!("{response:?}");
+        let done =
+            plan.on_response(&ExchangeContext { who: &user, session: 1 }, &all, &verdict, &mut response);
+        assert_eq!(done.edited, format!("{response:?}") != before, "else it goes out as it came");
         let ResponseBody::DescribeTopicPartitions(seen) = response.body else { panic!() };
         seen.next_cursor.unwrap().topic_name
     };
+    let page = |principal, next: &str| page_of(principal, &["hidden", "orders"], next);
+    assert!(!page_of("User:r", &["orders"], "private").contains("private"), "nothing else is hidden");
     assert_eq!(page("User:r", "orders"), Str::from("orders"));
     assert_eq!(page("User:all", "private"), Str::from("private"));
     let sealed = page("User:r", "private");
@@ -234,6 +248,23 @@ fn a_producer_id_asks_for_one_of_two_rights() {
     assert_eq!(init("User:r", None), Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     assert_eq!(init("User:w", Some("tx-1")), None);
     assert_eq!(init("User:i", Some("tx-1")), Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
+}
+
+/// "Write on any topic" is Write, on a topic, and taken away only by what takes Write on all of them.
+#[test]
+fn the_right_to_write_to_any_topic_is_no_other_right() {
+    let init = |rules: &str| {
+        let world = one(&format!("default_deny(); {rules}"));
+        whole(&world, "User:x", 4, init_producer_id::Request::default())
+    };
+    let refused = Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+    let on_topic = r#"on_access("Write").topic("t").allow();"#;
+    assert_eq!(init(r#"on_access("Write").transactional_id("*").allow();"#), refused);
+    assert_eq!(init(r#"on_access("Read").topic("*").allow();"#), refused);
+    assert_eq!(init(&format!(r#"{on_topic} on_access("Read").topic("*").deny();"#)), None);
+    assert_eq!(init(&format!(r#"{on_topic} on_access("Write").topic("u").deny();"#)), None);
+    assert_eq!(init(&format!(r#"{on_topic} on_access("Write").transactional_id("*").deny();"#)), None);
+    assert_eq!(init(&format!(r#"{on_topic} on_access("Write").topic("*").deny();"#)), refused);
 }
 
 /// What Kafka asks no right for. Of DescribeCluster it leaves out the operations of whom may not describe the cluster; whose a
@@ -340,6 +371,9 @@ fn what_needs_no_right_is_for_those_who_have_one() {
         assert_eq!(ask("User:eve"), Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED), "{}", info.name);
         assert_eq!(ask("User:reader"), None, "{}", info.name);
     }
+    // nor is it refused where there are rules and no default
+    let world = one(r#"on_access("Write").topic("t").principal("User:x").deny();"#);
+    assert_eq!(whole(&world, "User:x", 1, describe_cluster::Request::default()), None);
 }
 
 #[test]
