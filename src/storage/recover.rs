@@ -289,6 +289,18 @@ impl<'a> Recovery<'a> {
         let log_start_offset = self.log_start_offset;
         if self.next_offset < log_start_offset {
             // All that is there was given up, and what came after was never synced (nor promised).
+            if !self.checkpoint.segments.is_empty() {
+                // First it is forgotten: a crash before the next checkpoint would miss what is removed here.
+                let image = LogImage {
+                    log_start_offset,
+                    end_offset: log_start_offset,
+                    segments: Vec::new(),
+                    epochs: Vec::new(),
+                    ..self.checkpoint.clone()
+                };
+                snapshot::write(self.files, &self.dir.join(CHECKPOINT), &image.encode())?;
+                self.checkpoint = image;
+            }
             for segment in std::mem::take(&mut self.segments) {
                 self.remove_segment(segment.base_offset)?;
             }

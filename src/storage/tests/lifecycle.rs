@@ -347,3 +347,36 @@ fn threads_and_files_keep_order() {
         }
     }
 }
+
+/// A log whose start had moved past all that was synced lost the rest by a power loss, removed what was below its start, and missed
+/// it at the next start: it was offline for good.
+#[test]
+fn a_log_that_lost_all_but_its_start_opens_twice() {
+    let mut emptied = 0;
+    for seed in 0..60 {
+        let mut bench = Bench::new();
+        bench.config.flush = FlushMode::Os;
+        let storage = bench.open();
+        let log = storage.create_log("t-0", small_segments()).unwrap();
+        committed(&storage, append(&log, 3, 10, 0));
+        storage.close().unwrap();
+        drop((log, storage));
+        let storage = bench.open();
+        let log = storage.open_log("t-0", small_segments()).unwrap();
+        committed(&storage, append(&log, 6, 10, 0));
+        let deleted = log.delete_records_before(5);
+        storage.drive();
+        assert_eq!(deleted.wait().unwrap(), 5);
+        drop((log, storage));
+        for crash in [Crash::Power { seed }, Crash::Process, Crash::Power { seed: seed + 1 }] {
+            bench.files.crash(crash);
+            let storage = bench.open();
+            let log = storage.open_log("t-0", small_segments()).unwrap();
+            assert_eq!(log.offline().map(|error| error.to_string()), None, "seed {seed}");
+            assert_eq!(log.log_start_offset(), 5, "seed {seed}");
+            assert!([5, 9].contains(&log.log_end_offset()), "seed {seed}");
+            emptied += i32::from(log.log_end_offset() == 5);
+        }
+    }
+    assert!(emptied > 0);
+}
