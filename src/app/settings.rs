@@ -114,7 +114,7 @@ settings! {
         seed: u64, "N";
         /// A journal: of every fault exactly the injections it has happen again, as with `tollgate replay`
         replay: PathBuf, "FILE";
-        /// File in which all that passes is recorded, payloads too, for `policy dry-run`; it must not be there yet
+        /// File in which all that passes is recorded, payloads too, for `policy dry-run`; if it is there already, in FILE.1 and so on
         capture: PathBuf, "FILE";
         /// Size at which nothing more is recorded there [default: 1GiB]
         capture_max_bytes: Text<Size>, "SIZE";

@@ -107,6 +107,13 @@ def test_a_capture_is_never_written_over_and_never_grows_too_far(tmp_path):
         assert size <= 8 * 1024
         _, report, _ = dry_run(server, capture, TRIED)
         assert report["full"] and report["requests"] > 0
+    # started again, it records beside what is there, as long as there are names
+    kept = capture.read_bytes()
+    server.start()
+    server.stop()
+    assert capture.read_bytes() == kept and capture.with_name("sessions.capture.1").exists()
+    for n in range(2, 10):
+        capture.with_name(f"sessions.capture.{n}").write_text("")
     ran = subprocess.run([server.binary, "serve", "--config", server.folder / "tollgate.toml"], text=True, capture_output=True, timeout=60, cwd=server.folder)
     assert ran.returncode == 1 and "a capture is never written over" in ran.stderr + ran.stdout
-    assert capture.stat().st_size == size
+    assert capture.read_bytes() == kept
