@@ -87,6 +87,9 @@ impl Masker for Nothing {
     }
 }
 
+/// What a value may grow by.
+const GROWTH: usize = 4 * 1024 * 1024;
+
 /// A value of which parts are replaced, front to back.
 pub(super) struct Patch<'p> {
     source: &'p [u8],
@@ -114,6 +117,11 @@ impl<'p> Patch<'p> {
         self.out.extend_from_slice(self.source.get(self.done..range.start).unwrap_or_default());
         self.done = range.end;
         self.out
+    }
+
+    /// Whether more came of it than anybody wants: masks of many short values make much of little.
+    pub fn is_too_long(&self) -> bool {
+        self.out.len() > self.source.len() + GROWTH
     }
 
     pub fn mark(&self) -> Mark {

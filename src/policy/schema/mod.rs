@@ -162,6 +162,9 @@ impl Schema {
     /// Masks what is found in an encoded value; all else stays byte for byte. True when anything changed: what the value is now is written
     /// over `out`. A value that is not one of the schema, to its last byte, is an error, and `out` nothing to go by then.
     pub fn edit(&self, value: &[u8], masker: &mut impl Masker, out: &mut Vec<u8>) -> Result<bool, Invalid> {
+        if value.len() > VALUE_BYTES {
+            return Err(Invalid::new("", format!("the value has more than {VALUE_BYTES} bytes")));
+        }
         let at = self.begin(value)?;
         let mut patch = edit::Patch::new(value, out);
         match &self.kind {

@@ -19,6 +19,7 @@ pub(super) struct ProtoSchema {
     message: MessageDescriptor,
     /// The message's place in its file: of the outermost one among its like, and so on.
     place: Vec<usize>,
+    required: walk::Required,
 }
 
 impl ProtoSchema {
@@ -62,7 +63,12 @@ impl ProtoSchema {
             inner = outer;
         }
         place.reverse();
-        Ok(Self { message: found, place })
+        let required = pool.all_messages().filter_map(|message| {
+            let numbers: Box<[u32]> =
+                message.fields().filter(|field| field.is_required()).map(|field| field.number()).collect();
+            (!numbers.is_empty()).then(|| (message.full_name().into(), numbers))
+        });
+        Ok(Self { message: found, place, required: required.collect() })
     }
 
     pub fn check(&self, value: &[u8]) -> Result<(), Invalid> {
@@ -99,7 +105,7 @@ impl ProtoSchema {
         masker: &mut impl Masker,
         patch: &mut Patch<'_>,
     ) -> Result<(), Invalid> {
-        walk::walk(&self.message, Reader::new(value, at), masker, patch)
+        walk::walk(&self.message, &self.required, Reader::new(value, at), masker, patch)
     }
 
     /// How many kinds of places the paths find in values of this message; fails with the first that cannot be masked so.

@@ -59,7 +59,11 @@ fn options(call: &Call<'_, '_>) -> Result<Options, String> {
                 let list = value.clone().try_cast::<Array>().unwrap_or_else(|| vec![value.clone()]);
                 let id = |id: &Dynamic| id.as_int().ok().and_then(|id| u32::try_from(id).ok());
                 let ids = list.iter().map(id).collect::<Option<Vec<u32>>>().filter(|ids| !ids.is_empty());
-                options.ids = ids.ok_or("the option `ids` wants a registry's ids of the schema: [7, 12]")?;
+                let mut ids = ids.ok_or("the option `ids` wants a registry's ids of the schema: [7, 12]")?;
+                // in whatever order, they are the same schema
+                ids.sort_unstable();
+                ids.dedup();
+                options.ids = ids;
             }
             "message" if value.is_string() => options.message = Some(value.to_string()),
             "message" => return Err("the option `message` wants the name of a message".to_owned()),

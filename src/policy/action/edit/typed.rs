@@ -20,22 +20,24 @@ pub(super) struct Typed {
 impl Typed {
     /// Those of these rules, by schema.
     pub(super) fn of(rules: &[EditRule]) -> Vec<Self> {
-        let mut schemas = Vec::<(Arc<Schema>, Vec<&Path>, Vec<(usize, usize)>)>::new();
-        for (rule, EditRule { edits, .. }) in rules.iter().enumerate() {
+        // Those that only observe are apart, so that what they want of a value is nothing to the others.
+        let mut schemas = Vec::<(Arc<Schema>, bool, Vec<&Path>, Vec<(usize, usize)>)>::new();
+        for (rule, EditRule { edits, observe, .. }) in rules.iter().enumerate() {
             for (number, edit) in edits.iter().enumerate() {
                 let Edit::Mask(Mask { target: Target::Value(path), schema: Some(schema), .. }) = edit else {
                     continue;
                 };
-                match schemas.iter_mut().find(|(known, ..)| known == schema) {
-                    Some((_, paths, masks)) => {
+                match schemas.iter_mut().find(|(known, watches, ..)| known == schema && watches == observe) {
+                    Some((_, _, paths, masks)) => {
                         paths.push(path);
                         masks.push((rule, number));
                     }
-                    None => schemas.push((Arc::clone(schema), vec![path], vec![(rule, number)])),
+                    None => schemas.push((Arc::clone(schema), *observe, vec![path], vec![(rule, number)])),
                 }
             }
         }
-        let typed = |(schema, paths, masks)| Self { schema, paths: PathSet::new::<'_>(paths), masks };
+        schemas.sort_by_key(|(_, watches, ..)| !watches);
+        let typed = |(schema, _, paths, masks)| Self { schema, paths: PathSet::new::<'_>(paths), masks };
         schemas.into_iter().map(typed).collect()
     }
 }

@@ -277,11 +277,10 @@ fn protobuf_fields_are_masked_in_their_types() {
             [field(2, b"****"), vec![8, 1], field(2, b"****")].concat(),
         ),
         ("$.email", How::ToNull, [vec![8, 1], field(2, b"a"), vec![8, 2]].concat(), vec![8, 1, 8, 2]),
-        ("$.id", How::All, vec![8, 0xff, 1], vec![8, 0]),
-        ("$.id", How::Replace("300".into()), vec![8, 1], vec![8, 0xac, 2]),
-        ("$.big", How::All, vec![0x49, 1, 2, 3, 4, 5, 6, 7, 8], vec![0x49, 0, 0, 0, 0, 0, 0, 0, 0]),
-        ("$.level", How::All, vec![0x30, 2], vec![0x30, 0]),
-        ("$.level", How::Replace("LOW".into()), vec![0x30, 2], vec![0x30, 1]),
+        // nobody writes a zero: whoever reads one would know that it was none
+        ("$.id", How::All, vec![8, 0xff, 1], vec![]),
+        ("$.big", How::All, vec![0x49, 1, 2, 3, 4, 5, 6, 7, 8], vec![]),
+        ("$.level", How::All, vec![0x30, 2], vec![]),
         ("$.raw", How::All, field(8, &[0xff]), field(8, b"****")),
         (
             "$.tags[*]",
@@ -310,7 +309,7 @@ fn protobuf_fields_are_masked_in_their_types() {
             [field(4, &card(b"1", &[])), field(7, &card(b"2", &[]))].concat(),
             [field(4, &card(b"****", &[])), field(7, &card(b"****", &[]))].concat(),
         ),
-        ("$.cards[*].cvc", How::All, field(7, &card(b"1", &[16, 0x80, 1])), field(7, &card(b"1", &[16, 0]))),
+        ("$.cards[*].cvc", How::All, field(7, &card(b"1", &[16, 0x80, 1])), field(7, &card(b"1", &[]))),
         // packed or not
         (
             "$.card.counts[*]",
@@ -386,8 +385,9 @@ fn protobuf_fails_closed() {
     for (path, how, said) in [
         ("$", How::All, "it takes masks of its fields"),
         ("$.id", How::Email, "$.id is a number"),
-        ("$.id", How::Replace("-1".into()), "$.id is a number"),
-        ("$.level", How::Replace("NONE".into()), "is an enum"),
+        ("$.id", How::Replace("7".into()), "$.id is not written when it is zero"),
+        ("$.level", How::Replace("LOW".into()), "would not be replaced then"),
+        ("$.card.counts[*]", How::Replace("x".into()), "is a number"),
         ("$.tags", How::Email, "$.tags is repeated"),
         ("$.tags[*]", How::ToNull, "it cannot be missing"),
         ("$.notes", How::KeepLast(1), "is a map"),
@@ -398,6 +398,16 @@ fn protobuf_fails_closed() {
         let said_now = refusal(&by(&proto, path, how));
         assert!(said_now.contains(said), "{path}: {said_now}");
     }
+    // where it is told whether they are there, numbers take what is one
+    let told = "syntax = \"proto3\"; message A { optional int32 n = 1; oneof o { bool b = 2; E e = 3; } } enum E { NO = 0; YES = 1; }";
+    let told = schema("s.proto", told, Some("A"), false);
+    let one = |path: &str, how: How| vec![by(&told, path, how)];
+    becomes(one("$.n", How::All), &[8, 5], &[8, 0]);
+    becomes(one("$.n", How::Replace("300".into())), &[8, 1], &[8, 0xac, 2]);
+    becomes(one("$.b", How::Replace("true".into())), &[16, 0], &[16, 1]);
+    becomes(one("$.e", How::Replace("YES".into())), &[24, 0], &[24, 1]);
+    assert!(refusal(&by(&told, "$.e", How::Replace("NONE".into()))).contains("is an enum"));
+    assert!(refusal(&by(&told, "$.n", How::Replace("x".into()))).contains("is a number"));
     let old = "syntax = \"proto2\"; message A { required string a = 1; optional B b = 2; repeated group G = 3 { optional string s = 4; } }
         message B { required string b = 1; }";
     let old = schema("s.proto", old, Some("A"), false);
@@ -414,6 +424,43 @@ fn protobuf_fails_closed() {
         &[field(1, b"x"), field(2, &field(1, b"y"))].concat(),
         &field(1, b"x"),
     );
+}
+
+/// Masks of many short values make much of little.
+#[test]
+fn what_masks_make_far_too_long_is_hidden() {
+    let avro = schema("l.avsc", r#"{"type":"array","items":"string"}"#, None, false);
+    let one = |count: usize| {
+        let mut value = Vec::new();
+        zigzag(count as i64, &mut value);
+        value.extend(vec![0; count + 1]);
+        value
+    };
+    let long = || vec![by(&avro, "$[*]", How::Replace("x".repeat(100)))];
+    let (record, edited) = masked_by(long(), &one(1_000));
+    assert_eq!((record.value.unwrap().len(), edited.unparsable), (102 * 1_000 + 3, 0));
+    is_hidden(long(), &one(100_000));
+    // and what is longer than a schema is held against
+    is_hidden(vec![by(&avro, "$[*]", How::All)], &one(1 << 20));
+}
+
+/// What a rule that only observes wants of a value is nothing to those that protect.
+#[test]
+fn a_rule_that_observes_lets_nothing_pass() {
+    let proto = schema("s.proto", SHOP, Some("shop.Customer"), false);
+    let mut email = by(&proto, "$.email", How::All);
+    email.on_unparsable = OnUnparsable::Pass;
+    let card = || [field(4, &field(1, b"1")), field(4, &field(1, b"2"))].concat();
+    let watched = Edit::Mask(by(&proto, "$.card.counts[0]", How::All));
+    let rules = vec![
+        rule("protects", vec![Edit::Mask(email)]),
+        EditRule { observe: true, ..rule("watches", vec![watched]) },
+    ];
+    let record = Owned { value: Some([field(2, b"ada@x.de"), card()].concat()), ..Owned::default() };
+    let payload = batch(of_codec(Compression::None), &[record]);
+    let edited = apply(&RecordEdits::new(rules), &payload);
+    let value = read(edited.payload.as_ref().unwrap()).remove(0).value;
+    assert_eq!(value.as_deref(), Some(&[field(2, b"****"), card()].concat()[..]));
 }
 
 #[test]
@@ -657,7 +704,7 @@ fn proto(number_of: u64, shape: &Shape, value: &Value, style: u8, out: &mut Vec<
         (Shape::Record(fields), Value::Object(members)) => {
             let mut message = Vec::new();
             for (number, (name, shape)) in (1..).zip(fields) {
-                proto(number, shape, &members[&name.to_string()], style, &mut message);
+                proto_field(number, shape, &members[&name.to_string()], style, &mut message);
             }
             length(&message, out);
         }
@@ -700,9 +747,22 @@ fn proto_value(shape: &Shape, value: &Value, style: u8) -> Vec<u8> {
     let Shape::Record(fields) = shape else { unreachable!("messages have fields") };
     let mut out = Vec::new();
     for (number, (name, shape)) in (1..).zip(fields) {
-        proto(number, shape, &value[name.to_string()], style, &mut out);
+        proto_field(number, shape, &value[name.to_string()], style, &mut out);
     }
     out
+}
+
+/// As serialisers write it: a number or boolean of a message not when it is zero.
+fn proto_field(number_of: u64, shape: &Shape, value: &Value, style: u8, out: &mut Vec<u8>) {
+    let is_zero = match shape {
+        _ if value.is_null() => false,
+        Shape::Long => number(value) == 0,
+        Shape::Bool => !truth(value),
+        _ => false,
+    };
+    if !is_zero {
+        proto(number_of, shape, value, style, out);
+    }
 }
 
 fn proto_schema(shape: &Shape) -> Arc<Schema> {

@@ -144,6 +144,9 @@ impl<'w, M: Masker> Walk<'w, '_, M> {
 
     /// Puts something instead of what was read.
     fn put(&mut self, node: &Node, put: Put, start: usize, spot: Spot) -> Result<(), Invalid> {
+        if self.patch.is_too_long() {
+            return Err(Invalid::new("", "what masks make of it is too long"));
+        }
         let end = self.reader.at();
         let start = match (put, spot.union) {
             (Put::Kept, _) => return Ok(()),

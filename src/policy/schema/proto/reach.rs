@@ -42,7 +42,7 @@ pub(super) fn reach(message: &MessageDescriptor, paths: &mut impl Paths) -> Resu
                     ));
                 }
             }
-            let mut value = |kind: &Kind, places: u64, may_miss: bool, at: String, paths: &mut _| {
+            let mut value = |kind: &Kind, places: u64, may_miss: Missing, at: String, paths: &mut _| {
                 found += usize::from(fits(kind, places, may_miss, &at, paths)?);
                 if let Kind::Message(message) = kind {
                     inner.push((message.clone(), places, at));
@@ -53,15 +53,22 @@ pub(super) fn reach(message: &MessageDescriptor, paths: &mut impl Paths) -> Resu
                 (Kind::Message(entry), _) if is_map => {
                     let kind = entry.map_entry_value_field().kind();
                     for places in paths.members(places) {
-                        value(&kind, places, true, format!("{at}.*"), paths)?;
+                        value(&kind, places, Missing::May, format!("{at}.*"), paths)?;
                     }
                 }
                 (kind, true) => {
                     for places in paths.elements(places) {
-                        value(&kind, places, false, format!("{at}[*]"), paths)?;
+                        value(&kind, places, Missing::Cannot, format!("{at}[*]"), paths)?;
                     }
                 }
-                (kind, false) => value(&kind, places, !field.is_required(), at, paths)?,
+                (kind, false) => {
+                    let may_miss = match () {
+                        () if field.is_required() => Missing::Cannot,
+                        () if field.supports_presence() => Missing::May,
+                        () => Missing::IsZero,
+                    };
+                    value(&kind, places, may_miss, at, paths)?;
+                }
             }
         }
         open.extend(inner.into_iter().rev());
@@ -69,8 +76,23 @@ pub(super) fn reach(message: &MessageDescriptor, paths: &mut impl Paths) -> Resu
     Ok(found)
 }
 
+/// What it says of a value that it is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Cannot,
+    May,
+    /// It is zero, or empty.
+    IsZero,
+}
+
 /// Whether a path ends at a value; fails if what the mask makes is none of its type.
-fn fits(kind: &Kind, places: u64, may_miss: bool, at: &str, paths: &mut impl Paths) -> Result<bool, String> {
+fn fits(
+    kind: &Kind,
+    places: u64,
+    missing: Missing,
+    at: &str,
+    paths: &mut impl Paths,
+) -> Result<bool, String> {
     if !paths.finds(places) {
         return Ok(false);
     }
@@ -80,6 +102,14 @@ fn fits(kind: &Kind, places: u64, may_miss: bool, at: &str, paths: &mut impl Pat
         _ => Held::Other,
     };
     let put = paths.mask(places, held, false);
+    let may_miss = missing != Missing::Cannot;
+    let is_text = matches!(kind, Kind::String | Kind::Bytes);
+    if missing == Missing::IsZero && put == Put::Text && !is_text {
+        return Err(format!(
+            "{at} is not written when it is zero, false or the first of its names, and would not be replaced then: it takes \"all\" \
+             and to_null(), after which it is never written, unless it is declared `optional`"
+        ));
+    }
     if put == Put::Null && may_miss || write(kind, put, paths.text(), &mut Vec::new()) {
         return Ok(true);
     }

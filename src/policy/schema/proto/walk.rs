@@ -7,16 +7,18 @@ use super::super::edit::{Held, Masker, Patch, Put};
 use super::super::reader::{Reader, put_varint};
 use super::super::{DEPTH, Invalid};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use std::collections::HashMap;
 
 /// Walks all that is left, as one message.
 pub(super) fn walk<M: Masker>(
     message: &MessageDescriptor,
+    required: &Required,
     reader: Reader<'_>,
     masker: &mut M,
     patch: &mut Patch<'_>,
 ) -> Result<(), Invalid> {
     let spot = Spot { places: masker.start(), inside: false };
-    Walk { masker, patch }.message(reader, message, DEPTH, spot)
+    Walk { required, masker, patch }.message(reader, message, DEPTH, spot)
 }
 
 /// How a field's bytes are laid out.
@@ -65,6 +67,15 @@ impl Tag {
     }
 }
 
+/// Where a field begins that may be left out.
+#[derive(Clone, Copy)]
+struct Gone {
+    start: usize,
+    /// Nobody tells it from one that is zero, and nobody writes one that is: masked to zero it is left out, or whoever reads the bytes
+    /// would know that it was none.
+    zero: bool,
+}
+
 /// Where the walk is, for the masks.
 #[derive(Clone, Copy)]
 struct Spot {
@@ -73,7 +84,12 @@ struct Spot {
     inside: bool,
 }
 
+/// The numbers of the fields that must be there, by the names of those messages that have any. Looked up once a message: to go through
+/// all its fields costs more than to walk most messages.
+pub(super) type Required = HashMap<Box<str>, Box<[u32]>>;
+
 struct Walk<'w, 'p, M> {
+    required: &'w Required,
     masker: &'w mut M,
     patch: &'w mut Patch<'p>,
 }
@@ -87,8 +103,10 @@ impl<M: Masker> Walk<'_, '_, M> {
         spot: Spot,
     ) -> Result<(), Invalid> {
         let depth = deeper(depth)?;
-        let mut required: Vec<u32> =
-            message.fields().filter(FieldDescriptor::is_required).map(|field| field.number()).collect();
+        let mut required: Vec<u32> = match self.required.is_empty() {
+            true => Vec::new(),
+            false => self.required.get(message.full_name()).map(|all| all.to_vec()).unwrap_or_default(),
+        };
         let mut seen = Seen::default();
         while reader.left() > 0 {
             let tag = Tag::read(&mut reader)?;
@@ -133,8 +151,9 @@ impl<M: Masker> Walk<'_, '_, M> {
                 if counts && matches!(kind, Kind::Message(_)) && seen.next(counts, tag.number) > 0 {
                     return Err(Invalid::new("", "stands twice"));
                 }
-                let removable = (!field.is_required()).then_some(tag.start);
-                self.value(reader, &kind, depth, below, removable)?;
+                let gone = (!field.is_required())
+                    .then(|| Gone { start: tag.start, zero: !field.supports_presence() });
+                self.value(reader, &kind, depth, below, gone)?;
             }
             // packed, which every reader takes for either
             (false, _) if field.is_list() && tag.wire == Wire::Length => {
@@ -172,14 +191,14 @@ impl<M: Masker> Walk<'_, '_, M> {
         self.value(reader, kind, depth, Spot { places, ..list }, None)
     }
 
-    /// A value without its tag; `removable`: where it begins with it, if it may be left out.
+    /// A value without its tag; `gone`: if it may be left out.
     fn value(
         &mut self,
         reader: &mut Reader<'_>,
         kind: &Kind,
         depth: usize,
         spot: Spot,
-        removable: Option<usize>,
+        gone: Option<Gone>,
     ) -> Result<(), Invalid> {
         let start = reader.at();
         let held = match (Wire::of(kind), kind) {
@@ -197,7 +216,7 @@ impl<M: Masker> Walk<'_, '_, M> {
                 }
                 self.message(reader.part(size)?, message, depth, below)?;
                 self.patch.resize(mark, said, reader.at(), false);
-                return self.put(kind, put, start..reader.at(), removable);
+                return self.put(kind, put, start..reader.at(), gone);
             }
             (Wire::Length, _) => {
                 let size = length(reader)?;
@@ -212,7 +231,7 @@ impl<M: Masker> Walk<'_, '_, M> {
             return Ok(());
         }
         let put = self.masker.mask(spot.places, held, spot.inside);
-        self.put(kind, put, start..reader.at(), removable)
+        self.put(kind, put, start..reader.at(), gone)
     }
 
     fn put(
@@ -220,11 +239,14 @@ impl<M: Masker> Walk<'_, '_, M> {
         kind: &Kind,
         put: Put,
         range: std::ops::Range<usize>,
-        removable: Option<usize>,
+        gone: Option<Gone>,
     ) -> Result<(), Invalid> {
-        match (put, removable) {
+        if self.patch.is_too_long() {
+            return Err(Invalid::new("", "what masks make of it is too long"));
+        }
+        match (put, gone) {
             (Put::Kept, _) => Ok(()),
-            (Put::Null, Some(start)) => {
+            (Put::Null, Some(Gone { start, .. })) | (Put::Zero, Some(Gone { start, zero: true })) => {
                 self.patch.replace(start..range.end);
                 Ok(())
             }
@@ -271,8 +293,8 @@ impl<M: Masker> Walk<'_, '_, M> {
             if matches!(kind, Kind::Message(_)) && seen.next(self.masker.counts(), tag.number) > 0 {
                 return Err(within(Invalid::new("", "stands twice")));
             }
-            let removable = (tag.number == 2).then_some(tag.start);
-            self.value(&mut part, kind, depth, Spot { places, ..map }, removable).map_err(within)?;
+            let gone = (tag.number == 2).then_some(Gone { start: tag.start, zero: false });
+            self.value(&mut part, kind, depth, Spot { places, ..map }, gone).map_err(within)?;
         }
         self.patch.resize(mark, said, reader.at(), false);
         Ok(())
