@@ -191,11 +191,11 @@ async fn greet(
     let until = opened + gateway.limits.authentication_timeout;
     let greeting = async {
         // Whoever does not complete theirs keeps memory that is counted nowhere else.
-        let _place = match &listener.tls {
+        let place = match &listener.tls {
             Some(_) => Some(tokio::time::timeout_at(until, gateway.handshakes.acquire()).await),
             None => None,
         };
-        if let Some(Err(_)) = _place {
+        if let Some(Err(_)) = place {
             return Err(told(info, TlsEnd::TooLong));
         }
         if let Some((fault, tls)) = fault.as_ref().zip(listener.tls.as_ref()) {
@@ -208,6 +208,7 @@ async fn greet(
             Ok(()) if listener.sasl.is_none() => socket.principal(),
             other => other.map(|()| None),
         };
+        drop(place);
         certified.map_err(|end| told(info, end))
     };
     let certified = tokio::select! {
