@@ -132,6 +132,40 @@ fn an_idempotent_producer_needs_the_cluster_or_any_topic() {
     assert_eq!(ask("User:a"), None);
 }
 
+/// Write on any topic, by rules and ACLs together: a deny of either wins, an allow of either is enough.
+#[test]
+fn the_right_to_write_to_any_topic_is_of_rules_and_acls() {
+    const ON_TOPIC: &str = r#"on_access("Write").topic("t").allow();"#;
+    for (script, acl, may) in [
+        ("", AclRuling::Open, true),
+        ("", AclRuling::Denied, false),
+        ("default_deny();", AclRuling::Open, false),
+        ("default_deny();", AclRuling::Refused, false),
+        ("default_deny();", AclRuling::Allowed, true),
+        (&format!("default_deny(); {ON_TOPIC}"), AclRuling::Open, true),
+        (&format!("default_deny(); {ON_TOPIC}"), AclRuling::Denied, false),
+        (ON_TOPIC, AclRuling::Refused, true),
+        // a rule that names nothing is about everything, and one that names groups is not about topics
+        (r#"on_access("Write").allow();"#, AclRuling::Refused, true),
+        (r#"on_access("Write").group("g").allow();"#, AclRuling::Refused, false),
+        (r#"on_access("Write").deny();"#, AclRuling::Allowed, false),
+        (r#"on_access("Write").topic("*").deny();"#, AclRuling::Allowed, false),
+        (r#"on_access("Write").topic("t").deny();"#, AclRuling::Allowed, true),
+        (r#"on_access("Write").topic("*").observe().deny();"#, AclRuling::Allowed, true),
+        (
+            &format!("default_deny(); {}", ON_TOPIC.replace(".allow", ".observe().allow")),
+            AclRuling::Open,
+            false,
+        ),
+    ] {
+        let (world, acls) = secured(script);
+        acls.put(Operation::Write, "any", "User:a", acl);
+        let asked = world.ask(&who("User:a"), &mut request(4, init_producer_id::Request::default())).whole;
+        let expected = (!may).then_some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+        assert_eq!(asked, expected, "{script} {acl:?}");
+    }
+}
+
 #[test]
 fn listings_hide_what_may_not_be_described_and_tell_what_may_be_done() {
     let (world, acls) = secured(r#"on_access("Write").topic("t").deny();"#);
