@@ -58,7 +58,8 @@ def proto(value):
     def field(number, data):
         return varint(number << 3 | 2) + sized(data.encode() if isinstance(data, str) else data, varint)
 
-    cards = b"".join(field(3, field(1, number) + b"\x10" + varint(cvc)) for number, cvc in value["cards"])
+    # a zero is not written, and so is one that a mask makes
+    cards = b"".join(field(3, field(1, number) + (b"\x10" + varint(cvc) if cvc else b"")) for number, cvc in value["cards"])
     notes = b"".join(field(4, field(1, name) + field(2, note)) for name, note in value["notes"].items())
     email = b"" if value["email"] is None else field(2, value["email"])
     # which message of the file: the second
