@@ -1,4 +1,5 @@
-//! Masks of Avro and Protobuf values: against a second implementation, that masks a tree and encodes what is left.
+//! Masks of Avro and Protobuf values: against a second implementation, that masks a tree and encodes what is left. Long, because both
+//! formats are held against the same tree, masks and shapes.
 
 use super::*;
 use crate::policy::schema::{Options, Schema, Schemas};
