@@ -8,7 +8,7 @@ use crate::policy::identity::Side;
 use crate::policy::random::Event;
 use crate::policy::rule::{Action, Rule};
 use crate::policy::script::closure::{self, Closure};
-use crate::policy::script::objects::{CxData, RecordData};
+use crate::policy::script::objects::{CxData, Shown};
 use crate::wire::ErrorCode;
 use crate::wire::record::{
     Batch, Decompressor, Rebuild, RecordError, Records, Tail, batches, verify_crc, with_codecs,
@@ -37,7 +37,6 @@ struct Look<'l> {
     /// By rule: the event of the first record, if any of them draws.
     met: Vec<Event>,
     cx: Rc<CxData>,
-    record: Rc<RecordData>,
     /// Of the next record, counted over the whole payload.
     index: i32,
     out: LeftOut,
@@ -65,7 +64,6 @@ impl Round<'_> {
             way,
             met,
             cx,
-            record: Rc::default(),
             index: 0,
             out: LeftOut::default(),
             audited: vec![0; places.len()],
@@ -144,7 +142,7 @@ impl Round<'_> {
                 }
                 rule.life.counters.matched();
                 *audited += u64::from(audits(rule));
-                let denial = match self.deny(rule, &seen, &look.cx, &mut look.record, part) {
+                let denial = match self.deny(rule, &seen, &look.cx, part) {
                     Ok(denial) => denial,
                     Err(failure) => {
                         self.audit(&part.about, Told::new(rule, "error").because(&failure));
@@ -195,7 +193,6 @@ impl Round<'_> {
         rule: &Rule,
         seen: &Seen<'_>,
         cx: &Rc<CxData>,
-        kept: &mut Rc<RecordData>,
         part: &mut PartState,
     ) -> Result<Option<String>, String> {
         let checks = rule.has(Action::checks_records);
@@ -229,7 +226,8 @@ impl Round<'_> {
                 Action::Each(each) => {
                     let closure =
                         Closure { policy: &rule.policy, index: each.closure, state: &self.shared.state };
-                    match closure::each(closure, cx, shown(kept, seen), &mut part.additions) {
+                    let shown = Shown { record: seen.record, offset: seen.offset, timestamp: seen.timestamp };
+                    match closure::each(closure, cx, &shown, &mut part.additions) {
                         // it acted when something is other than without it
                         Ok(None) if part.additions.changed() => rule.life.counters.applied(),
                         Ok(None) => {}
@@ -263,17 +261,6 @@ impl Round<'_> {
             ..CxData::default()
         })
     }
-}
-
-/// The record as closures see it, in the memory of the one before unless a script still has that.
-fn shown(kept: &mut Rc<RecordData>, seen: &Seen<'_>) -> Rc<RecordData> {
-    if Rc::get_mut(kept).is_none() {
-        *kept = Rc::default();
-    }
-    if let Some(data) = Rc::get_mut(kept) {
-        data.fill(seen.record, seen.offset, seen.timestamp);
-    }
-    Rc::clone(kept)
 }
 
 /// A fetched payload without what is left out: its batches keep their offsets, so that consumers move on.

@@ -3,23 +3,18 @@
 //! Each thread runs the script of a policy once, when it first meets one of its closures, and keeps the
 //! closures by index. The key is the policy's own loading: an exchange that holds a generation meets the
 //! closures of that generation, whatever was loaded since.
-//!
-//! A call goes on with what earlier calls of the thread found out: which native function a word with such arguments is
-//! (Rhai looks it up by name and by the type of each argument). [`FnPtr::call`] begins with nothing each time.
 
 use super::engine::{self, CALL};
 use super::host::Host;
-use super::objects::{Cx, CxData, RecordData, RecordHandle};
+use super::objects::{CxData, Shown};
 use super::pending::Pending;
+use super::prepared::Prepared;
 use super::testing::Bench;
 use super::{Surroundings, explain};
 use crate::policy::error::{LoadError, Place};
 use crate::policy::rule::PolicyInfo;
 use crate::policy::state::StateStore;
-use rhai::{
-    AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, FnPtr, FuncArgs, GlobalRuntimeState, Scope,
-    StaticVec,
-};
+use rhai::{Dynamic, Engine};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -34,16 +29,8 @@ pub struct Thread {
 struct Script {
     policy: Weak<PolicyInfo>,
     state: Weak<StateStore>,
-    ast: AST,
-    closures: Vec<FnPtr>,
-    /// None while a call has it, and after one that failed.
-    warm: RefCell<Option<Warm>>,
-}
-
-/// What calls leave to the next.
-struct Warm {
-    global: GlobalRuntimeState,
-    caches: Caches,
+    /// None: what the rule names is no closure of the script.
+    closures: Vec<Option<Prepared>>,
 }
 
 thread_local! {
@@ -79,7 +66,7 @@ pub struct Closure<'a> {
 
 /// Asks a `.when`. Windows can be read and not filled.
 pub fn when(closure: Closure<'_>, cx: &Rc<CxData>) -> Result<bool, ClosureError> {
-    let answer = with_thread(|thread| thread.call(closure, (Cx(Rc::clone(cx)),)))?;
+    let answer = with_thread(|thread| thread.call(closure, cx, None))?;
     answer.as_bool().map_err(|found| ClosureError {
         place: Place::default(),
         message: format!("a `.when` says true or false, not {found}"),
@@ -91,13 +78,13 @@ pub fn when(closure: Closure<'_>, cx: &Rc<CxData>) -> Result<bool, ClosureError>
 pub fn each(
     closure: Closure<'_>,
     cx: &Rc<CxData>,
-    record: Rc<RecordData>,
+    record: &Shown<'_>,
     additions: &mut Pending,
 ) -> Result<Option<String>, ClosureError> {
     with_thread(|thread| {
         additions.keep();
         thread.host.additions(|a| a.gather(std::mem::take(additions)));
-        let result = thread.call(closure, (Cx(Rc::clone(cx)), RecordHandle(record)));
+        let result = thread.call(closure, cx, Some(record));
         *additions = thread.host.additions(|a| a.finish());
         let denied = cx.take_denied();
         if result.is_err() || denied.is_some() {
@@ -113,13 +100,19 @@ impl Thread {
         Self { engine: engine::engine(&host), host, scripts: RefCell::new(Vec::new()) }
     }
 
-    fn call(&self, closure: Closure<'_>, args: impl FuncArgs) -> Result<Dynamic, ClosureError> {
+    fn call(
+        &self,
+        closure: Closure<'_>,
+        cx: &Rc<CxData>,
+        record: Option<&Shown<'_>>,
+    ) -> Result<Dynamic, ClosureError> {
         let script = self.script(closure.policy, closure.state)?;
-        let function = script.closures.get(closure.index).ok_or_else(|| ClosureError {
+        let prepared = script.closures.get(closure.index).and_then(Option::as_ref);
+        let prepared = prepared.ok_or_else(|| ClosureError {
             place: Place::default(),
             message: "the closure was not found when the script ran again".to_owned(),
         })?;
-        let call = || script.call(&self.engine, function, args);
+        let call = || prepared.call(&self.engine, cx, record);
         self.host.budget.under(CALL, call).map_err(|error| {
             let (place, message) = explain(&error);
             ClosureError { place, message }
@@ -136,18 +129,14 @@ impl Thread {
         if let Some(script) = self.scripts.borrow().iter().find(is_this) {
             return Ok(Rc::clone(script));
         }
-        let (mut ast, mut closures) = super::closures(self, policy, state).map_err(|error| ClosureError {
+        let (ast, closures) = super::closures(self, policy, state).map_err(|error| ClosureError {
             place: Place { line: error.line, column: error.column },
             message: error.message,
         })?;
-        ast.clear_statements();
-        closures.iter_mut().for_each(seal);
         let script = Rc::new(Script {
             policy: Arc::downgrade(policy),
             state: Arc::downgrade(state),
-            warm: RefCell::default(),
-            ast,
-            closures,
+            closures: closures.into_iter().map(|closure| Prepared::new(&ast, closure)).collect(),
         });
         let mut scripts = self.scripts.borrow_mut();
         scripts.retain(|script| script.policy.strong_count() > 0 && script.state.strong_count() > 0);
@@ -176,49 +165,5 @@ impl Thread {
             let place = if place.line == 0 { test.place } else { place };
             LoadError::at(&info.file, &info.text, place, message)
         })
-    }
-}
-
-impl Script {
-    fn call(
-        &self,
-        engine: &Engine,
-        function: &FnPtr,
-        args: impl FuncArgs,
-    ) -> Result<Dynamic, Box<EvalAltResult>> {
-        let warm = self.warm.take();
-        let mut warm = warm.unwrap_or_else(|| Warm::new(engine, &self.ast));
-        let mut values: StaticVec<Dynamic> = function.iter_curry().cloned().collect();
-        args.parse(&mut values);
-        let mut values: StaticVec<&mut Dynamic> = values.iter_mut().collect();
-        // Operations are counted for each call.
-        warm.global.num_operations = 0;
-        let mut scope = Scope::new();
-        let mut context = EvalContext::new(engine, &mut warm.global, &mut warm.caches, &mut scope, None);
-        let answer = context.call_fn_raw(function.fn_name(), false, false, &mut values)?;
-        self.warm.replace(Some(warm));
-        Ok(answer)
-    }
-}
-
-impl Warm {
-    fn new(engine: &Engine, ast: &AST) -> Self {
-        let mut global = engine.new_global_runtime_state();
-        global.lib.push(ast.shared_lib().clone());
-        Self { global, caches: Caches::new() }
-    }
-}
-
-/// Makes what a closure captured constant: a change of it is an error wherever it happens.
-fn seal(closure: &mut FnPtr) {
-    for captured in closure.iter_curry_mut() {
-        if captured.is_shared() {
-            if let Some(mut value) = captured.write_lock::<Dynamic>() {
-                let sealed = std::mem::take(&mut *value).into_read_only();
-                *value = sealed;
-            }
-        } else {
-            *captured = std::mem::take(captured).into_read_only();
-        }
     }
 }

@@ -35,7 +35,7 @@ const MAP_ITEMS: usize = 10_000;
 const VARIABLES: usize = 1_000;
 const FUNCTIONS: usize = 1_000;
 
-/// Time is looked at once in so many operations: short closures never read the clock.
+/// Limits are looked at once in so many operations: short closures never read the clock.
 const OPERATIONS_PER_LOOK: u64 = 256;
 
 /// What is left of the current run's limit.
@@ -63,16 +63,17 @@ impl Budget {
     }
 
     fn exceeded(&self, operations: u64) -> Option<&'static str> {
+        if !operations.is_multiple_of(OPERATIONS_PER_LOOK) {
+            return None;
+        }
         let limit = self.limit.get();
         if operations > limit.operations {
             return Some("it takes too many operations");
         }
-        if operations.is_multiple_of(OPERATIONS_PER_LOOK) {
-            match self.started.get() {
-                None => self.started.set(Some(Instant::now())),
-                Some(started) if started.elapsed() > limit.wall => return Some("it takes too long"),
-                Some(_) => {}
-            }
+        match self.started.get() {
+            None => self.started.set(Some(Instant::now())),
+            Some(started) if started.elapsed() > limit.wall => return Some("it takes too long"),
+            Some(_) => {}
         }
         None
     }

@@ -167,15 +167,33 @@ fn declares(ast: &AST, function: &ScriptFuncDef, name: &str) -> bool {
     found
 }
 
-/// Looks at every node of one function. (The engine shows bodies only through whole trees.)
+/// Looks at every node of one function.
 fn walk(ast: &AST, function: &ScriptFuncDef, look: &mut dyn FnMut(&ASTNode<'_>)) {
-    let alone = ast.clone_functions_only_filtered(|_, _, _, name, params| {
-        name == function.name.as_str() && params == function.params.len()
-    });
-    alone.walk(&mut |path| {
+    alone(ast, function).walk(&mut |path| {
         if let Some(node) = path.last() {
             look(node);
         }
         true
     });
+}
+
+/// The statements of one function.
+pub fn statements(ast: &AST, function: &ScriptFuncDef) -> Vec<Stmt> {
+    let mut statements = Vec::new();
+    alone(ast, function).walk(&mut |path| {
+        if let [ASTNode::Stmt(statement)] = path {
+            statements.push((*statement).clone());
+        }
+        true
+    });
+    statements
+}
+
+/// A tree of one function only: the engine shows bodies only through whole trees.
+fn alone(ast: &AST, function: &ScriptFuncDef) -> AST {
+    let mut alone = ast.clone_functions_only();
+    alone.retain_functions(|_, _, name, params| {
+        name == function.name.as_str() && params == function.params.len()
+    });
+    alone
 }

@@ -21,6 +21,7 @@ mod link_faults;
 mod lint;
 pub mod objects;
 pub mod pending;
+mod prepared;
 mod quota;
 mod record_faults;
 mod reply_faults;

@@ -1,7 +1,7 @@
 //! What closures see: `cx` and the record. What they share is in `shared`.
 
 use super::call::{Form, fail, member, method, registered};
-use crate::policy::action::json::{JsonValue, Span};
+use crate::policy::action::json::{JsonValue, PathSet, Span};
 use crate::policy::selector::ValuePath;
 use crate::wire::record::Record;
 use rhai::{Dynamic, Engine, ImmutableString, Position};
@@ -41,24 +41,87 @@ impl CxData {
     }
 }
 
-/// A record.
+/// A record that a closure is to look at.
+pub struct Shown<'a> {
+    pub record: &'a Record<'a>,
+    pub offset: i64,
+    /// In milliseconds since 1970.
+    pub timestamp: i64,
+}
+
+/// A record in a script.
 #[derive(Clone)]
-pub struct RecordHandle(pub Rc<RecordData>);
+pub struct RecordHandle(Rc<RecordData>);
 
 /// A record's own copy of what a batch holds, in one buffer that the next record uses again.
 #[derive(Default)]
-pub struct RecordData {
+struct RecordData {
     bytes: Vec<u8>,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Vec<(Range<usize>, Option<Range<usize>>)>,
-    pub offset: i64,
-    pub timestamp: i64,
+    offset: i64,
+    timestamp: i64,
+    literals: Rc<Literals>,
+    found: RefCell<Found>,
+}
+
+/// What the literals found in the value: they look together, when the first of them is asked for.
+#[derive(Default)]
+struct Found {
+    looked: bool,
+    spans: Vec<Span>,
+}
+
+/// The paths that stand in a closure as literals.
+#[derive(Default)]
+pub struct Literals {
+    /// Known by their place in memory (each time it runs, a script gives the same text), and the number of the path.
+    texts: Vec<(ImmutableString, usize)>,
+    paths: Vec<ValuePath>,
+    set: PathSet,
+}
+
+impl Literals {
+    /// Those among them that are paths; of very many some.
+    pub fn new(texts: Vec<ImmutableString>) -> Self {
+        let mut literals = Self::default();
+        for text in texts {
+            let Ok(path) = ValuePath::parse(&text) else { continue };
+            let number = literals.paths.iter().position(|known| *known == path).unwrap_or_else(|| {
+                literals.paths.push(path);
+                literals.paths.len() - 1
+            });
+            literals.texts.push((text, number));
+            if literals.texts.len() == LITERALS {
+                break;
+            }
+        }
+        literals.set = PathSet::new(literals.paths.iter().map(|path| &path.path));
+        literals
+    }
+
+    fn number(&self, text: &ImmutableString) -> Option<usize> {
+        self.texts.iter().find(|(known, _)| known.ptr_eq(text)).map(|(_, number)| *number)
+    }
+}
+
+impl RecordHandle {
+    pub fn new(shown: &Shown<'_>, literals: Rc<Literals>) -> Self {
+        let mut data = RecordData { literals, ..RecordData::default() };
+        data.fill(shown);
+        Self(Rc::new(data))
+    }
+
+    /// Makes it this record, if nobody else has the one it is.
+    pub fn fill(&mut self, shown: &Shown<'_>) -> bool {
+        let data = Rc::get_mut(&mut self.0);
+        data.map(|data| data.fill(shown)).is_some()
+    }
 }
 
 impl RecordData {
-    /// Makes it this record.
-    pub fn fill(&mut self, record: &Record<'_>, offset: i64, timestamp: i64) {
+    fn fill(&mut self, Shown { record, offset, timestamp }: &Shown<'_>) {
         let bytes = &mut self.bytes;
         bytes.clear();
         let mut keep = |part: &[u8]| {
@@ -70,7 +133,25 @@ impl RecordData {
         self.value = record.value.map(&mut keep);
         self.headers.clear();
         self.headers.extend(record.headers.into_iter().map(|h| (keep(h.key), h.value.map(&mut keep))));
-        (self.offset, self.timestamp) = (offset, timestamp);
+        (self.offset, self.timestamp) = (*offset, *timestamp);
+        self.found.get_mut().looked = false;
+    }
+
+    /// The value that a literal path leads to.
+    fn at(&self, number: usize) -> Option<Dynamic> {
+        let value = self.value()?;
+        let mut found = self.found.borrow_mut();
+        if !found.looked {
+            found.looked = true;
+            if self.literals.set.find(value, &mut found.spans).is_err() {
+                found.spans.clear();
+            }
+        }
+        let mut spans = found.spans.iter().filter(|span| span.path == number);
+        let definite = self.literals.paths.get(number)?.path.is_definite();
+        let span = if definite { spans.next_back() } else { spans.next() }?;
+        let text = std::str::from_utf8(value.get(span.start..span.end)?).ok()?;
+        self::found(JsonValue::of(text, &Span { start: 0, end: text.len(), ..*span }))
     }
 
     fn part(&self, range: &Range<usize>) -> &[u8] {
@@ -206,6 +287,9 @@ fn record(engine: &mut Engine) {
         move |record: &mut RecordHandle,
               path: ImmutableString|
               -> Result<Dynamic, Box<rhai::EvalAltResult>> {
+            if let Some(number) = record.0.literals.number(&path) {
+                return Ok(record.0.at(number).unwrap_or(Dynamic::UNIT));
+            }
             let mut paths = paths.borrow_mut();
             let path = paths.compiled(&path).map_err(|message| fail(message, Position::NONE))?;
             let Some(value) = record.0.value() else { return Ok(Dynamic::UNIT) };

@@ -80,7 +80,7 @@ fn length_of(kind: Kind) -> Option<Duration> {
 fn counts(engine: &mut Engine, host: &Rc<Host>) {
     let own = Rc::clone(host);
     method(engine, "count", 1..=1, move |tally: &mut TallyHandle, call| {
-        Ok(key(&call.value(0)).map_or(0, |key| own.additions(|a| a.count(&tally.0, &key))))
+        Ok(with_key(&call.value(0), |key| key.map_or(0, |key| own.additions(|a| a.count(&tally.0, key)))))
     });
     let own = Rc::clone(host);
     method(engine, "add", 1..=2, move |tally: &mut TallyHandle, call| {
@@ -89,17 +89,17 @@ fn counts(engine: &mut Engine, host: &Rc<Host>) {
             Tally::Counter(_) => i64::MIN,
         };
         let n = if call.len() > 1 { call.integer(1, least)? } else { 1 };
-        match key(&call.value(0)) {
-            Some(key) => own.additions(|a| a.add(&tally.0, &key, n)),
+        with_key(&call.value(0), |key| match key {
+            Some(key) => own.additions(|a| a.add(&tally.0, key, n)),
             None => Ok(()),
-        }
+        })
     });
 }
 
 fn values(engine: &mut Engine, host: &Rc<Host>) {
     let own = Rc::clone(host);
     method(engine, "get", 1..=1, move |map: &mut SharedMapHandle, call| {
-        let found = key(&call.value(0)).map(|key| own.additions(|a| a.value(&map.0, &key)));
+        let found = with_key(&call.value(0), |key| key.map(|key| own.additions(|a| a.value(&map.0, key))));
         Ok(found.map_or(Dynamic::UNIT, dynamic))
     });
     let own = Rc::clone(host);
@@ -112,25 +112,35 @@ fn values(engine: &mut Engine, host: &Rc<Host>) {
         if bytes > VALUE_BYTES {
             return Err(format!("a value of a shared_map has at most {VALUE_BYTES} bytes, this one {bytes}"));
         }
-        match key(&call.value(0)) {
-            Some(key) => own.additions(|a| a.set(&map.0, &key, value)),
+        with_key(&call.value(0), |key| match key {
+            Some(key) => own.additions(|a| a.set(&map.0, key, value)),
             None => Ok(()),
-        }
+        })
     });
     let own = Rc::clone(host);
-    method(engine, "remove", 1..=1, move |map: &mut SharedMapHandle, call| match key(&call.value(0)) {
-        Some(key) => own.additions(|a| a.set(&map.0, &key, serde_json::Value::Null)),
-        None => Ok(()),
+    method(engine, "remove", 1..=1, move |map: &mut SharedMapHandle, call| {
+        with_key(&call.value(0), |key| match key {
+            Some(key) => own.additions(|a| a.set(&map.0, key, serde_json::Value::Null)),
+            None => Ok(()),
+        })
     });
 }
 
-/// What a value counts under; nothing counts under `()`. `1` and `"1"` are different keys.
-fn key(value: &Dynamic) -> Option<Vec<u8>> {
+/// Does something with what a value counts under; nothing counts under `()`. `1` and `"1"` are different keys.
+fn with_key<T>(value: &Dynamic, act: impl FnOnce(Option<&[u8]>) -> T) -> T {
     if value.is_unit() {
-        return None;
+        return act(None);
     }
-    Some(match value.read_lock::<ImmutableString>() {
-        Some(text) => [b"s", text.as_bytes()].concat(),
-        None => [b"v", value.to_string().as_bytes()].concat(),
-    })
+    let Some(text) = value.read_lock::<ImmutableString>() else {
+        return act(Some(&[b"v", value.to_string().as_bytes()].concat()));
+    };
+    // most are short
+    let mut room = [b's'; 64];
+    match room.get_mut(1..=text.len()) {
+        Some(rest) => {
+            rest.copy_from_slice(text.as_bytes());
+            act(room.get(..=text.len()))
+        }
+        None => act(Some(&[b"s", text.as_bytes()].concat())),
+    }
 }

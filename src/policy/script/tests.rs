@@ -1,6 +1,7 @@
 //! What scripts become, and what is refused with its place.
 
 mod closures;
+mod prepared;
 
 use super::*;
 use crate::policy::action::{Edit, How, OnUnparsable, Target};
@@ -8,8 +9,8 @@ use crate::policy::clock::Clock;
 use crate::policy::fault::Fault;
 use crate::policy::random::Distribution;
 use crate::policy::rule::{Head, Kind};
-use crate::policy::script::closure::{Closure, each, when};
-use crate::policy::script::objects::{CxData, RecordData};
+use crate::policy::script::closure::{self, Closure, ClosureError, when};
+use crate::policy::script::objects::{CxData, Shown};
 use crate::wire::record::{HeadersBuf, Record};
 use crate::wire::{ApiKey, ErrorCode, Operation};
 
@@ -624,6 +625,11 @@ fn changing_a_captured_variable_is_refused_where_it_is_seen() {
         assert_eq!(said.split(": ").next(), Some(place), "{text}");
     }
     load("let n = 0; on_produce().each(|cx, record| { let n = 5; n += 1; });").unwrap();
+    // the variables of one closure are none of another
+    let two = "let n = 0;\non_produce().each(|cx, record| { n += 1; });\non_produce().each(|cx, record| { let n = 1; });";
+    assert!(refused(two).starts_with("2:34: "), "{}", refused(two));
+    load("let n = 5; on_produce().each(|cx, record| { if n > 5 { cx.deny() } }); fn f(n) { n += 1; n }")
+        .unwrap();
     load("let n = 5; on_produce().each(|cx, record| { if record.size > n { cx.deny(\"big\") } });").unwrap();
 }
 
@@ -639,4 +645,5 @@ fn misspelt_members_are_refused_at_load() {
         "1:27",
         "did you mean \"principal\"?",
     );
+    load("on_produce().when(|cx| cx.version > 3).deny(); fn f(cx) { cx.total }").unwrap();
 }

@@ -31,7 +31,12 @@ fn cx() -> Rc<CxData> {
     })
 }
 
-fn record(value: &str) -> Rc<RecordData> {
+fn each_of(
+    closure: Closure<'_>,
+    cx: &Rc<CxData>,
+    value: Option<&str>,
+    additions: &mut pending::Pending,
+) -> Result<Option<String>, ClosureError> {
     let mut headers = HeadersBuf::new();
     headers.push(b"h", Some(b"1"));
     headers.push(b"h", Some(b"2"));
@@ -40,12 +45,19 @@ fn record(value: &str) -> Rc<RecordData> {
         timestamp_delta: 0,
         offset_delta: 0,
         key: None,
-        value: Some(value.as_bytes()),
+        value: value.map(str::as_bytes),
         headers: headers.as_headers(),
     };
-    let mut data = RecordData::default();
-    data.fill(&record, 7, 9);
-    Rc::new(data)
+    closure::each(closure, cx, &Shown { record: &record, offset: 7, timestamp: 9 }, additions)
+}
+
+fn each(
+    closure: Closure<'_>,
+    cx: &Rc<CxData>,
+    value: &str,
+    additions: &mut pending::Pending,
+) -> Result<Option<String>, ClosureError> {
+    each_of(closure, cx, Some(value), additions)
 }
 
 #[test]
@@ -74,7 +86,7 @@ fn records_are_seen_and_denied() {
             if record.value("$.missing.deep") != () { cx.deny("missing") }
         });"#,
     );
-    let ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut pending::Pending::default());
+    let ask = |value: &str| each(loaded.closure(0), &cx(), value, &mut pending::Pending::default());
     assert_eq!(ask(r#"{"user":{"name":"ada"}}"#), Ok(Some("no ada".to_owned())));
     assert_eq!(ask(r#"{"user":{"name":"bob"}}"#), Ok(None));
     assert_eq!(ask("not json"), Ok(None));
@@ -92,7 +104,7 @@ fn windows_take_any_key_and_count_when_final() {
         });"#,
     );
     let mut additions = pending::Pending::default();
-    let mut ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut additions).unwrap();
+    let mut ask = |value: &str| each(loaded.closure(0), &cx(), value, &mut additions).unwrap();
     assert_eq!(ask(r#"{"user":"ada"}"#), None);
     assert_eq!(ask(r#"{"user":"ada"}"#), None);
     assert_eq!(ask(r#"{"user":"ada"}"#).as_deref(), Some("too many"), "a batch sees its own additions");
@@ -131,7 +143,7 @@ fn counters_and_maps_take_any_value_and_hold_when_final() {
     );
     let (counter, map) = (loaded.state.counter("p", "logins"), loaded.state.shared_map("p", "last"));
     let mut additions = pending::Pending::default();
-    let mut ask = |value: &str| each(loaded.closure(0), &cx(), record(value), &mut additions).unwrap();
+    let mut ask = |value: &str| each(loaded.closure(0), &cx(), value, &mut additions).unwrap();
     assert_eq!(ask(r#"{"user":"ada","at":5}"#), None);
     assert_eq!(ask(r#"{"user":"ada","at":7}"#), None);
     assert_eq!(ask(r#"{"user":"ada","at":6}"#).as_deref(), Some("older"), "a batch sees what it set itself");
@@ -152,7 +164,7 @@ fn counters_and_maps_take_any_value_and_hold_when_final() {
     assert!(when(loaded.closure(2), &cx()).unwrap_err().message.contains("only read"));
     let long = "x".repeat(1_025);
     let mut additions = pending::Pending::default();
-    let error = each(loaded.closure(3), &cx(), record(&long), &mut additions).unwrap_err();
+    let error = each(loaded.closure(3), &cx(), &long, &mut additions).unwrap_err();
     assert!(error.message.contains("at most 1024 bytes, this one 1026"), "{error}");
     assert!(additions.is_empty());
 }
@@ -165,9 +177,9 @@ fn a_denied_record_adds_nothing() {
         on_produce().each(|cx, record| { w.add("a"); w.add(); });"#,
     );
     let mut additions = pending::Pending::default();
-    assert!(each(loaded.closure(0), &cx(), record("{}"), &mut additions).unwrap().is_some());
+    assert!(each(loaded.closure(0), &cx(), "{}", &mut additions).unwrap().is_some());
     assert!(additions.is_empty());
-    assert!(each(loaded.closure(1), &cx(), record("{}"), &mut additions).is_err());
+    assert!(each(loaded.closure(1), &cx(), "{}", &mut additions).is_err());
     assert!(additions.is_empty(), "nor does one that failed");
 }
 
@@ -184,8 +196,7 @@ fn what_belongs_elsewhere_fails_in_a_closure() {
     assert!(when(loaded.closure(0), &plain()).unwrap_err().message.contains("only read"));
     assert!(when(loaded.closure(1), &plain()).unwrap_err().message.contains("`.each`"));
     for index in [2, 3] {
-        let error =
-            each(loaded.closure(index), &cx(), record("{}"), &mut pending::Pending::default()).unwrap_err();
+        let error = each(loaded.closure(index), &cx(), "{}", &mut pending::Pending::default()).unwrap_err();
         assert!(error.message.contains("not into a closure"), "{error}");
     }
 }
@@ -201,7 +212,7 @@ fn what_is_captured_is_constant_even_where_the_loader_cannot_see_it() {
          on_produce().each(|cx, record| { n.bump(); });
          fn bump() { this += 1; }",
     );
-    let ask = |index| each(loaded.closure(index), &cx(), record("{}"), &mut pending::Pending::default());
+    let ask = |index| each(loaded.closure(index), &cx(), "{}", &mut pending::Pending::default());
     for _ in 0..2 {
         assert_eq!(ask(0), Ok(None), "a copy may change, and starts afresh every time");
     }
@@ -212,7 +223,7 @@ fn what_is_captured_is_constant_even_where_the_loader_cannot_see_it() {
 #[test]
 fn calls_are_bounded() {
     let loaded = loaded("on_produce().each(|cx, record| { loop {} });");
-    let error = each(loaded.closure(0), &cx(), record("{}"), &mut pending::Pending::default()).unwrap_err();
+    let error = each(loaded.closure(0), &cx(), "{}", &mut pending::Pending::default()).unwrap_err();
     assert!(error.message.contains("too many operations"), "{error}");
 }
 
@@ -230,9 +241,8 @@ fn a_call_meets_nothing_of_those_before() {
         });
         on_produce().each(|cx, record| { if record.offset < LEAST { cx.deny("less") } });"#,
     );
-    let ask = |index, value: &str| {
-        each(loaded.closure(index), &cx(), record(value), &mut pending::Pending::default())
-    };
+    let ask =
+        |index, value: &str| each(loaded.closure(index), &cx(), value, &mut pending::Pending::default());
     for _ in 0..5 {
         assert_eq!(ask(0, "{}"), Ok(None), "each call has all of its operations");
         assert_eq!(ask(1, r#"{"n":1}"#), Ok(None));
@@ -242,6 +252,90 @@ fn a_call_meets_nothing_of_those_before() {
         assert!(ask(1, r#"{"n":0}"#).is_err());
         assert_eq!(ask(2, "{}"), Ok(Some("less".to_owned())));
     }
+}
+
+#[test]
+fn a_call_finds_its_parameters_as_they_were_given() {
+    let loaded = loaded(
+        r#"let list = [1];
+        on_produce().each(|cx, record| {
+            if record.value("$.n") == 0 { cx = 5; record = 6; return; }
+            if record.value("$.n") == 1 { let cx = 5; let record = 6; let list = 7; return; }
+            if record.value("$.n") == 2 {
+                let same = record;
+                let found = [2].filter(|n| n == record.value("$.n") && cx.topic == "t" && list.len() == 1);
+                if found.len() != 1 || same.value("$.n") != 2 { cx.deny("inner") }
+                return;
+            }
+            if list != [1] || record.value("$.n") != 3 { cx.deny(`${list} ${record.value("$.n")}`) }
+            cx.deny(cx.principal)
+        });
+        on_produce().when(|cx| { let ada = cx.principal == "User:ada"; cx = (); ada }).deny();
+        on_produce().when(|cx| cx.principal == "User:ada").deny();"#,
+    );
+    let bob = Rc::new(CxData { principal: "User:bob".into(), may_deny: true, ..CxData::default() });
+    for n in [0, 1, 2] {
+        for cx in [&cx(), &bob, &bob] {
+            let ask = |n: i32| {
+                let value = format!("{{\"n\":{n}}}");
+                each(loaded.closure(0), cx, &value, &mut pending::Pending::default())
+            };
+            let principal = Some(cx.principal.to_string());
+            assert_eq!(
+                ask(n),
+                if n == 2 && cx.topic.is_none() { Ok(Some("inner".into())) } else { Ok(None) }
+            );
+            assert_eq!(ask(3), Ok(principal.clone()), "after {n}");
+            assert_eq!(ask(3), Ok(principal));
+            for closure in [1, 2] {
+                assert_eq!(when(loaded.closure(closure), cx), Ok(cx.topic.is_some()));
+            }
+        }
+    }
+}
+
+#[test]
+fn paths_look_at_the_record_that_is_shown() {
+    let loaded = loaded(
+        r#"fn of(record) { record.value("$.b") }
+        on_produce().each(|cx, record| {
+            let computed = record.value("$." + "a");
+            if record.value("$.a") != computed { cx.deny("computed") }
+            let all = [record.value("$.a"), record.value("$.b"), of(record), record.value("$..c"), record.value("$.b")];
+            cx.deny(`${all}`)
+        });
+        on_produce().each(|cx, record| { record.value("a") });"#,
+    );
+    let ask =
+        |value: Option<&str>| each_of(loaded.closure(0), &cx(), value, &mut pending::Pending::default());
+    for (value, said) in [
+        (Some(r#"{"a":1,"b":"two","d":{"c":3},"c":4}"#), "[1, \"two\", \"two\", 3, \"two\"]"),
+        (Some(r#"{"a":1,"b":2,"a":[5,null]}"#), "[[5, ()], 2, 2, (), 2]"),
+        (Some(r#"{"a":1,"b":2"#), "[(), (), (), (), ()]"),
+        (Some("{\"a\":\"\\u00e9\u{e9}\",\"b\":false}"), "[\"\u{e9}\u{e9}\", false, false, (), false]"),
+        (None, "[(), (), (), (), ()]"),
+        (Some(r#"{"c":1.5}"#), "[(), (), (), 1.5, ()]"),
+    ] {
+        assert_eq!(ask(value), Ok(Some(said.to_owned())), "{value:?}");
+    }
+    let error = each(loaded.closure(1), &cx(), "{}", &mut pending::Pending::default()).unwrap_err();
+    assert!(error.message.contains("path"), "{error}");
+}
+
+#[test]
+fn functions_of_the_script_go_before_words() {
+    let loaded = loaded(
+        r#"fn key() { "own key of " + this.value() }
+        fn to_upper(text) { "own " + text }
+        fn deep(n) { if n > 0 { deep(n - 1) } }
+        on_produce().each(|cx, record| { cx.deny(`${record.key()}, ${to_upper("a")}, ${"b".to_lower()}`) });
+        on_produce().each(|cx, record| { deep(record.value("$.n")) });"#,
+    );
+    let ask =
+        |index, value: &str| each(loaded.closure(index), &cx(), value, &mut pending::Pending::default());
+    assert_eq!(ask(0, "{}"), Ok(Some("own key of {}, own a, b".to_owned())));
+    assert_eq!(ask(1, r#"{"n":14}"#), Ok(None));
+    assert!(ask(1, r#"{"n":15}"#).unwrap_err().message.contains("too deeply"));
 }
 
 #[test]
@@ -255,7 +349,7 @@ fn threads_share_windows_and_nothing_else() {
             scope.spawn(|| {
                 for _ in 0..500 {
                     let mut additions = pending::Pending::default();
-                    each(loaded.closure(0), &cx(), record(r#"{"k":"x"}"#), &mut additions).unwrap();
+                    each(loaded.closure(0), &cx(), r#"{"k":"x"}"#, &mut additions).unwrap();
                     additions.commit();
                 }
             });
