@@ -49,6 +49,15 @@ pub struct Shown<'a> {
     pub timestamp: i64,
 }
 
+impl Shown<'_> {
+    /// Bytes of its key, value and headers.
+    pub fn size(&self) -> usize {
+        let of = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let headers = self.record.headers.into_iter().map(|header| header.key.len() + of(header.value));
+        of(self.record.key) + of(self.record.value) + headers.sum::<usize>()
+    }
+}
+
 /// A record in a script.
 #[derive(Clone)]
 pub struct RecordHandle(Rc<RecordData>);

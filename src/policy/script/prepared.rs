@@ -14,6 +14,9 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 
+/// The memory of a record of more bytes than that is not kept for the next.
+const KEPT: usize = 64 << 10;
+
 pub struct Prepared {
     /// A block.
     body: Expr,
@@ -88,6 +91,9 @@ impl Prepared {
                 error => return Err(Box::new(error)),
             },
         };
+        if record.is_some_and(|shown| shown.size() > KEPT) {
+            warm.scope.rewind(0);
+        }
         self.warm.replace(Some(warm));
         Ok(answer)
     }
@@ -235,5 +241,39 @@ impl Marking<'_> {
             call.hashes = FnCallHashes::from_native_only(call.hashes.native());
         }
         call.args.iter_mut().for_each(|argument| self.expression(argument));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::script::closure::with_thread;
+    use crate::wire::record::{Headers, Record};
+
+    #[test]
+    fn the_memory_of_a_short_record_serves_the_next_and_that_of_a_long_one_goes() {
+        with_thread(|thread| {
+            let ast = thread.engine.compile("|cx, record| record.size").unwrap();
+            let prepared = Prepared::new(&ast, thread.engine.eval_ast(&ast).unwrap()).unwrap();
+            let cx = Rc::new(CxData::default());
+            for (bytes, kept) in [(10, true), (KEPT, true), (KEPT + 1, false), (10, true)] {
+                let value = vec![b'x'; bytes];
+                let record = Record {
+                    attributes: 0,
+                    timestamp_delta: 0,
+                    offset_delta: 0,
+                    key: None,
+                    value: Some(&value),
+                    headers: Headers::default(),
+                };
+                let shown = Shown { record: &record, offset: 0, timestamp: 0 };
+                let size = prepared.call(&thread.engine, &cx, Some(&shown)).unwrap();
+                assert_eq!(size.as_int(), Ok(bytes as i64));
+                let warm = prepared.warm.borrow();
+                assert_eq!(!warm.as_ref().unwrap().scope.is_empty(), kept, "{bytes}");
+            }
+            let error = prepared.call(&thread.engine, &cx, None).unwrap_err();
+            assert!(error.to_string().contains("|cx, record|"), "{error}");
+        });
     }
 }
