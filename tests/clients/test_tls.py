@@ -21,7 +21,7 @@ class Place:
     def __init__(self, folder: Path):
         self.ours, self.theirs = Authority(folder, "ours"), Authority(folder, "theirs")
         self.server_files = self.ours.sign("server")
-        self.ports = {name: free_port() for name in ("tls", "mutual", "both")}
+        self.ports = {name: free_port() for name in ("tls", "mutual", "both", "asked", "double")}
         certificate, key = self.server_files
         common = {"tls_certificate": certificate, "tls_key": key}
         address = {name: f"127.0.0.1:{port}" for name, port in self.ports.items()}
@@ -29,8 +29,11 @@ class Place:
             {"name": "tls", "address": address["tls"], **common},
             {"name": "mutual", "address": address["mutual"], "tls_client_ca": self.ours.ca, **common},
             {"name": "both", "address": address["both"], "sasl": ["PLAIN"], **common},
+            {"name": "asked", "address": address["asked"], "tls_client_ca": self.ours.ca, "tls_client_auth": "requested", **common},
+            {"name": "double", "address": address["double"], "tls_client_ca": self.ours.ca, "sasl": ["PLAIN"], **common},
         ]
         self.tls, self.mutual, self.both = address["tls"], address["mutual"], address["both"]
+        self.asked, self.double = address["asked"], address["double"]
         self.trusting = Login(tls=Tls(self.ours.ca))
         self.doubting = Login(tls=Tls(self.theirs.ca))
         self.alice = Login(tls=Tls(self.ours.ca, *self.ours.sign("alice")))
@@ -113,6 +116,56 @@ def test_whoever_has_no_right_certificate_stays_out(client, server, place, made)
         assert "hello" not in fails(client, place.mutual, made, login)
     assert ended(server, "tls_handshake") >= before + 3
     assert client.consume(place.mutual, made, 1, login=place.alice) == ["hello"]
+
+
+# Those that go on trying for long say the same in the end.
+@pytest.mark.parametrize("client", [name for name in INSTALLED if name != "confluent"], indirect=True)
+def test_a_certificate_may_be_asked_for_only(client, server, place, made):
+    whose = {"ANONYMOUS": place.trusting, r"CN=alice,O=Acme\\\\, Inc.": place.alice}
+    client.produce(server.bootstrap, made, ['{"secret":"abc"}'])
+    for name, login in whose.items():
+        with server.policy(f"asked-{made}", f'on_fetch("{made}").listener("asked").principal("User:{name}").mask("$.secret", "all");'):
+            for other in whose.values():
+                [value] = client.consume(place.asked, made, 1, login=other)
+                assert ("abc" in value) == (other is not login), (name, value)
+    if client.name != "java":  # it shows none that the listener would not take
+        assert "abc" not in fails(client, place.asked, made, place.stranger)
+
+
+@pytest.mark.parametrize("client", [name for name in INSTALLED if name != "confluent"], indirect=True)
+def test_a_login_besides_a_certificate(client, server, place, made):
+    """Both are looked at, and it is the login that says who comes."""
+    bob = Login("bob", USERS["bob"], "PLAIN", place.alice.tls)
+    client.produce(server.bootstrap, made, ['{"secret":"abc"}'])
+    with server.policy(f"double-{made}", f'on_fetch("{made}").principal("User:bob").mask("$.secret", "all");'):
+        [masked] = client.consume(place.double, made, 1, login=bob)
+        assert "abc" not in masked and "secret" in masked
+    fails(client, place.double, made, Login("bob", "not-it", "PLAIN", place.alice.tls))
+    fails(client, place.double, made, Login("bob", USERS["bob"], "PLAIN", place.trusting.tls))
+    fails(client, place.double, made, place.alice)
+    assert client.consume(place.double, made, 1, login=bob) == ['{"secret":"abc"}']
+    client.said()
+
+
+@pytest.mark.parametrize("client", [name for name in INSTALLED if name in ("kcat", "aiokafka")], indirect=True)
+def test_acls_of_a_certificate(client, place, tools, topic, tmp_path):
+    authorizer = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users": "User:ANONYMOUS"}
+    mutual = {**place.listeners[1], "address": f"127.0.0.1:{free_port()}"}
+
+    def stored(record):
+        try:
+            return client.produce(mutual["address"], topic, [record], login=place.alice)[0] in ("stored", 0)
+        except Exception as refused:
+            assert re.search("authoriz", f"{type(refused).__name__} {refused}", re.I), refused
+            return False
+
+    with running(tmp_path, "none", broker=authorizer, listeners=[mutual]) as server:
+        tools.run("kafka-topics", "--bootstrap-server", server.bootstrap, "--create", "--topic", topic, "--partitions", "1").ok()
+        assert not stored("before")
+        subject = r"User:CN=alice,O=Acme\, Inc."
+        tools.run("kafka-acls", "--bootstrap-server", server.bootstrap, "--add", "--allow-principal", subject, "--producer", "--topic", topic).ok()
+        until("alice may produce", lambda: stored("after"))
+        assert client.consume(server.bootstrap, topic, 1)[0] == "after"
 
 
 def test_a_client_that_does_not_trust_us_is_told_of(client, server, place, made):
