@@ -13,6 +13,7 @@ use crate::wire::record::{
     Records, batches, verify_crc,
 };
 
+mod kinds;
 mod sealed;
 mod typed;
 

@@ -166,3 +166,34 @@ pub(super) fn is_uuid(text: &str) -> bool {
 }
 
 pub(super) const NO_UUID: &str = "00000000-0000-0000-0000-000000000000";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_of_nothing_changed_nothing() {
+        let mut out = b"of before".to_vec();
+        assert!(!Patch::new(b"abc", &mut out).finish());
+        assert_eq!(out, b"");
+        let mut patch = Patch::new(b"abc", &mut out);
+        patch.replace(1..2).extend_from_slice(b"--");
+        assert!(patch.finish());
+        assert_eq!(out, b"a--c");
+    }
+
+    #[test]
+    fn a_uuid_has_its_dashes_in_their_places() {
+        for (text, is) in [
+            (NO_UUID, true),
+            ("8b8f9f2e-0000-4000-8000-1234567890aB", true),
+            ("8b8f9f2e-0000-4000-8000-1234567890ag", false),
+            ("8b8f9f2e00000-4000-8000-1234567890ab", false),
+            ("8b8f9f2-e0000-4000-8000-1234567890ab", false),
+            ("8b8f9f2e-0000-4000-8000-1234567890a", false),
+            ("", false),
+        ] {
+            assert_eq!(is_uuid(text), is, "{text}");
+        }
+    }
+}

@@ -291,3 +291,55 @@ impl<'s> References<'s> {
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    struct One(&'static str);
+
+    impl Files for One {
+        fn text(&self, _: &str) -> Result<Arc<[u8]>, String> {
+            Ok(self.0.as_bytes().into())
+        }
+    }
+
+    fn breadth(text: &str) -> Option<usize> {
+        let read = JsonSchema::new("s.json", text.as_bytes(), One(r#"{"type":"string"}"#));
+        read.unwrap_or_else(|why| panic!("{text}: {why}")).breadth
+    }
+
+    #[test]
+    fn a_schema_that_leads_back_to_itself_is_known_by_its_references() {
+        for (text, recursive) in [
+            (r##"{"properties":{"a":{"$ref":"#/$defs/a"}},"$defs":{"a":{"type":"string"}}}"##, None),
+            (r#"{"properties":{"a":{"$ref":"other.json"}}}"#, None),
+            (r#"{"properties":{"a":{"$ref":"schema:///other.json"}}}"#, None),
+            (r##"{"properties":{"a":{"$ref":"#"},"b":{},"c":{"items":{"items":{}}}}}"##, Some(2)),
+            (r##"{"anyOf":[{"items":{"$ref":"#"}},{},{}]}"##, Some(5)),
+            // where these lead is found out by the validator alone
+            (
+                r##"{"properties":{"a":{"$dynamicRef":"#/$defs/a"}},"$defs":{"a":{"type":"string"}}}"##,
+                Some(2),
+            ),
+            (r##"{"properties":{"a":{"$ref":"#here"}},"$defs":{"a":{"$anchor":"here"}}}"##, Some(2)),
+        ] {
+            assert_eq!(breadth(text), recursive, "{text}");
+        }
+        for text in [
+            r##"{"dependentSchemas":{"a":{"$ref":"#"}}}"##,
+            r##"{"$schema":"http://json-schema.org/draft-07/schema#","dependencies":{"a":{"$ref":"#"}}}"##,
+        ] {
+            let why = JsonSchema::new("s.json", text.as_bytes(), One("{}")).err().unwrap();
+            assert!(why.contains("leads back to itself"), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn levels_are_those_of_the_deepest() {
+        assert_eq!(levels(&json!(1)), 0);
+        assert_eq!(levels(&json!([[], 1, {"a": [[2]], "b": {}}])), 4);
+        assert_eq!(levels(&json!({"a": {"b": {"c": 1}}})), 3);
+    }
+}

@@ -373,3 +373,73 @@ fn a_changed_file_counts_when_it_is_found_again_and_again() {
     assert_eq!(told, [0, 0, 0, 0, 1, 1]);
     assert!(schemas.find("s.json", &Options::default()).is_ok(), "what it was counts");
 }
+
+#[test]
+fn places_are_said_through_lists_and_by_names_from_anywhere_in_the_schema() {
+    let lists = json(r#"{"items":{"items":{"allOf":[{"properties":{"sku":{"type":"string"}}}]}}}"#);
+    says(&lists, br#"[[],[{"sku":"A"},{"sku":7}]]"#, "$[1][1].sku: does not hold to `type`");
+    let tree =
+        json(r##"{"anyOf":[{"items":{"$ref":"#"},"type":"array"},{"items":{"$ref":"#"},"type":"array"}]}"##);
+    let wide = format!("[{}0]", "0,".repeat(200));
+    says(&tree, wide.as_bytes(), "$: does not hold to `anyOf`");
+    let field = |name: &str| Invalid::new(format!(".{name}"), "is wrong").within(".above");
+    assert_eq!(field(&"x".repeat(20)).to_string(), format!("$.above.{}: is wrong", "x".repeat(20)));
+    assert_eq!(field(&"x".repeat(113)).to_string(), format!("$.above.{}: is wrong", "x".repeat(113)));
+    let long = format!("$….{}: is wrong", "x".repeat(114));
+    assert_eq!(field(&"x".repeat(114)).to_string(), long);
+    assert_eq!(field(&"x".repeat(114)).within(".more").to_string(), long, "one sign is enough");
+}
+
+#[test]
+fn schemas_are_the_same_by_file_options_and_content() {
+    let (folder, schemas) = folder(&[("a.json", "{}"), ("b.json", "{}")]);
+    let framed = Options { framed: true, ids: vec![7], ..Options::default() };
+    let find = |name: &str, options: &Options| schemas.find(name, options).unwrap();
+    let plain = Options::default();
+    assert_eq!(find("a.json", &plain), find("a.json", &plain));
+    assert_ne!(find("a.json", &plain), find("a.json", &framed));
+    assert_ne!(find("a.json", &plain), find("b.json", &plain));
+    assert_eq!(format!("{:?}", find("a.json", &framed)), "a.json framed [7]");
+    assert_eq!(format!("{schemas:?}"), format!("Schemas(Some({:?}))", folder.path()));
+}
+
+#[test]
+fn a_file_has_a_name_a_size_and_can_be_read() {
+    let (folder, schemas) = folder(&[]);
+    let find = |name: &str| schemas.find(name, &Options::default()).map(drop);
+    assert!(find("").unwrap_err().contains("is no name"));
+    let name = |length: usize| format!("{}.json", "x".repeat(length - 5));
+    assert!(find(&name(200)).unwrap_err().contains("there is no"));
+    assert!(find(&name(201)).unwrap_err().contains("is no name"));
+    std::fs::write(folder.path().join("full.json"), format!("{{{}}}", " ".repeat((1 << 20) - 2))).unwrap();
+    assert_eq!(find("full.json"), Ok(()));
+    std::fs::create_dir(folder.path().join("folder.json")).unwrap();
+    assert!(find("folder.json").unwrap_err().contains("it cannot be read"));
+}
+
+#[test]
+fn so_many_files_are_asked_for_and_no_more() {
+    let (folder, schemas) = folder(&[]);
+    let find = |name: &str| schemas.find(name, &Options::default()).map(drop);
+    for n in 0..1_000 {
+        assert!(find(&format!("{n}.json")).unwrap_err().contains("there is no"), "{n}");
+    }
+    assert!(find("one-more.json").unwrap_err().contains("more than 1000 schemas"));
+    std::fs::write(folder.path().join("7.json"), "{}").unwrap();
+    assert_eq!(find("7.json"), Ok(()), "those that were asked for go on");
+}
+
+#[test]
+fn a_value_of_the_full_size_is_checked_and_edited() {
+    let mut value = Vec::new();
+    reader::put_zigzag(VALUE_BYTES as i64 - 3, &mut value);
+    value.resize(VALUE_BYTES, b'x');
+    let bytes = avro("\"bytes\"");
+    assert_eq!(bytes.check(Some(&value)), Ok(()));
+    assert_eq!(bytes.edit(&value, &mut edit::Nothing, &mut Vec::new()), Ok(false));
+    assert!(bytes.edit(&[&value[..], &[0]].concat(), &mut edit::Nothing, &mut Vec::new()).is_err());
+    assert!(avro("\"float\"").check(Some(&[0; 4])).is_ok());
+    // a message may stand in parts: readers merge them
+    let parts = proto("syntax = \"proto3\"; message A { A a = 1; int32 n = 2; }", "A");
+    assert_eq!(parts.check(Some(&[0x0a, 2, 16, 1, 0x0a, 2, 16, 2])), Ok(()));
+}

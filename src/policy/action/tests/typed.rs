@@ -5,7 +5,7 @@ use super::*;
 use crate::policy::schema::{Options, Schema, Schemas};
 use std::sync::Arc;
 
-fn schema(file: &str, text: &str, message: Option<&str>, framed: bool) -> Arc<Schema> {
+pub(super) fn schema(file: &str, text: &str, message: Option<&str>, framed: bool) -> Arc<Schema> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(file), text).unwrap();
     let ids = if framed { vec![7] } else { vec![] };
@@ -15,7 +15,7 @@ fn schema(file: &str, text: &str, message: Option<&str>, framed: bool) -> Arc<Sc
         .unwrap_or_else(|why| panic!("{why}\n{text}"))
 }
 
-fn by(schema: &Arc<Schema>, path: &str, how: How) -> Mask {
+pub(super) fn by(schema: &Arc<Schema>, path: &str, how: How) -> Mask {
     let target = Target::parse(path).unwrap();
     Mask { target, how, schema: Some(Arc::clone(schema)), on_unparsable: OnUnparsable::default() }
 }
@@ -32,7 +32,7 @@ fn masked_by(masks: Vec<Mask>, value: &[u8]) -> (Owned, Edited) {
 }
 
 #[track_caller]
-fn becomes(masks: Vec<Mask>, value: &[u8], expected: &[u8]) {
+pub(super) fn becomes(masks: Vec<Mask>, value: &[u8], expected: &[u8]) {
     let (record, edited) = masked_by(masks, value);
     assert_eq!((record.value.as_deref(), edited.unparsable), (Some(expected), 0));
     assert!(record.headers.is_empty());
@@ -45,7 +45,7 @@ fn is_hidden(masks: Vec<Mask>, value: &[u8]) {
     assert_eq!(record.headers[0].0, MASKED_HEADER.as_bytes());
 }
 
-fn refusal(mask: &Mask) -> String {
+pub(super) fn refusal(mask: &Mask) -> String {
     mask.fits().expect_err("it fits")
 }
 

@@ -267,3 +267,57 @@ pub(super) fn write(node: &Node, null: Option<usize>, put: Put, text: &str, out:
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Makes null of all members of one name, without having asked whether they may be.
+    struct Nulls;
+
+    impl Masker for Nulls {
+        fn start(&self) -> u64 {
+            1
+        }
+
+        fn member(&self, _: u64, name: &[u8]) -> u64 {
+            if name == b"x" { 2 } else { 1 }
+        }
+
+        fn element(&self, _: u64, _: usize) -> u64 {
+            1
+        }
+
+        fn finds(&self, places: u64) -> bool {
+            places == 2
+        }
+
+        fn counts(&self) -> bool {
+            false
+        }
+
+        fn mask(&mut self, _: u64, _: Held<'_>, _: bool) -> Put {
+            Put::Null
+        }
+
+        fn text(&self) -> &str {
+            ""
+        }
+    }
+
+    #[test]
+    fn null_is_written_where_the_value_itself_may_be_null_only() {
+        let masked = |text: &str, value: &[u8]| {
+            let (schema, mut out) = (AvroSchema::new(text.as_bytes()).unwrap(), Vec::new());
+            let mut patch = Patch::new(value, &mut out);
+            walk(&schema, value, 0, &mut Nulls, &mut patch).map(|()| patch.finish()).map(|_| out)
+        };
+        let of = |x: &str| {
+            format!(r#"["null",{{"type":"record","name":"R","fields":[{{"name":"x","type":{x}}}]}}]"#)
+        };
+        assert_eq!(masked(&of(r#"["string","null"]"#), &[2, 0, 2, b'a']), Ok(vec![2, 2]));
+        // what holds it may be null; it may not
+        let refused = masked(&of(r#""string""#), &[2, 2, b'a']).unwrap_err();
+        assert_eq!(refused.to_string(), "$.x: cannot be masked so");
+    }
+}

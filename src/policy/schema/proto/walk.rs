@@ -447,3 +447,50 @@ pub(super) fn write(kind: &Kind, put: Put, text: &str, out: &mut Vec<u8>) -> boo
         Kind::Double => number!(f64, |value, out| out.extend_from_slice(&value.to_le_bytes())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_an_entry_is_read_as_its_kind_is_written() {
+        let key = |kind: &Kind, entry: &[u8]| key_of(Reader::new(entry, 0), kind);
+        let least = |bytes: &[u8]| [&[8][..], bytes].concat();
+        let ten = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        let (four, eight) =
+            ([&[0x0d][..], &[0xfe, 0xff, 0xff, 0xff]].concat(), [&[9][..], &[0xff; 8]].concat());
+        for (kind, entry, read) in [
+            (Kind::String, b"\x0a\x02ab".to_vec(), "ab"),
+            (Kind::Bool, least(&[1]), "true"),
+            (Kind::Bool, least(&[0]), "false"),
+            (Kind::Int32, least(&ten), "-1"),
+            (Kind::Int64, least(&ten), "-1"),
+            (Kind::Uint32, least(&ten), "4294967295"),
+            (Kind::Uint64, least(&ten), "18446744073709551615"),
+            (Kind::Sint32, least(&[5]), "-3"),
+            (Kind::Sint32, least(&[6]), "3"),
+            (Kind::Sint32, least(&[0xff, 0xff, 0xff, 0xff, 15]), "-2147483648"),
+            (Kind::Sint64, least(&[5]), "-3"),
+            (Kind::Sint64, least(&[6]), "3"),
+            (Kind::Sint64, least(&ten), "-9223372036854775808"),
+            (Kind::Fixed32, four.clone(), "4294967294"),
+            (Kind::Sfixed32, four, "-2"),
+            (Kind::Fixed64, eight.clone(), "18446744073709551615"),
+            (Kind::Sfixed64, eight, "-1"),
+            // left out, it is what its kind has for nothing
+            (Kind::String, b"\x12\x01v".to_vec(), ""),
+            (Kind::Bool, vec![16, 1], "false"),
+            (Kind::Sint64, vec![], "0"),
+        ] {
+            assert_eq!(key(&kind, &entry).as_deref(), Ok(read), "{kind:?} {entry:?}");
+        }
+        for (kind, entry, why) in [
+            (Kind::Int32, &[0x0a, 1, b'a'][..], "$.key: is of another type"),
+            (Kind::Int32, &[8, 1, 8, 1], "$.key: stands twice"),
+            (Kind::String, &[0x0a, 1, 0xff], "$.key: is no UTF-8"),
+            (Kind::String, &[0x0a, 2, b'a'], "$: ends too early"),
+        ] {
+            assert_eq!(key(&kind, entry).unwrap_err().to_string(), why);
+        }
+    }
+}
