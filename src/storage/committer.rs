@@ -524,3 +524,6 @@ impl Log {
         Ok(Some(image))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,6 +155,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_flush_mode_is_told_as_it_is_set() {
+        let modes = [FlushMode::GroupCommit, FlushMode::Os, FlushMode::Interval(Duration::from_secs(1))];
+        assert_eq!(modes.map(|mode| mode.to_string()), ["group-commit", "os", "interval"]);
+        assert_eq!(FlushMode::Interval(Duration::from_millis(250)).to_string(), "interval:250ms");
+    }
+
+    #[test]
     fn only_who_waits_for_the_device_has_more_committers_than_cores() {
         assert_eq!(usual_committers(FlushMode::GroupCommit, 1), 4);
         assert_eq!([1, 2, 4, 64].map(|cores| usual_committers(FlushMode::Os, cores)), [1, 1, 2, 4]);

@@ -176,3 +176,22 @@ pub(super) fn free_name(files: &dyn Files, path: &Path) -> Result<PathBuf, Stora
     }
     Ok(free)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::files::SimFiles;
+
+    #[test]
+    fn what_was_kept_earlier_keeps_its_name() {
+        let files = SimFiles::new();
+        let path = Path::new("/kept");
+        for due in ["/kept", "/kept.1", "/kept.2"] {
+            let free = free_name(&files, path).unwrap();
+            assert_eq!(free, Path::new(due));
+            files.open(&free, OpenMode::CreateOrWrite).unwrap();
+        }
+        // A name that cannot be looked at may be taken.
+        assert!(free_name(&files, Path::new("/kept/below")).is_err());
+    }
+}

@@ -113,3 +113,21 @@ impl<T> IoContext<T> for io::Result<T> {
         self.map_err(|error| StorageError::io(operation, path, &error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is no failure of the disk must take no log offline.
+    #[test]
+    fn only_what_the_disk_has_done_is_a_failure_of_storage() {
+        let io = StorageError::io("read", "/a", &io::ErrorKind::StorageFull.into());
+        let corrupt = StorageError::corrupt("/a", 0, "it is");
+        let offline = StorageError::Offline { log: "a-0".into(), cause: Arc::new(io.clone()) };
+        assert!([io, corrupt, offline].iter().all(StorageError::is_storage_failure));
+        let out_of_range =
+            StorageError::OffsetOutOfRange { offset: 7, log_start_offset: 0, log_end_offset: 3 };
+        let others = [out_of_range, StorageError::LogDeleted("a-0".into()), StorageError::Closed];
+        assert!(!others.iter().any(StorageError::is_storage_failure));
+    }
+}

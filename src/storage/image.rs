@@ -170,6 +170,31 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_no_log_can_have_is_refused() {
+        let good = image(3);
+        assert_eq!(LogImage::decode(&good.encode()), Some(good.clone()));
+        let [first, second, third] = good.segments[..] else { panic!("three segments") };
+        for wrong in [
+            LogImage { log_start_offset: -1, ..good.clone() },
+            LogImage { end_offset: -1, ..good.clone() },
+            LogImage { segments: vec![first, third, second], ..good.clone() },
+            LogImage { segments: vec![first, second, second], ..good.clone() },
+        ] {
+            assert_eq!(LogImage::decode(&wrong.encode()), None, "{wrong:?}");
+        }
+    }
+
+    /// Memory is taken for it at once.
+    #[test]
+    fn a_count_that_the_bytes_cannot_hold_is_refused() {
+        let counted = |count: u32, rest: usize| {
+            let bytes = [count.to_be_bytes().to_vec(), vec![0; rest]].concat();
+            take_count(&mut bytes.as_slice(), SEGMENT_LEN)
+        };
+        assert_eq!([counted(2, 80), counted(2, 79), counted(0, 0)], [Some(2), None, Some(0)]);
+    }
+
+    #[test]
     fn the_marker_holds_every_log() {
         let logs: Vec<(String, LogImage)> = (0..5).map(|n| (format!("topic-{n}"), image(n))).collect();
         let bytes = encode_marker(logs.iter().map(|(name, image)| (name.as_str(), image)));

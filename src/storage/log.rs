@@ -377,13 +377,9 @@ impl Log {
         if head.ended.is_some() {
             return;
         }
+        // Where somebody has asked for something, the log is queued: a committer tells him.
         head.ended = Some(ended.clone());
-        // A committer tells those who asked for something.
-        let idle = !head.pending.is_empty() && !std::mem::replace(&mut head.queued, true);
         drop(head);
-        if idle {
-            self.shared.queue.push(Arc::clone(self));
-        }
         if !intended {
             tracing::error!(log = &*self.name, %cause, "log goes offline; the other logs go on");
         }

@@ -206,6 +206,9 @@ mod tests {
         let parking = Parking::default();
         parking.park("both", &[wait(1, 3_600_000), wait(2, 3_600_000)]);
         parking.park("one", &[wait(1, 3_600_000)]);
+        // Even if they were due at the same moment.
+        let numbers: Vec<u64> = parking.lock().parked.keys().map(|(_, number)| *number).collect();
+        assert_ne!(numbers[0], numbers[1]);
         assert!(parking.look_again(|_| true).is_empty());
         assert_eq!(parking.look_again(|wait| wait.asked_by != 1), ["one"]);
         assert_eq!(parking.look_again(|_| false), ["both"]);

@@ -243,7 +243,16 @@ mod tests {
         progress.advance(1);
         progress.wake();
         notify.notified().await;
+        // Another one is told as well, and still is when the first is gone.
+        let another = Arc::new(Notify::new());
+        let stays = progress.subscribe(&another);
+        progress.wake();
+        notify.notified().await;
+        another.notified().await;
         drop(subscription);
+        progress.wake();
+        another.notified().await;
+        drop(stays);
         assert!(lock(&progress.watchers).by_id.is_empty());
     }
 }

@@ -191,3 +191,19 @@ pub(super) fn remove_tree(files: &dyn Files, dir: &Path) -> Result<(), StorageEr
     }
     files.remove_dir(dir).during("remove", dir)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::files::SimFiles;
+
+    #[test]
+    fn what_cannot_be_removed_is_an_error_and_what_is_not_there_is_none() {
+        let files = SimFiles::new();
+        remove_file(&files, Path::new("/a")).unwrap();
+        files.create_dir(Path::new("/a")).unwrap();
+        assert!(matches!(remove_file(&files, Path::new("/a")), Err(StorageError::Io { .. })));
+        remove_tree(&files, Path::new("/a")).unwrap();
+        assert!(files.list(Path::new("/a")).is_err());
+    }
+}

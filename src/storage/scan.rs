@@ -257,6 +257,8 @@ mod tests {
             let end = scan(&*file, 0, 70, size - cut, Check::Crc, |_, _| {}).unwrap();
             assert_eq!((end.position, end.next_offset), starts[last], "cut by {cut}");
             assert!(end.damage.is_some());
+            // Without its CRC the last one is known to be cut by its length.
+            assert_eq!(scan(&*file, 0, 70, size - cut, Check::Headers, |_, _| {}).unwrap(), end);
         }
         // One bit, in the middle of the largest.
         files.damage(Path::new("/s"), starts[6].0 + 500_000, &[1]).unwrap();
@@ -290,5 +292,34 @@ mod tests {
         file.write_at(0, &mut [IoSlice::new(&tail)]).unwrap();
         assert_eq!(find_whole(&*file, 0, 7..=7, tail.len() as u64).unwrap(), Search::GaveUp);
         assert_eq!(find_whole(&*file, 0, 8..=8, tail.len() as u64).unwrap(), Search::Nothing);
+    }
+
+    /// Not even reading what they claim to hold is worth it where there are very many.
+    #[test]
+    fn the_search_for_a_whole_batch_gives_up_after_many_lookalikes() {
+        let mut start = batch(7, 1, 10, 0)[..BATCH_OVERHEAD].to_vec();
+        start[8..12].copy_from_slice(&i32::MAX.to_be_bytes());
+        let files = SimFiles::new();
+        let file = files.open(Path::new("/s"), OpenMode::CreateOrWrite).unwrap();
+        for (count, due) in [(MAX_LOOKALIKES - 1, Search::Nothing), (MAX_LOOKALIKES, Search::GaveUp)] {
+            let tail = start.repeat(count);
+            file.write_at(0, &mut [IoSlice::new(&tail)]).unwrap();
+            assert_eq!(find_whole(&*file, 0, 7..=7, tail.len() as u64).unwrap(), due, "{count}");
+        }
+    }
+
+    /// Wherever it lies in what is read at a time.
+    #[test]
+    fn a_whole_batch_is_found_across_the_end_of_a_window() {
+        let files = SimFiles::new();
+        let file = files.open(Path::new("/s"), OpenMode::CreateOrWrite).unwrap();
+        let bytes = batch(7, 1, 10, 0);
+        for at in (CRC_WINDOW - bytes.len() - 2..CRC_WINDOW + 2).step_by(3) {
+            file.set_len(0).unwrap();
+            file.write_at(at as u64, &mut [IoSlice::new(&bytes)]).unwrap();
+            let size = file.size().unwrap();
+            let found = find_whole(&*file, 0, 7..=7, size).unwrap();
+            assert!(matches!(found, Search::Found(found, _) if found == at as u64), "{at}: {found:?}");
+        }
     }
 }

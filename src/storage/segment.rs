@@ -146,6 +146,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_segment_knows_the_first_of_its_newest_batches() {
+        let mut segment = Segment::new(10);
+        for (n, timestamp) in [3, 7, 5, 7].into_iter().enumerate() {
+            let offset = 10 + n as i64;
+            segment.extend(offset, offset + 1, 100, timestamp);
+        }
+        assert_eq!(
+            (segment.first_timestamp, segment.max_timestamp, segment.max_timestamp_offset),
+            (3, 7, 11)
+        );
+        assert_eq!((segment.size, segment.next_offset), (400, 14));
+    }
+
+    #[test]
     fn names_are_read_as_they_are_written() {
         for base_offset in [0, 42, i64::MAX] {
             for kind in [FileKind::Log, FileKind::Index] {

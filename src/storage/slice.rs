@@ -173,3 +173,122 @@ impl From<LogRead> for Payload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{IoSlice, Read, Seek, SeekFrom};
+
+    use super::*;
+    use crate::storage::files::{Files, OpenMode, RealFiles, SimFault, SimFiles};
+    use crate::storage::testing::Watched;
+
+    const PATH: &str = "/segment";
+
+    fn content() -> Vec<u8> {
+        (0..200).collect()
+    }
+
+    struct Sliced {
+        files: SimFiles,
+        file: Arc<Watched>,
+        slice: FileSlice,
+    }
+
+    /// Bytes 50 to 149 of a file of which the first `in_memory` bytes are in memory.
+    fn sliced(in_memory: u64) -> Sliced {
+        let files = SimFiles::new();
+        let file = files.open(PATH.as_ref(), OpenMode::CreateOrWrite).unwrap();
+        file.write_at(0, &mut [IoSlice::new(&content())]).unwrap();
+        let file = Arc::new(Watched::new(file, in_memory));
+        let slice = FileSlice::new(Arc::clone(&file) as Arc<dyn FileHandle>, 50, 100);
+        Sliced { files, file, slice }
+    }
+
+    #[test]
+    fn positions_count_from_the_start_of_the_slice_and_end_with_it() {
+        let slice = sliced(u64::MAX).slice;
+        assert_eq!(ByteSource::len(&slice), 100);
+        let mut buf = [0; 10];
+        slice.read_at(90, &mut buf).unwrap();
+        assert_eq!(buf, content()[140..150]);
+        assert!(slice.try_read_at(5, &mut buf).unwrap());
+        assert_eq!(buf, content()[55..65]);
+        for position in [91, 100, u64::MAX] {
+            let errors = [
+                slice.read_at(position, &mut buf).unwrap_err(),
+                slice.try_read_at(position, &mut buf).unwrap_err(),
+            ];
+            assert!(errors.iter().all(|error| error.kind() == io::ErrorKind::InvalidInput));
+        }
+    }
+
+    #[test]
+    fn what_is_in_memory_is_read_at_once_and_nothing_else() {
+        let Sliced { files, file, slice } = sliced(60);
+        let mut buf = [0; 10];
+        assert!(slice.try_read_at(0, &mut buf).unwrap());
+        assert!(!slice.try_read_at(1, &mut buf).unwrap(), "the disk would have to be asked");
+        // The last of these bytes are gone.
+        file.set_len(58).unwrap();
+        assert!(!slice.try_read_at(0, &mut buf).unwrap());
+        files.inject(PATH, SimFault::ReadError);
+        assert!(slice.try_read_at(0, &mut buf).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_chunk_follows_on_what_the_buffer_holds() {
+        for in_memory in [0, u64::MAX] {
+            let Sliced { files, file, slice } = sliced(in_memory);
+            let chunk = async |position| {
+                let chunk = slice.read_chunk(position, 20, BytesMut::from(&b"before"[..])).await?;
+                assert_eq!(&chunk[..6], b"before");
+                io::Result::Ok(chunk[6..].to_vec())
+            };
+            assert_eq!(chunk(10).await.unwrap(), content()[60..80]);
+            assert_eq!(chunk(95).await.unwrap(), content()[145..150]);
+            assert!(chunk(100).await.unwrap().is_empty());
+            // A file that was cut short gives what there is, and an end that is none of the slice's is an error.
+            file.set_len(65).unwrap();
+            assert_eq!(chunk(10).await.unwrap(), content()[60..65]);
+            assert_eq!(chunk(15).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+            // A disk that failed is not asked again.
+            files.inject(PATH, SimFault::ReadError);
+            let before = file.read();
+            assert!(chunk(10).await.is_err());
+            assert_eq!(file.read() - before, 20);
+        }
+    }
+
+    #[test]
+    fn a_payload_holds_all_slices_in_their_order() {
+        let payload = |slices: Vec<LogSlice>| Payload::from(LogRead { slices, ..LogRead::default() });
+        let memory = |bytes: &'static [u8]| LogSlice::Memory(Bytes::from_static(bytes));
+        assert!(matches!(payload(Vec::new()), Payload::Bytes(bytes) if bytes.is_empty()));
+        assert!(matches!(payload(vec![memory(b"one")]), Payload::Bytes(bytes) if bytes == "one"));
+        let slice = sliced(0).slice;
+        let all = payload(vec![memory(b"one"), LogSlice::File(slice), memory(b"two")]);
+        assert_eq!(all.to_bytes().unwrap(), [b"one", &content()[50..150], b"two"].concat());
+    }
+
+    #[test]
+    fn only_a_slice_of_nothing_is_empty() {
+        assert!(LogSlice::Memory(Bytes::new()).is_empty());
+        assert!(!LogSlice::Memory(Bytes::from_static(b"a")).is_empty());
+        assert!(!LogSlice::File(sliced(0).slice).is_empty());
+    }
+
+    /// As `sendfile` needs it.
+    #[test]
+    fn a_slice_knows_its_place_in_a_real_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let handle = RealFiles::new().open(&dir.path().join("segment"), OpenMode::CreateOrWrite).unwrap();
+        handle.write_at(0, &mut [IoSlice::new(&content())]).unwrap();
+        let slice = FileSlice::new(handle, 50, 100);
+        let (mut file, position) = slice.file().unwrap();
+        file.seek(SeekFrom::Start(position)).unwrap();
+        let mut buf = [0; 10];
+        file.read_exact(&mut buf).unwrap();
+        assert_eq!(buf, content()[50..60]);
+        assert!(sliced(0).slice.file().is_none(), "the simulated disk has none");
+    }
+}

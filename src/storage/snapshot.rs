@@ -125,6 +125,18 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_removed_is_an_error_and_what_is_not_there_is_none() {
+        let files = SimFiles::new();
+        let path = Path::new("/snapshot");
+        write(&files, path, b"content").unwrap();
+        remove(&files, path).unwrap();
+        assert!(read(&files, path).unwrap().is_none());
+        remove(&files, path).unwrap();
+        files.create_dir(path).unwrap();
+        assert!(matches!(remove(&files, path), Err(StorageError::Io { operation: "remove", .. })));
+    }
+
+    #[test]
     fn damage_is_seen() {
         let files = SimFiles::new();
         let path = Path::new("/snapshot");

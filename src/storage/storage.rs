@@ -658,3 +658,6 @@ fn valid_name(name: &str) -> bool {
     let ours = name.starts_with(DELETED_PREFIX) || name.ends_with(ASIDE_SUFFIX);
     plain && !name.contains(['/', '\0']) && !ours
 }
+
+#[cfg(test)]
+mod tests;

@@ -276,9 +276,27 @@ mod tests {
         assert!(read(&busy, 160, 1).is_some());
         push(&idle, &budget, 1, 10);
         assert!(read(&idle, 1, 1).is_some());
+        // What came later is displaced in its turn.
+        (200..400).for_each(|offset| push(&busy, &budget, offset, 20_000));
+        assert_eq!(read(&idle, 1, 1), None);
         drop(busy);
         drop(idle);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn of_a_single_log_the_oldest_goes_and_no_more() {
+        let budget = TailBudget::new(1 << 20);
+        let log = owner(&budget);
+        for offset in 0..200 {
+            push(&log, &budget, offset, 20_000);
+            assert!(budget.used() <= 1 << 20);
+            assert!(
+                offset < 50 || budget.used() > (1 << 20) - 2 * CHUNK_BYTES,
+                "{} at {offset}",
+                budget.used()
+            );
+        }
     }
 
     #[test]

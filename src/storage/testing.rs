@@ -1,12 +1,15 @@
 //! What the tests of this room share.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::files::SimFiles;
-use super::{AppendBatch, Appended, Log, LogConfig, Storage, StorageConfig};
+use super::files::{DirEntry, FileHandle, FileLock, Files, OpenMode, SimFiles, SyncSite};
+use super::{AppendBatch, Appended, Log, LogConfig, Storage, StorageConfig, lock};
 
 use crate::wire::record::{BatchBuilder, BatchHeader, Compressor, Headers};
 
@@ -64,4 +67,118 @@ pub(crate) fn small_segments() -> LogConfig {
 
 pub(crate) fn append(log: &Arc<Log>, count: i32, value_len: usize, timestamp: i64) -> Appended {
     log.append(AppendBatch::new(batch(0, count, value_len, timestamp)).unwrap().into(), 0).unwrap()
+}
+
+/// A file that counts what is read of it, and of which only the beginning is in memory.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    file: Arc<dyn FileHandle>,
+    in_memory: u64,
+    read: AtomicU64,
+}
+
+impl Watched {
+    pub fn new(file: Arc<dyn FileHandle>, in_memory: u64) -> Self {
+        Watched { file, in_memory, read: AtomicU64::new(0) }
+    }
+
+    /// How many bytes were asked for.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+}
+
+impl FileHandle for Watched {
+    fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        self.file.read_at(position, buf)
+    }
+
+    fn try_read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize> {
+        match position + buf.len() as u64 > self.in_memory {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => self.read_at(position, buf),
+        }
+    }
+
+    fn write_at(&self, position: u64, pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+        self.file.write_at(position, pieces)
+    }
+
+    fn sync_data(&self, site: SyncSite) -> io::Result<()> {
+        self.file.sync_data(site)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+}
+
+/// A system with no more than POSIX has: each file is synced for itself, and nobody knows when the machine started.
+pub(crate) struct Plain {
+    files: SimFiles,
+    /// Called once, before the next file is opened.
+    pub on_open: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Plain {
+    pub fn new(files: SimFiles) -> Self {
+        Plain { files, on_open: Mutex::default() }
+    }
+}
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.files.fmt(f)
+    }
+}
+
+impl Files for Plain {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
+        let called = lock(&self.on_open).take();
+        if let Some(called) = called {
+            called();
+        }
+        self.files.open(path, mode)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.files.create_dir(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.files.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.files.remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.files.remove_dir(path)
+    }
+
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        self.files.size(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.files.list(path)
+    }
+
+    fn sync_dir(&self, path: &Path, site: SyncSite) -> io::Result<()> {
+        self.files.sync_dir(path, site)
+    }
+
+    fn sync_all(&self, _: &Path, _: SyncSite) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<FileLock>> {
+        self.files.lock(path)
+    }
 }

@@ -3,11 +3,16 @@
 mod chaos;
 mod damage;
 mod lifecycle;
+mod lookups;
 mod model;
+mod recovery;
+mod shutdown;
 mod truncate;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 
 use super::testing::{Bench, append, small_segments};
 use super::*;
@@ -53,6 +58,14 @@ fn committed(storage: &Storage, appended: Appended) -> i64 {
     storage.drive();
     appended.ticket.wait().unwrap();
     appended.base_offset
+}
+
+/// What came of a request, if that is known already.
+fn answered<T>(mut asked: Completion<T>) -> Option<Result<T, StorageError>> {
+    match Pin::new(&mut asked).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
+    }
 }
 
 fn segment_names(bench: &Bench, log: &Log) -> Vec<String> {
@@ -205,6 +218,48 @@ fn a_batch_larger_than_a_segment_gets_its_own() {
 }
 
 #[test]
+fn a_segment_is_filled_to_the_last_byte() {
+    let bench = Bench::new();
+    let storage = bench.open();
+    let segment_bytes = 2 * testing::batch(0, 1, 100, 0).len() as u32;
+    let log = storage.create_log("orders-0", LogConfig { segment_bytes, ..small_segments() }).unwrap();
+    let segments = [(); 3].map(|()| {
+        committed(&storage, append(&log, 1, 100, 0));
+        segment_names(&bench, &log).len()
+    });
+    assert_eq!(segments, [1, 1, 2]);
+}
+
+#[test]
+fn batches_appended_together_follow_on_each_other() {
+    let bench = Bench::new();
+    let storage = bench.open();
+    let log = storage.create_log("orders-0", small_segments()).unwrap();
+    let run = [(1, 10), (2, 5000), (3, 10)].map(|(count, len)| testing::batch(0, count, len, 0)).concat();
+    let appended = log.append(AppendBatches::parse(run.into()).unwrap(), 0).unwrap();
+    assert_eq!((appended.base_offset, appended.last_offset), (0, 5));
+    committed(&storage, appended);
+    let headers = read_all(&log, 0, 1 << 20);
+    assert_eq!(headers.len(), 3);
+    assert_dense(&headers, 0, 6);
+    assert_eq!(storage.pending_bytes(), 0);
+}
+
+#[test]
+fn the_memory_for_recent_batches_is_bounded() {
+    let mut bench = Bench::new();
+    bench.config.tail_cache_bytes = 300_000;
+    let storage = bench.open();
+    let log = storage.create_log("orders-0", small_segments()).unwrap();
+    for n in 0..20 {
+        committed(&storage, append(&log, 1, 50_000, n));
+        assert!(storage.tail_cache_bytes() <= 300_000);
+    }
+    assert!(storage.tail_cache_bytes() > 100_000);
+    assert_dense(&read_all(&log, 0, 1 << 20), 0, 20);
+}
+
+#[test]
 fn segments_roll_by_the_time_of_their_records() {
     let bench = Bench::new();
     let storage = bench.open();
@@ -213,7 +268,8 @@ fn segments_roll_by_the_time_of_their_records() {
     for timestamp in [5000, 5500, 6000, 6001, 6500, 7001, 7002] {
         committed(&storage, append(&log, 1, 10, timestamp));
     }
-    assert_eq!(segment_names(&bench, &log).len(), 3);
+    let names = [0, 3, 6].map(|base_offset| format!("{base_offset:020}.log"));
+    assert_eq!(segment_names(&bench, &log), names);
     // Also across a restart, and without timestamps by the age of the segment.
     drop(log);
     storage.close().unwrap();

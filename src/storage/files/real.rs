@@ -211,10 +211,43 @@ mod tests {
         let mut read = vec![0; expected.len() + 10];
         assert_eq!(file.read_at(7, &mut read).unwrap(), expected.len());
         assert_eq!(&read[..expected.len()], expected);
+        read.fill(0);
         match file.try_read_at(7, &mut read) {
-            Ok(n) => assert_eq!(&read[..n], &expected[..n]),
+            Ok(n) => assert!(n > 1 && read[..n] == expected[..n], "{n} bytes"),
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
         }
+    }
+
+    #[test]
+    fn folders_hold_what_was_made_in_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        let list = || {
+            let mut entries = RealFiles.list(dir.path()).unwrap();
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            entries
+        };
+        RealFiles.create_dir(&path("a")).unwrap();
+        RealFiles.open(&path("b"), OpenMode::CreateOrWrite).unwrap();
+        let entry = |name: &str, is_dir| DirEntry { name: name.to_owned(), is_dir };
+        assert_eq!(list(), [entry("a", true), entry("b", false)]);
+        RealFiles.rename(&path("b"), &path("c")).unwrap();
+        RealFiles.remove_dir(&path("a")).unwrap();
+        assert_eq!(list(), [entry("c", false)]);
+        RealFiles.remove_file(&path("c")).unwrap();
+        assert!(list().is_empty());
+        assert_eq!(RealFiles.create_dir(dir.path()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_system_tells_its_boot_and_its_space() {
+        let id = RealFiles.boot_id().unwrap();
+        assert!(id.len() == 36 && id.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit()), "{id}");
+        assert_eq!(RealFiles.boot_id(), Some(id));
+        let dir = tempfile::tempdir().unwrap();
+        let (bytes, free) = RealFiles.space(dir.path()).unwrap().unwrap();
+        assert!(bytes > 1 << 20 && free <= bytes, "{free} of {bytes} bytes");
     }
 
     #[test]

@@ -1,50 +1,9 @@
 //! What a read costs: bytes asked of a file, and pages it needs in memory.
 
-use std::io::IoSlice;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use super::super::files::{Crash, SyncSite};
-use super::super::testing::{Bench, append};
+use super::super::files::Crash;
+use super::super::testing::{Bench, Watched, append};
 use super::super::{LogConfig, Storage};
 use super::*;
-
-/// A file that counts what is read of it, and of which only the beginning is in memory.
-#[derive(Debug)]
-struct Watched {
-    file: Arc<dyn FileHandle>,
-    in_memory: u64,
-    read: AtomicU64,
-}
-
-impl FileHandle for Watched {
-    fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize> {
-        self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
-        self.file.read_at(position, buf)
-    }
-
-    fn try_read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize> {
-        match position + buf.len() as u64 > self.in_memory {
-            true => Err(io::ErrorKind::WouldBlock.into()),
-            false => self.read_at(position, buf),
-        }
-    }
-
-    fn write_at(&self, position: u64, pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
-        self.file.write_at(position, pieces)
-    }
-
-    fn sync_data(&self, site: SyncSite) -> io::Result<()> {
-        self.file.sync_data(site)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.file.size()
-    }
-}
 
 struct Reader {
     _storage: Arc<Storage>,
@@ -56,7 +15,7 @@ struct Reader {
 impl Reader {
     /// Where a read of `max_bytes` from the start ends, and how many bytes of the file it took.
     fn read(&self, disk: Disk, max_bytes: usize) -> Option<(Place, u64)> {
-        let before = self.file.read.load(Ordering::Relaxed);
+        let before = self.file.read();
         let start = Place { position: 0, offset: 0 };
         let end = match self.log.good_stretch(disk, &self.segment, &self.file, start, max_bytes, true) {
             Ok(end) => end,
@@ -64,7 +23,7 @@ impl Reader {
             Err(Miss::BadIndex) => panic!("the index is good"),
             Err(Miss::Failed(error)) => panic!("{error}"),
         };
-        Some((end, self.file.read.load(Ordering::Relaxed) - before))
+        Some((end, self.file.read() - before))
     }
 }
 
@@ -91,7 +50,7 @@ fn reader(written_before: bool, in_memory: u64) -> Reader {
     assert_eq!(segment.next_offset, BATCHES);
     index::load(&log.files, &segment, log.config().index_interval_bytes).unwrap();
     let file = log.files.open(0, FileKind::Log, OpenMode::Write).unwrap();
-    Reader { _storage: storage, log, segment, file: Watched { file, in_memory, read: AtomicU64::new(0) } }
+    Reader { _storage: storage, log, segment, file: Watched::new(file, in_memory) }
 }
 
 /// A read of small batches copied every byte it served, on an async worker.

@@ -153,6 +153,21 @@ fn who_appends_never_waits_for_a_slow_disk() {
     assert!(held.ticket.wait().is_err());
 }
 
+/// Also those whose work a slow disk holds up.
+#[test]
+fn who_waits_is_told_when_the_storage_goes() {
+    let (bench, _) = bench(DiskOperation::Append, 1, slow(FOR_EVER));
+    let storage = bench.open();
+    let [bad, _] = logs(&storage);
+    let (held, flushed) = (append(&bad, 1, 10, 0), bad.flush());
+    storage.drive();
+    assert!(bad.is_held());
+    drop(storage);
+    assert!(matches!(answered(flushed), Some(Err(StorageError::Closed))));
+    assert!(held.ticket.wait().is_err());
+    assert_eq!(bad.shared.pending.bytes(), 0);
+}
+
 #[tokio::test]
 async fn a_slow_read_waits_in_its_future() {
     let (mut bench, chaos) = bench(DiskOperation::Read, 1, slow(FOR_EVER));

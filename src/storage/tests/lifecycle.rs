@@ -139,6 +139,12 @@ fn retention_by_time_takes_everything_that_is_old() {
     storage.drive();
     waiting.ticket.wait().unwrap();
     assert!(log.size_bytes() > 0 && log.log_start_offset() > start);
+    let files = bench.files.fork();
+    files.crash(Crash::Process);
+    let again = Bench { files, config: bench.config.clone(), now: Arc::clone(&bench.now) }.open();
+    let found = again.open_log("a-0", small_segments()).unwrap();
+    let start = found.log_start_offset();
+    assert_dense(&read_all(&found, start, 1000), start, 41);
     storage.maintain();
     storage.drive();
     assert_eq!((log.size_bytes(), log.log_start_offset(), log.log_end_offset()), (0, 41, 41));
@@ -203,7 +209,10 @@ fn delete_records_moves_the_start_and_nothing_else() {
     };
     assert_eq!(delete(25).unwrap(), 25);
     assert_eq!(log.log_start_offset(), 25);
+    let operations = bench.files.operations();
     assert_eq!(delete(10).unwrap(), 25, "never back");
+    assert_eq!(delete(25).unwrap(), 25);
+    assert_eq!(bench.files.operations(), operations, "nothing to do");
     assert!(matches!(delete(61), Err(StorageError::OffsetOutOfRange { offset: 61, .. })));
     assert!(matches!(delete(-2), Err(StorageError::OffsetOutOfRange { .. })));
     assert_dense(&read_all(&log, 25, 500), 25, 60);

@@ -127,3 +127,20 @@ fn a_log_that_fails_meanwhile_is_not_opened_again() {
     let other = storage.create_log("u-0", small_segments()).unwrap();
     assert!(storage.reopen_log(&other).is_err());
 }
+
+/// Each epoch begins with a segment.
+#[test]
+fn an_epoch_of_which_nothing_is_left_is_forgotten() {
+    for records in 1..=5 {
+        let bench = Bench::new();
+        let storage = bench.open();
+        let log = storage.create_log("t-0", small_segments()).unwrap();
+        for epoch in 0..5 {
+            let batch = AppendBatch::new(crate::storage::testing::batch(0, 1, 900, 0)).unwrap();
+            committed(&storage, log.append(batch.into(), epoch).unwrap());
+        }
+        assert_eq!(segment_names(&bench, &log).len(), 5);
+        let (end, led) = cut(&storage, &log, records);
+        assert_eq!(led.latest_epoch().map(i64::from), (0..end).last());
+    }
+}

@@ -135,3 +135,57 @@ fn the_observer_sees_each_state_once() {
     files.remove_file(Path::new("/a")).unwrap();
     assert_eq!(*seen.lock().unwrap(), [1, 2, 3]);
 }
+
+/// What a power loss can leave of a write: all of it, any sectors of it, or its first ones. A disk writes sectors whole.
+#[test]
+fn a_write_is_torn_at_every_sector_and_nowhere_else() {
+    let files = SimFiles::new();
+    let file = files.open(Path::new("/a"), OpenMode::CreateOrWrite).unwrap();
+    write(&file, 0, &[1; 412]);
+    file.sync_data(SyncSite::Append).unwrap();
+    files.sync_dir(Path::new("/"), SyncSite::NewSegment).unwrap();
+    write(&file, 412, &[7; 1300]);
+    // The write covers the rest of a sector, two whole ones, and the beginning of one more.
+    let ends = [412, 512, 1024, 1536, 1712];
+    let mut lengths = HashSet::new();
+    let (mut holed, mut emptied) = (0, 0);
+    for seed in 0..1000 {
+        let fork = files.fork();
+        fork.crash(Crash::Power { seed });
+        let content = read(&fork, Path::new("/a")).unwrap();
+        assert_eq!(content[..412], [1; 412]);
+        lengths.insert(content.len());
+        let sectors = ends.windows(2).map(|ends| content.get(ends[0]..ends[1].min(content.len())));
+        let kept: Vec<bool> = sectors
+            .flatten()
+            .filter(|sector| !sector.is_empty())
+            .map(|sector| {
+                assert!(sector.iter().all(|byte| *byte == sector[0]), "seed {seed}");
+                sector[0] == 7
+            })
+            .collect();
+        // Of a file that is shorter only the first sectors were written; of one that is not, any of them.
+        assert!(content.len() == 1712 || kept.iter().all(|kept| *kept), "seed {seed}");
+        holed += u32::from(kept.is_sorted_by(|a, b| a <= b) && kept.contains(&false) && kept.contains(&true));
+        emptied += u32::from(!kept.is_empty() && !kept.contains(&true));
+    }
+    assert_eq!(lengths, HashSet::from(ends));
+    assert!(holed > 0 && emptied > 0, "{holed} without the first sectors, {emptied} with the length alone");
+}
+
+#[test]
+fn some_power_losses_take_everything_and_some_nothing() {
+    let files = SimFiles::new();
+    let names: Vec<String> = (0..40).map(|n| format!("/{n}")).collect();
+    for name in &names {
+        files.open(Path::new(name), OpenMode::CreateOrWrite).unwrap();
+    }
+    let counts: HashSet<usize> = (0..100)
+        .map(|seed| {
+            let fork = files.fork();
+            fork.crash(Crash::Power { seed });
+            fork.list(Path::new("/")).unwrap().len()
+        })
+        .collect();
+    assert!(counts.contains(&0) && counts.contains(&40) && counts.len() > 5, "{counts:?}");
+}
