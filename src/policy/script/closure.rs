@@ -167,3 +167,61 @@ impl Thread {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::clock::Clock;
+    use crate::policy::schema::Schemas;
+    use crate::policy::secrets::Secrets;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn policy(state: &Arc<StateStore>) -> Arc<PolicyInfo> {
+        let around = Surroundings {
+            state: Arc::clone(state),
+            secrets: Secrets::made_up(),
+            schemas: Schemas::default(),
+        };
+        let text =
+            r#"policy("p"); let w = window("w", "60s"); on_produce().when(|cx| w.count("k") > 0).deny();"#;
+        super::super::read(Path::new("p.rhai"), &Arc::from(text), &around).unwrap().info
+    }
+
+    fn asked(policy: &Arc<PolicyInfo>, state: &Arc<StateStore>) -> bool {
+        when(Closure { policy, index: 0, state }, &Rc::new(CxData::default())).unwrap()
+    }
+
+    fn held() -> usize {
+        with_thread(|thread| thread.scripts.borrow().len())
+    }
+
+    #[test]
+    fn a_thread_keeps_a_script_as_long_as_its_policy_and_its_state_live() {
+        let state = || StateStore::new(Clock::manual());
+        let (first, second) = (state(), state());
+        let (one, two) = (policy(&first), policy(&first));
+        let fill = |state: &Arc<StateStore>| state.window("p", "w", Duration::from_secs(60)).add(b"sk", 1);
+        fill(&first);
+        assert!(asked(&one, &first) && asked(&two, &first) && asked(&one, &first));
+        assert_eq!(held(), 2);
+        // the same policy, of another state
+        assert!(!asked(&one, &second));
+        assert!(asked(&one, &first));
+        assert_eq!(held(), 3);
+        drop(second);
+        let three = policy(&first);
+        assert!(asked(&three, &first));
+        assert_eq!(held(), 3, "one, two and three");
+        drop(two);
+        let four = policy(&first);
+        assert!(asked(&four, &first) && asked(&one, &first));
+        assert_eq!(held(), 3, "one, three and four");
+    }
+
+    #[test]
+    fn an_error_says_its_line() {
+        let error = ClosureError { place: Place { line: 3, column: 7 }, message: "no".to_owned() };
+        assert_eq!(error.to_string(), "line 3: no");
+    }
+}

@@ -389,5 +389,8 @@ mod tests {
         let place = Place { line: 3, column: 4 };
         assert_eq!(closure_text(text, place), "|cx, record| { if f(record) == \")\" { cx.deny(\"no\") } }");
         assert_eq!(closure_text(text, Place { line: 99, column: 1 }), "");
+        let quoted = r#"on_produce().when(|cx| cx.topic == "a\")\\" && f(`")`)).deny();"#;
+        let place = Place { line: 1, column: 14 };
+        assert_eq!(closure_text(quoted, place), r#"|cx| cx.topic == "a\")\\" && f(`")`)"#);
     }
 }

@@ -132,3 +132,27 @@ pub fn engine(host: &Rc<Host>) -> Engine {
     super::testing::register(&mut engine, host);
     engine
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_has_so_many_operations_and_so_much_time() {
+        let budget = Budget::default();
+        let limit = |operations, wall| Limit { operations, wall };
+        budget.under(limit(512, Duration::from_secs(3_600)), || {
+            for operations in 1..=512 {
+                assert_eq!(budget.exceeded(operations), None, "{operations}");
+            }
+            assert_eq!(budget.exceeded(768), Some("it takes too many operations"));
+        });
+        budget.under(limit(u64::MAX, Duration::ZERO), || {
+            let looks = (1..1_000_000).map(|look| budget.exceeded(look * OPERATIONS_PER_LOOK));
+            assert_eq!(looks.flatten().next(), Some("it takes too long"));
+        });
+        budget.under(limit(u64::MAX, Duration::from_secs(3_600)), || {
+            assert!((1..1_000).all(|look| budget.exceeded(look * OPERATIONS_PER_LOOK).is_none()));
+        });
+    }
+}

@@ -7,7 +7,7 @@
 use super::objects::{CX_MEMBERS, RECORD_MEMBERS};
 use super::vocabulary::nearest;
 use crate::policy::error::Place;
-use rhai::{AST, ASTFlags, ASTNode, Expr, FnPtr, ScriptFuncDef, Stmt};
+use rhai::{AST, ASTNode, Expr, FnPtr, ScriptFuncDef, Stmt};
 use std::collections::HashMap;
 
 /// What is wrong, and where.
@@ -155,9 +155,7 @@ fn root(expression: &Expr) -> Option<(&str, Place)> {
 fn declares(ast: &AST, function: &ScriptFuncDef, name: &str) -> bool {
     let mut found = false;
     walk(ast, function, &mut |node| match node {
-        ASTNode::Stmt(Stmt::Var(variable, flags, _)) => {
-            found |= variable.0.name.as_str() == name && !flags.contains(ASTFlags::EXPORTED);
-        }
+        ASTNode::Stmt(Stmt::Var(variable, ..)) => found |= variable.0.name.as_str() == name,
         ASTNode::Stmt(Stmt::For(parts, _)) => {
             found |= parts.0.name.as_str() == name
                 || parts.1.as_ref().is_some_and(|counter| counter.name.as_str() == name);

@@ -2,6 +2,7 @@
 
 mod closures;
 mod prepared;
+mod words;
 
 use super::*;
 use crate::policy::action::{Edit, How, OnUnparsable, Target};

@@ -162,11 +162,33 @@ fn counters_and_maps_take_any_value_and_hold_when_final() {
     loaded.clock.advance(Duration::from_secs(86_400));
     assert!(read(), "no time takes them away");
     assert!(when(loaded.closure(2), &cx()).unwrap_err().message.contains("only read"));
+    let long = "x".repeat(1_023);
+    let mut additions = pending::Pending::default();
+    assert_eq!(each(loaded.closure(3), &cx(), &long, &mut additions), Ok(None));
     let long = "x".repeat(1_025);
     let mut additions = pending::Pending::default();
     let error = each(loaded.closure(3), &cx(), &long, &mut additions).unwrap_err();
     assert!(error.message.contains("at most 1024 bytes, this one 1026"), "{error}");
     assert!(additions.is_empty());
+}
+
+#[test]
+fn a_reason_may_be_left_out_and_numbers_stay_numbers() {
+    let loaded = loaded(
+        r#"policy("p"); let m = shared_map("m");
+        on_produce().each(|cx, record| cx.deny());
+        on_produce().each(|cx, record| cx.deny(()));
+        on_produce().each(|cx, record| { m.set("k", #{ x: 1.5, n: 2, t: "1.5", b: true }); });"#,
+    );
+    let mut additions = pending::Pending::default();
+    for closure in [0, 1] {
+        let denied = each(loaded.closure(closure), &cx(), "{}", &mut additions);
+        assert_eq!(denied, Ok(Some("refused by policy".to_owned())));
+    }
+    each(loaded.closure(2), &cx(), "{}", &mut additions).unwrap();
+    additions.commit();
+    let value = loaded.state.shared_map("p", "m").get(b"sk");
+    assert_eq!(value, serde_json::json!({ "x": 1.5, "n": 2, "t": "1.5", "b": true }));
 }
 
 #[test]

@@ -1,0 +1,195 @@
+//! What words take at their bounds, and how errors show what they got.
+
+use super::*;
+
+/// How a rule is called that has no name: all that it says.
+fn said(text: &str) -> String {
+    load(text).unwrap_or_else(|error| panic!("{text}: {error}")).rules.remove(0).name
+}
+
+#[test]
+fn errors_show_what_they_got() {
+    for (value, shown) in [
+        ("()", "not ()"),
+        ("5", "not 5"),
+        ("1.5", "not 1.5"),
+        ("true", "not true"),
+        ("[1]", "not a list"),
+        ("#{ a: 1 }", "not a map"),
+        ("|x| x", "not a closure"),
+        ("secret(\"a\")", "not a value of type SecretName"),
+    ] {
+        let error = refused(&format!("secret({value});"));
+        assert!(error.ends_with(&format!("`secret` wants a text, {shown}")), "{error}");
+    }
+    let text = |length: usize| refused(&format!("on_produce().chance(\"{}\").deny();", "x".repeat(length)));
+    assert!(text(40).ends_with(&format!("not the text \"{}\"", "x".repeat(40))), "{}", text(40));
+    assert!(text(41).ends_with(&format!("not the text \"{}…\"", "x".repeat(40))), "{}", text(41));
+}
+
+#[test]
+fn names_and_patterns_have_a_length() {
+    let x = |length: usize| "x".repeat(length);
+    for (text, says) in [
+        ("on_fetch().named(\"NAME\").deny();", "a rule's name has at most 100 bytes"),
+        ("policy(\"NAME\");", "is not a name for a policy"),
+        ("window(\"NAME\", \"1s\");", "a window has a name of at most 100 bytes"),
+    ] {
+        load(&text.replace("NAME", &x(100))).unwrap();
+        for name in [x(101), x(102), String::new()] {
+            assert_refused(&text.replace("NAME", &name), &refused_at(text), says);
+        }
+    }
+    load(&format!("on_fetch(\"{}\").deny();", x(1_024))).unwrap();
+    assert!(refused(&format!("on_fetch(\"{}\").deny();", x(1_025))).contains("longer than 1024 bytes"));
+    assert!(refused("on_produce().remove_header([]);").contains("wants at least one text"));
+    let script = |length: usize| format!("//{}", x(length - 2));
+    load(&script(SCRIPT_BYTES)).unwrap();
+    let error = load(&script(SCRIPT_BYTES + 1)).unwrap_err();
+    assert!(error.message.contains("longer than"), "{error}");
+}
+
+/// Where the word is that takes the name.
+fn refused_at(text: &str) -> String {
+    format!("1:{}", text.find(".named").map_or(1, |at| at + 2))
+}
+
+#[test]
+fn times_and_numbers_have_bounds() {
+    for (taken, refused_too, says) in [
+        ("on_produce().pause(\"3600s\");", "on_produce().pause(\"3600001ms\");", "at most 3600s"),
+        ("on_produce().pause(\"1ms\");", "on_produce().pause(\"0s\");", "more than nothing"),
+        ("on_produce().throttle(\"3600s\");", "on_produce().throttle(\"3600001ms\");", "at most 3600s"),
+        (
+            "on_produce().hold_until(\"Fetch\", \"3600s\");",
+            "on_produce().hold_until(\"Fetch\", \"3600001ms\");",
+            "at most 3600s",
+        ),
+        ("on_connect().corrupt_bytes(0.1);", "on_connect().corrupt_bytes(0.0);", "a probability above 0"),
+        ("on_connect().corrupt_bytes(1);", "on_connect().corrupt_bytes(1.0 / 0.0);", "wants a number"),
+        (
+            "on_create().limit(#{ configs: #{ \"retention.ms\": \"<= 1e3\" } });",
+            "on_create().limit(#{ configs: #{ \"retention.ms\": \"<= inf\" } });",
+            "which is not a number",
+        ),
+        (
+            "on_produce().poison(\"schema_id\", 2147483647);",
+            "on_produce().poison(\"schema_id\", 2147483648);",
+            "a schema's id is at most",
+        ),
+        ("on_produce().poison(\"bad_utf8\");", "on_produce().poison(\"bad_utf8\", 1);", "takes nothing more"),
+    ] {
+        load(taken).unwrap_or_else(|error| panic!("{taken}: {error}"));
+        assert!(refused(refused_too).contains(says), "{refused_too}: {}", refused(refused_too));
+    }
+}
+
+#[test]
+fn what_is_left_out_is_what_it_is_without() {
+    for (text, shown) in [
+        ("on_produce().hold_until(\"Fetch\", \"5s\");", ".hold_until(Fetch, 5s)"),
+        ("on_produce().hold_until(\"Fetch\", \"a*\", \"5s\");", ".hold_until(Fetch, a*, 5s)"),
+        ("on_connect().stall(5, \"1s\");", ".stall(5, 1s, both)"),
+        ("on_connect().stall(5, \"up\");", ".stall(5, up)"),
+        ("on_connect().bandwidth(5, 10);", ".bandwidth(5, 10, both)"),
+        ("on_connect().bandwidth(5, \"down\");", ".bandwidth(5, 0, down)"),
+        ("on_produce().poison(\"random_bytes\");", ".poison(\"random_bytes\", 64)"),
+        ("on_produce().poison(\"random_bytes\", 7);", ".poison(\"random_bytes\", 7)"),
+        ("on_produce().skew_timestamps(\"-90s\");", ".skew_timestamps(\"-90000ms\")"),
+        ("on_produce().skew_timestamps(\"+2m\");", ".skew_timestamps(\"120000ms\")"),
+        ("on_produce().value(\"$.a\", 1.5).deny();", ".value($.a, == 1.5).deny()"),
+        ("on_produce().api_version(9, 11).delay(\"1s\");", ".api_version(9, 11).delay(1s)"),
+        ("on_produce().encrypt(\"$\", secret(\"k\"));", ".encrypt($, k)"),
+        ("on_produce().encrypt(\"value\", secret(\"k\"));", ".encrypt($, k)"),
+        ("on_connect().bandwidth(\"2GB\");", ".bandwidth(2147483648, 0, both)"),
+        ("on_connect().bandwidth(\"1GiB\");", ".bandwidth(1073741824, 0, both)"),
+        ("on_produce().quota(\"7200 records/h\", \"topic\");", ".quota(2 records/s, topic)"),
+        ("on_produce().quota(\"120KB/m\", \"topic\");", ".quota(2048B/s, topic)"),
+    ] {
+        assert!(said(text).ends_with(shown), "{text} is {}", said(text));
+    }
+}
+
+#[test]
+fn names_of_topics_are_globs_or_one_expression() {
+    use crate::policy::action::limit::Names;
+    let names = |names: &str| {
+        let mut rule = one(&format!("on_create().limit(#{{ names: {names} }});"));
+        match rule.actions.remove(0) {
+            Action::Limit(limit) => limit.names.unwrap(),
+            other => panic!("{other}"),
+        }
+    };
+    assert!(matches!(names("\"team-*\""), Names::Globs(_)));
+    assert!(matches!(names("[\"team-*\", \"b\"]"), Names::Globs(_)));
+    assert!(matches!(names("\"/team-.*/\""), Names::Regex(_)));
+}
+
+#[test]
+fn words_that_the_engine_keeps_for_itself_are_not_ours() {
+    for text in ["let x = eval(\"1\");", "import \"x\";", "export let x = 1;"] {
+        assert!(refused(text).contains("a policy is one file and runs no other"), "{}", refused(text));
+    }
+    for text in ["let spawn = 1;", "let public = 1;", "let x = 1 ~ 2;"] {
+        assert!(!refused(text).contains("a policy is one file"), "{}", refused(text));
+    }
+}
+
+#[test]
+fn a_closures_own_variables_are_its_own() {
+    for text in [
+        "let n = 0; on_produce().each(|cx, record| { for n in 0..3 { n += 1; } });",
+        "let n = 0; on_produce().each(|cx, record| { for (x, n) in [1] { n += 1; } });",
+        "on_produce().when(|cx| { let cx = #{ foo: 1 }; cx.foo == 1 }).deny();",
+        "on_produce().when(|cx| { for cx in [#{ foo: 1 }] { return cx.foo == 1; } false }).deny();",
+    ] {
+        load(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+    for text in [
+        "let n = 0; on_produce().each(|cx, record| { for m in 0..3 { n += 1; } });",
+        "let n = 0; let m = 1; on_produce().each(|cx, record| { let k = m; n += 1; });",
+        // in a call's arguments, as in a statement of its own
+        "let n = 0; let x = [on_produce().each(|cx, record| { n += 1; })];",
+    ] {
+        assert!(refused(text).contains("changes `n`"), "{text}: {}", refused(text));
+    }
+    // what else a closure captured is not what it is given
+    load("let a = 1; let b = 2; on_produce().each(|cx, record| { let x = a + b; record = 5; });").unwrap();
+    assert_refused(
+        "on_produce().when(|cx| cx.princpal.len() > 3).deny();",
+        "1:27",
+        "did you mean \"principal\"?",
+    );
+    assert_refused(
+        "on_produce().when(|cx| cx.princpal[0] == \"x\").deny();",
+        "1:27",
+        "did you mean \"principal\"?",
+    );
+    assert_refused("on_produce().when(|cx| { let x = 1; cx.princpal == x }).deny();", "1:40", "did you mean");
+}
+
+#[test]
+fn hosts_and_keys_are_so_many() {
+    let address = |host: &str| format!("on_request(\"Metadata\").wrong_address(\"{host}\", 9092);");
+    load(&address(&"h".repeat(255))).unwrap();
+    for host in ["h".repeat(256), "h".repeat(257), String::new()] {
+        assert!(refused(&address(&host)).contains("a host of at most 255 bytes"), "{host}");
+    }
+    let keys = |count: usize| {
+        let keys: Vec<String> = (0..count).map(|n| format!("secret(\"k{n}\")")).collect();
+        format!("on_produce().encrypt(\"$.a\", [{}]);", keys.join(", "))
+    };
+    load(&keys(16)).unwrap();
+    for count in [0, 17, 18] {
+        assert!(refused(&keys(count)).contains("one to 16 keys"), "{count}");
+    }
+}
+
+#[test]
+fn a_name_of_shared_state_is_of_one_kind_each() {
+    let states = |text: &str| load(text).unwrap().state_names;
+    assert_eq!(states("let a = window(\"n\", \"1s\"); let b = window(\"n\", \"1s\");").len(), 1);
+    let two = states("let a = window(\"n\", \"1s\"); let b = counter(\"n\"); let c = counter(\"n\");");
+    assert_eq!(two.len(), 2);
+    assert!(refused("let a = window(\"n\", \"1s\"); let b = window(\"n\", \"2s\");").contains("was 1s long"));
+}
