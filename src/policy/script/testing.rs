@@ -9,7 +9,7 @@ use crate::policy::fault::disk::Operation;
 use crate::policy::selector::ValuePath;
 use crate::wire::{ApiKey, ErrorCode};
 use bytes::Bytes;
-use rhai::{Dynamic, Engine, Map};
+use rhai::{Array, Dynamic, Engine, Map};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -448,9 +448,15 @@ impl Expectation {
 /// Equality as a reader of a test means it: `1` and `1.0` are equal, lists and maps by their content.
 fn equal(a: &Dynamic, b: &Dynamic) -> bool {
     let number = |v: &Dynamic| v.as_float().ok().or_else(|| v.as_int().ok().map(|n| n as f64));
+    if let (Some(a), Some(b)) = (a.read_lock::<Array>(), b.read_lock::<Array>()) {
+        return a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| equal(a, b));
+    }
+    if let (Some(a), Some(b)) = (a.read_lock::<Map>(), b.read_lock::<Map>()) {
+        let same = |(name, a): (_, &Dynamic)| b.get(name).is_some_and(|b| equal(a, b));
+        return a.len() == b.len() && a.iter().all(same);
+    }
     match (number(a), number(b)) {
         (Some(a), Some(b)) => a == b,
-        (None, None) if a.is_map() || a.is_array() => json(a) == json(b),
         (None, None) => a.type_id() == b.type_id() && a.to_string() == b.to_string(),
         _ => false,
     }
@@ -576,6 +582,12 @@ mod tests {
             ("#{ a: 1, b: [2] }", "#{ b: [2], a: 1 }", true),
             ("[1]", "[1]", true),
             ("[1]", "[2]", false),
+            ("[1]", "[1, 1]", false),
+            ("[1, #{ a: [2] }]", "[1.0, #{ a: [2.0] }]", true),
+            ("#{ a: 1 }", "#{ a: 1, b: 1 }", false),
+            ("#{ a: 1 }", "#{ b: 1 }", false),
+            ("#{ a: 1 }", "#{ a: 2 }", false),
+            ("#{}", "[]", false),
             ("[1]", "\"[1]\"", false),
             ("\"[1]\"", "[1]", false),
             ("\"1\"", "1", false),

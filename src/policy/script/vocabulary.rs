@@ -277,9 +277,17 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, n) in [("deny", "dney", 1), ("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0)]
-        {
+        for (a, b, n) in [
+            ("deny", "dney", 1),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("same", "same", 0),
+            ("ab", "ba", 1),
+            ("abcdefg", "abcedfg", 1),
+        ] {
             assert_eq!(distance(a, b), n, "{a} {b}");
         }
+        assert_eq!(nearest("xyz", ["deny"].into_iter()), "");
+        assert_eq!(nearest("dny", ["mask", "deny"].into_iter()), "; did you mean \"deny\"?");
     }
 }

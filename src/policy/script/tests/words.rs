@@ -68,6 +68,82 @@ fn times_and_numbers_have_bounds() {
         ("on_connect().corrupt_bytes(0.1);", "on_connect().corrupt_bytes(0.0);", "a probability above 0"),
         ("on_connect().corrupt_bytes(1);", "on_connect().corrupt_bytes(1.0 / 0.0);", "wants a number"),
         (
+            "on_request(\"Metadata\").wrong_address(\"h\", 65535);",
+            "on_request(\"Metadata\").wrong_address(\"h\", 65536);",
+            "a port up to 65535",
+        ),
+        ("let w = window(\"w\", \"1ms\");", "let w = window(\"w\", \"0s\");", "at least a millisecond"),
+        (
+            "on_produce().value(\"$.a\", \"> 1e3\").deny();",
+            "on_produce().value(\"$.a\", \"> inf\").deny();",
+            "which is not a number",
+        ),
+        (
+            "on_produce().value(\"$.a\", ()).deny();",
+            "on_produce().value(\"$.a\", [1]).deny();",
+            "a number, true, false or (), not a list",
+        ),
+        (
+            "on_produce().api_version(9, 11).delay(\"1s\");",
+            "on_produce().api_version(\">= 9\", 11).delay(\"1s\");",
+            "wants versions",
+        ),
+        (
+            "on_produce().validate(schema(\"demo-visitor.avsc\", #{ framed: true, ids: 7 }));",
+            "on_produce().validate(schema(\"demo-visitor.avsc\", #{ ids: 7 }));",
+            "`framed: true` belongs to it",
+        ),
+        (
+            "on_produce().validate(schema(\"demo-visitor.avsc\", #{ framed: true }));",
+            "on_produce().validate(schema(\"demo-visitor.avsc\", #{ message: 5 }));",
+            "wants the name of a message",
+        ),
+        (
+            "on_produce().validate(schema(\"demo-visitor.avsc\", #{ framed: false }));",
+            "on_produce().validate(schema(\"demo-visitor.avsc\", #{ message: \"A\" }));",
+            "only a .proto file has messages",
+        ),
+        (
+            "on_produce().delay(uniform(\"0s\", \"3600s\"));",
+            "on_produce().delay(uniform(\"0s\", \"3601s\"));",
+            "in order and at most",
+        ),
+        (
+            "on_produce().delay(uniform(\"1s\", \"1s\"));",
+            "on_produce().delay(uniform(\"2s\", \"1s\"));",
+            "in order and at most",
+        ),
+        (
+            "on_produce().delay(normal(\"3600s\", \"3600s\"));",
+            "on_produce().delay(normal(\"3601s\", \"1s\"));",
+            "times of at most",
+        ),
+        (
+            "on_produce().delay(normal(\"1s\", \"0s\"));",
+            "on_produce().delay(normal(\"1s\", \"3601s\"));",
+            "times of at most",
+        ),
+        (
+            "on_produce().delay(pareto(\"3600s\", 0.1));",
+            "on_produce().delay(pareto(\"3601s\", 0.1));",
+            "a shape above 0",
+        ),
+        (
+            "on_produce().delay(pareto(\"1s\", 2));",
+            "on_produce().delay(pareto(\"1s\", 0.0));",
+            "a shape above 0",
+        ),
+        (
+            "on_produce().encrypt(\"$\", secret(\"k\")).mask(\"$.email\", \"email\", schema(\"demo-visitor.avsc\"));",
+            "on_produce().encrypt(\"$.a\", secret(\"k\")).mask(\"$.email\", \"email\", schema(\"demo-visitor.avsc\"));",
+            "takes the value for something else",
+        ),
+        (
+            "on_produce().encrypt(\"$.a\", secret(\"k\")).mask(\"$.email\", \"email\");",
+            "on_produce().mask(\"$.email\", \"email\", schema(\"demo-visitor.avsc\")).encrypt(\"$.a\", secret(\"k\"));",
+            "takes the value for something else",
+        ),
+        (
             "on_create().limit(#{ configs: #{ \"retention.ms\": \"<= 1e3\" } });",
             "on_create().limit(#{ configs: #{ \"retention.ms\": \"<= inf\" } });",
             "which is not a number",
@@ -130,7 +206,7 @@ fn words_that_the_engine_keeps_for_itself_are_not_ours() {
     for text in ["let x = eval(\"1\");", "import \"x\";", "export let x = 1;"] {
         assert!(refused(text).contains("a policy is one file and runs no other"), "{}", refused(text));
     }
-    for text in ["let spawn = 1;", "let public = 1;", "let x = 1 ~ 2;"] {
+    for text in ["let spawn = 1;", "let public = 1;", "let x = 1 ~ 2;", "let x = 1 === 2;"] {
         assert!(!refused(text).contains("a policy is one file"), "{}", refused(text));
     }
 }
