@@ -248,7 +248,7 @@ impl Marking<'_> {
 mod tests {
     use super::*;
     use crate::policy::script::closure::with_thread;
-    use crate::wire::record::{Headers, Record};
+    use crate::wire::record::{Headers, HeadersBuf, Record};
 
     #[test]
     fn the_memory_of_a_short_record_serves_the_next_and_that_of_a_long_one_goes() {
@@ -272,6 +272,17 @@ mod tests {
                 let warm = prepared.warm.borrow();
                 assert_eq!(!warm.as_ref().unwrap().scope.is_empty(), kept, "{bytes}");
             }
+            let (value, mut headers) = (vec![b'x'; KEPT], HeadersBuf::new());
+            headers.push(b"h", Some(&value));
+            let record = Record {
+                attributes: 0,
+                timestamp_delta: 0,
+                offset_delta: 0,
+                key: None,
+                value: None,
+                headers: headers.as_headers(),
+            };
+            assert_eq!(Shown { record: &record, offset: 0, timestamp: 0 }.size(), KEPT + 1);
             let error = prepared.call(&thread.engine, &cx, None).unwrap_err();
             assert!(error.to_string().contains("|cx, record|"), "{error}");
         });

@@ -229,8 +229,15 @@ fn a_closures_own_variables_are_its_own() {
     ] {
         assert!(refused(text).contains("changes `n`"), "{text}: {}", refused(text));
     }
-    // what else a closure captured is not what it is given
-    load("let a = 1; let b = 2; on_produce().each(|cx, record| { let x = a + b; record = 5; });").unwrap();
+    // a variable of the same name, beside what was captured
+    for own in ["let n = 1; n += 1;", "for n in 0..3 { n += 1; }", "for (x, n) in [1] { n += 1; }"] {
+        load(&format!("let n = 0; on_produce().each(|cx, record| {{ let before = n; {own} }});")).unwrap();
+    }
+    // what it is given is not what it captured
+    for own in ["cx = 5;", "record = 5;"] {
+        load(&format!("let a = 1; let b = 2; on_produce().each(|cx, record| {{ let x = a + b; {own} }});"))
+            .unwrap();
+    }
     assert_refused(
         "on_produce().when(|cx| cx.princpal.len() > 3).deny();",
         "1:27",
