@@ -120,14 +120,16 @@ impl FileHandle for Watched {
 
 /// A system with no more than POSIX has: each file is synced for itself, and nobody knows when the machine started.
 pub(crate) struct Plain {
-    files: SimFiles,
+    pub files: SimFiles,
+    /// How a sync of everything fails.
+    pub sync_all: io::ErrorKind,
     /// Called once, before the next file is opened.
     pub on_open: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Plain {
     pub fn new(files: SimFiles) -> Self {
-        Plain { files, on_open: Mutex::default() }
+        Plain { files, sync_all: io::ErrorKind::Unsupported, on_open: Mutex::default() }
     }
 }
 
@@ -175,7 +177,7 @@ impl Files for Plain {
     }
 
     fn sync_all(&self, _: &Path, _: SyncSite) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+        Err(self.sync_all.into())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<FileLock>> {

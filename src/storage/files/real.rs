@@ -251,6 +251,13 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_cannot_be_read_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RealFiles.open(dir.path(), OpenMode::Read).unwrap();
+        assert_eq!(folder.read_at(0, &mut [0; 10]).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    }
+
+    #[test]
     fn a_lock_is_held_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(".lock");

@@ -139,12 +139,6 @@ fn retention_by_time_takes_everything_that_is_old() {
     storage.drive();
     waiting.ticket.wait().unwrap();
     assert!(log.size_bytes() > 0 && log.log_start_offset() > start);
-    let files = bench.files.fork();
-    files.crash(Crash::Process);
-    let again = Bench { files, config: bench.config.clone(), now: Arc::clone(&bench.now) }.open();
-    let found = again.open_log("a-0", small_segments()).unwrap();
-    let start = found.log_start_offset();
-    assert_dense(&read_all(&found, start, 1000), start, 41);
     storage.maintain();
     storage.drive();
     assert_eq!((log.size_bytes(), log.log_start_offset(), log.log_end_offset()), (0, 41, 41));

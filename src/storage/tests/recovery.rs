@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::files::{Crash, Files, OpenMode};
+use super::super::files::{Crash, Files, OpenMode, SyncSite};
 use super::*;
 
 fn large_segments() -> LogConfig {
@@ -88,4 +88,51 @@ fn large_batches_are_written_whole() {
     let log = bench.open().open_log("a-0", large_segments()).unwrap();
     assert_eq!(log.log_end_offset(), 5);
     assert!(bench.files.size(Path::new("/data/logs/a-0/00000000000000000000.log")).unwrap() > 105_000);
+}
+
+/// The names of the logs, and of what is in each; all at once where logs are many, and then no more.
+#[test]
+fn what_is_found_is_synced_before_it_is_relied_upon() {
+    let sites = [SyncSite::FoundLogs, SyncSite::FoundNames, SyncSite::Recovered, SyncSite::FoundAll];
+    for (many_logs, due) in [(100, [1, 2, 2, 0]), (2, [0, 0, 0, 1])] {
+        let mut bench = Bench::new();
+        bench.config.many_logs = many_logs;
+        let storage = bench.open();
+        let logs = ["a-0", "b-0", "empty-0"].map(|name| storage.create_log(name, small_segments()).unwrap());
+        for log in &logs[..2] {
+            committed(&storage, append(log, 1, 100, 0));
+        }
+        drop((storage, logs));
+        bench.files.crash(Crash::Process);
+        let before = sites.map(|site| bench.files.syncs(site));
+        let storage = bench.open();
+        for (name, end) in [("a-0", 1), ("b-0", 1), ("empty-0", 0)] {
+            assert_eq!(storage.open_log(name, small_segments()).unwrap().log_end_offset(), end);
+        }
+        let mut counts = sites.map(|site| bench.files.syncs(site));
+        counts.iter_mut().zip(before).for_each(|(count, before)| *count -= before);
+        assert_eq!(counts, due, "{many_logs}");
+    }
+}
+
+/// Though all that is in it is older than retention keeps it.
+#[test]
+fn a_segment_stays_that_something_is_on_its_way_to() {
+    let bench = Bench::new();
+    let storage = bench.open();
+    let log = storage.create_log("a-0", LogConfig { retention_ms: 5000, ..small_segments() }).unwrap();
+    while segment_names(&bench, &log).len() < 2 {
+        committed(&storage, append(&log, 1, 100, bench.now.load(Ordering::Relaxed)));
+    }
+    let start = log.high_watermark() - 1;
+    bench.now.fetch_add(60_000, Ordering::Relaxed);
+    storage.maintain();
+    let waiting = append(&log, 1, 100, bench.now.load(Ordering::Relaxed));
+    assert_eq!(committed(&storage, waiting), start + 1);
+    assert_eq!((log.log_start_offset(), segment_names(&bench, &log).len()), (start, 1));
+    drop((storage, log));
+    bench.files.crash(Crash::Process);
+    let storage = bench.open();
+    let log = storage.open_log("a-0", small_segments()).unwrap();
+    assert_dense(&read_all(&log, start, 1000), start, start + 2);
 }
