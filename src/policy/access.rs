@@ -133,8 +133,7 @@ impl Access {
             AclRuling::Allowed => by_acls(true, ruling),
             AclRuling::Refused => by_acls(false, ruling),
             // `default_deny()` closes what is open to everybody
-            AclRuling::Open if !ruling.allowed => by_rules(ruling),
-            AclRuling::Open => by_acls(true, ruling),
+            AclRuling::Open => by_rules(ruling),
         }
     }
 
@@ -261,10 +260,8 @@ impl Access {
         if let Some(by) = asks_allows.then(|| allowing(false)).flatten() {
             return by_rules(Ruling { allowed: true, by: Some(Arc::clone(by)), observed, would_allow: None });
         }
-        match acls {
-            Some(AclRuling::Open) if !self.default_deny => return by_acls(true, observed),
-            Some(AclRuling::Refused) => return by_acls(false, observed),
-            _ => {}
+        if acls == Some(AclRuling::Refused) {
+            return by_acls(false, observed);
         }
         let mut would_allow = None;
         if !self.default_deny && self.default_deny_observed && observed.is_empty() {

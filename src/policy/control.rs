@@ -183,10 +183,6 @@ impl SwitchedOff {
         self.0.get(policy).is_some_and(|off| off.whole.is_some())
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// How many policies and rules are.
     pub fn count(&self) -> usize {
         self.0.values().map(|off| usize::from(off.whole.is_some()) + off.rules.len()).sum()

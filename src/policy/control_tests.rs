@@ -330,3 +330,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_time_to_live_is_at_most_a_year() {
+    let world = World::new(&[]);
+    let longest = LONGEST.as_secs();
+    for seconds in [0, longest + 1, 2 * longest] {
+        assert!(matches!(world.put_for("a", SLOW, seconds), Err(Refused::Invalid(_))), "{seconds}");
+    }
+    for seconds in [1, longest - 1, longest] {
+        world.put_for("a", SLOW, seconds).unwrap();
+    }
+}
+
+#[test]
+fn a_policy_is_off_as_a_whole_or_in_some_of_its_rules() {
+    let world = World::new(&[("a.rhai", SLOW)]);
+    world.put("b", SLOW).unwrap();
+    let off = || {
+        let off = world.policies.current().off.clone();
+        (off.has_policy("a"), off.has_policy("b"), off.count())
+    };
+    assert_eq!(off(), (false, false, 0));
+    world.change().switch("a", Some("slow"), false).unwrap();
+    assert_eq!(off(), (false, false, 1), "a rule of it is not all of it");
+    world.change().switch("a", None, false).unwrap();
+    assert_eq!(off(), (true, false, 2));
+    let origins = ["a", "b"].map(|name| world.policies.current().policy(name).unwrap().origin.name());
+    assert_eq!(origins, ["folder", "api"]);
+}

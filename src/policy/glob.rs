@@ -246,11 +246,6 @@ impl Patterns {
             })
     }
 
-    /// Whether the list holds an exclusion: an exemption, seen from a security rule.
-    pub fn has_exclusion(&self) -> bool {
-        !self.excludes.is_empty()
-    }
-
     /// Whether it names only what is exempt. What has no name at all is then let through as well.
     pub fn only_excludes(&self) -> bool {
         self.includes.is_empty()
@@ -322,6 +317,7 @@ mod tests {
     fn lists_know_whether_they_are_all_or_nothing() {
         assert!(Patterns::default().is_any());
         assert!(Patterns::new(["a", "*"]).is_any());
+        assert!(Patterns::new(["***"]).is_any(), "stars in a row are one");
         assert!(!Patterns::new(["*", "!a"]).is_any());
         assert!(Patterns::new(["a", "!a"]).is_never());
         assert!(Patterns::new(["!*"]).is_never());

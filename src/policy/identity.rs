@@ -393,6 +393,17 @@ mod tests {
             (17, 0),
             "the seventeenth is new"
         );
+        assert_eq!(
+            ordinal_and_attempt(subjects.produced(1, 0, 1, 100, 1)),
+            (18, 0),
+            "and takes the place of the oldest"
+        );
+        assert_eq!(ordinal_and_attempt(subjects.produced(1, 0, 3, 100, 1)), (3, 1));
+        for crc in 100..100 + 2 * RING as u32 {
+            subjects.produced(1, 0, crc, 100, 1);
+        }
+        let known = |crc| subjects.with(1, |state| state.ring.iter().any(|batch| batch.crc == crc));
+        assert!((100..116).all(|crc| !known(crc)) && (116..132).all(known), "always the last sixteen");
     }
 
     #[test]
@@ -403,6 +414,7 @@ mod tests {
             subjects.first_counted(1, batch)
         };
         assert!((0..3).all(|_| first(-1, -1, 7)), "nobody's batches are never retries");
+        assert!(first(0, 0, 7) && !first(0, 0, 7), "the first producer id is one");
         assert!(first(5, 0, 7) && first(5, 1, 7) && first(6, 0, 7));
         assert!(!first(5, 0, 7) && !first(5, 1, 7) && !first(6, 0, 7));
         assert!(first(5, 0, 8), "another content under the same numbers");
@@ -445,7 +457,9 @@ mod tests {
                 told.fetch_add(1, Ordering::Relaxed);
             }
         });
+        assert!(subjects.is_empty());
         assert_eq!(subjects.next(1, 0).ordinal, 0);
+        assert!(!subjects.is_empty());
         for other in 0..(2 * SUBJECTS as u128) {
             subjects.next(1_000 + other, 0);
         }
@@ -484,6 +498,7 @@ mod tests {
         };
         assert_eq!([meet(3, 3), meet(3, 3), meet(3, 3)], [0, 1, 2]);
         assert_eq!([meet(7, 7), meet(3, 7), meet(7, 7)], [0, 4, 2]);
+        assert_eq!([3, 7, 8].map(|born| subjects.start(1, born)), [0, 3, 0]);
         assert_eq!([meet(5, 9), meet(9, 9)], [3, 1], "5 was there before 7 was met, and is met since then");
         subjects.retain_rules(|_| true, &BTreeSet::from([3, 9]));
         assert_eq!([meet(3, 9), meet(9, 9)], [8, 3]);
@@ -517,5 +532,26 @@ mod tests {
         ];
         assert!(others.iter().all(|other| other.id() != subject.id()));
         assert_eq!(subject.to_string(), "User:a c Produce t-0");
+        // what journals say is replayed by later versions
+        assert_eq!(format!("{:032x}", subject.id()), "2c515c319aec03c5bd4a8185dc34b4ab");
+    }
+
+    #[test]
+    fn a_subject_keeps_the_counts_of_so_many_rules_and_no_more() {
+        let subjects = Subjects::default();
+        let matched = |rule| {
+            let mut seen = 0;
+            subjects.meet(&subjects.next(1, 0), rule, 0, |count, _| {
+                seen = count.matched;
+                false
+            });
+            seen
+        };
+        let rules = RULES_PER_SUBJECT as u64;
+        assert!((0..rules).all(|rule| matched(rule) == 1));
+        assert!((0..rules).all(|rule| matched(rule) == 2));
+        assert_eq!(matched(rules), 1);
+        assert_eq!(subjects.with(1, |state| state.rules.len()), RULES_PER_SUBJECT);
+        assert_eq!((matched(rules), matched(1), matched(0)), (2, 3, 1), "the first had to go");
     }
 }

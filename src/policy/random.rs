@@ -224,4 +224,43 @@ mod tests {
         assert_ne!(identity([b"ab".as_slice(), b"c"]), identity([b"a".as_slice(), b"bc"]));
         assert_ne!(identity([b"a".as_slice()]), identity([b"a".as_slice(), b""]));
     }
+
+    /// Of two doubles next to each other, the draw itself decides.
+    #[test]
+    fn a_chance_is_taken_below_its_probability_and_not_at_it() {
+        let whole = 2f64.powi(64);
+        let event = (0..100_000).find(|n| draws(*n).next_u64().trailing_zeros() >= 11).unwrap();
+        let drawn = draws(event).next_u64() as f64 / whole;
+        assert!(!draws(event).chance(drawn));
+        assert!(draws(event).chance(drawn.next_up()));
+        assert!(!draws(event).chance(drawn.next_down()));
+    }
+
+    #[test]
+    fn draws_apart_do_not_depend_on_what_was_drawn_before() {
+        let mut drawn = draws(3);
+        let before = drawn.apart(1).next_u64();
+        drawn.next_u64();
+        assert_eq!(drawn.apart(1).next_u64(), before);
+        assert_ne!(drawn.apart(2).next_u64(), before);
+    }
+
+    #[test]
+    fn a_normal_time_is_as_far_above_its_mean_as_the_draw_says() {
+        let (mean, deviation) = (Duration::from_secs(100), Duration::from_secs(2));
+        for n in 0..100 {
+            let expected = 100.0 + 2.0 * draws(n).standard_normal();
+            let drawn = Distribution::Normal { mean, deviation }.draw(&mut draws(n)).as_secs_f64();
+            assert!((drawn - expected).abs() < 1e-6, "{drawn} {expected}");
+        }
+    }
+
+    #[test]
+    fn only_a_fixed_time_is_fixed() {
+        let second = Duration::from_secs(1);
+        assert!(Distribution::Fixed(second).is_fixed());
+        assert!(!Distribution::Uniform { from: second, to: second }.is_fixed());
+        assert!(!Distribution::Normal { mean: second, deviation: second }.is_fixed());
+        assert!(!Distribution::Pareto { least: second, shape: 2.0 }.is_fixed());
+    }
 }

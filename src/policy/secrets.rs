@@ -186,9 +186,37 @@ mod tests {
         assert_eq!(secrets.find("pii").unwrap().expose(), b"a key");
         assert!(secrets.find("empty").unwrap_err().contains("empty"));
         assert!(secrets.find("missing").unwrap_err().contains("TOLLGATE_SECRET_MISSING"));
-        for bad in ["../etc/passwd", "", "a/b", "a.b"] {
+        assert!(secrets.find(&"x".repeat(128)).unwrap_err().contains("no secret"));
+        for bad in ["../etc/passwd", "", "a/b", "a.b", &"x".repeat(129)] {
             assert!(secrets.find(bad).unwrap_err().contains("not a name"), "{bad}");
         }
         assert_eq!(Secrets::made_up().find("any").unwrap().expose(), b"any");
+    }
+
+    /// A variable does not take the place of a file that is there and cannot be read.
+    #[test]
+    fn what_cannot_be_read_is_not_looked_for_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "no folder").unwrap();
+        for secrets in [Secrets::new(Some(file.clone())), Secrets { folder: Some(file), made_up: true }] {
+            let said = secrets.find("pii").unwrap_err();
+            assert!(said.contains("`pii` cannot be read"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_one_or_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = Secrets::new(Some(folder.path().to_owned()));
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let pem = format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem());
+        std::fs::write(folder.path().join("good"), pem).unwrap();
+        std::fs::write(folder.path().join("bad"), "a password").unwrap();
+        assert!(secrets.certificate("good").unwrap().is_some());
+        let said = secrets.certificate("bad").unwrap_err();
+        assert!(said.contains("`bad`") && !said.contains("password"), "{said}");
+        assert!(secrets.certificate("missing").unwrap_err().contains("no secret"));
+        assert!(Secrets::made_up().certificate("any").unwrap().is_none(), "made up: none to show");
     }
 }

@@ -292,12 +292,10 @@ impl RecordSelector {
                 let mut spans = Vec::new();
                 let Ok(text) = path.set.find(value, &mut spans) else { return Selected::Unreadable };
                 // of members that stand twice, readers disagree which counts: any that passes does
+                let mut found = spans.iter().map(|span| test.passes(&JsonValue::of(text, span)));
                 match test {
-                    Test::Missing => spans.iter().all(|span| JsonValue::of(text, span) == JsonValue::Null),
-                    test => {
-                        (spans.is_empty() && test.passes_nothing())
-                            || spans.iter().any(|span| test.passes(&JsonValue::of(text, span)))
-                    }
+                    Test::Missing => found.all(|passes| passes),
+                    test => (spans.is_empty() && test.passes_nothing()) || found.any(|passes| passes),
                 }
             }
         };
@@ -492,6 +490,7 @@ mod tests {
             ("> 5", 5.0, false),
             (">=5", 5.0, true),
             ("< 5", 4.9, true),
+            ("< 5", 5.0, false),
             ("<= 5", 5.1, false),
             ("== 5", 5.0, true),
             ("!= 5", 5.0, false),
@@ -614,5 +613,60 @@ mod tests {
         let inside: Vec<i32> = (0..8).filter(|p| partitions.contains(*p)).collect();
         assert_eq!(inside, [0, 4, 5, 6]);
         assert_eq!(partitions.to_string(), "0, 4..=6");
+    }
+
+    /// What policies show, and what a rule is named by where its author gives it no name.
+    #[test]
+    fn selectors_are_shown_as_they_are_written() {
+        let value = |path, test| RecordSelector::Value { path: ValuePath::parse(path).unwrap(), test };
+        let named = |name: &str| Some(Patterns::new([name]));
+        let header = |value| RecordSelector::Header { name: Glob::new("class"), value };
+        let mut selectors = Selectors {
+            who: WhoSelectors {
+                principal: named("User:a"),
+                client_id: named("!app"),
+                listener: named("public"),
+                from_ip: vec![list(&["10.0.0.0/8", "!10.1.0.0/16"])],
+                broker: Some(Partitions(vec![(2, 2)])),
+                sessions: Some(0.5),
+            },
+            topics: vec![Patterns::new(["a*", "!ab"])],
+            partitions: Some(Partitions(vec![(0, 3)])),
+            api_version: Some(Versions::Compared(Comparison::MoreOrEqual, 4)),
+            groups: named("g"),
+            transactional_ids: named("tx"),
+            cluster: true,
+            records: vec![
+                header(named("secret")),
+                header(None),
+                RecordSelector::NoHeader(Glob::new("x")),
+                RecordSelector::Key(Patterns::new(["k*"])),
+                value("$.n", Test::Number(Comparison::Less, 5.0)),
+                value("$.s", Test::Text(Patterns::new(["s"]))),
+                value("$.t", Test::Exactly(true)),
+                value("$.m", Test::Missing),
+            ],
+            when: Some(When { closure: 3, text: "|cx| true".to_owned() }),
+        };
+        let shown = selectors.to_string();
+        assert_eq!(
+            shown,
+            ".topic(a*, !ab).partition(0..=3).group(g).transactional_id(tx).principal(User:a).client_id(!app)\
+             .listener(public).api_version(>= 4).broker(2).cluster().from_ip(10.0.0.0/8, !10.1.0.0/16)\
+             .sessions(0.5).header(class, secret).header(class).header(!x).key(k*).value($.n, < 5).value($.s, s)\
+             .value($.t, true).value($.m, ()).when(|cx| true)"
+        );
+        selectors.api_version = Some(Versions::These(Partitions(vec![(1, 3), (7, 7)])));
+        assert!(selectors.to_string().contains(".api_version(1..=3, 7)"));
+        assert_eq!(Selectors::default().to_string(), "");
+    }
+
+    /// A rule goes on in a reload only where it selects the same.
+    #[test]
+    fn values_at_other_paths_are_other_selectors() {
+        let value =
+            |path| RecordSelector::Value { path: ValuePath::parse(path).unwrap(), test: Test::Missing };
+        assert_eq!(value("$.a"), value("$.a"));
+        assert_ne!(value("$.a"), value("$.b"));
     }
 }

@@ -129,4 +129,17 @@ mod tests {
         assert!(Template::parse("{principal").is_err());
         assert!(Template::parse("a } b").is_err());
     }
+
+    #[test]
+    fn a_template_is_shown_as_it_was_written_and_knows_whether_records_differ() {
+        for (text, per_record) in [
+            ("{{x}} { principal }", false),
+            ("{topic}-{partition}", false),
+            ("{offset}", true),
+            ("at {timestamp}", true),
+        ] {
+            let template = Template::parse(text).unwrap();
+            assert_eq!((template.to_string().as_str(), template.is_per_record()), (text, per_record));
+        }
+    }
 }

@@ -292,4 +292,61 @@ mod tests {
         };
         assert_eq!(run(false), run(true));
     }
+
+    #[test]
+    fn after_counts_the_places_of_fetches() {
+        let (subjects, fired) = (Subjects::default(), Fired::default());
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired, forced: None };
+        let after = with(|t| t.after = Some(2));
+        let fires = [10, 20, 20, 30, 30, 40]
+            .map(|offset| after.fire(firing, &Met::at_place(7, offset), &subjects).is_some());
+        assert_eq!(fires, [false, false, false, true, true, true]);
+    }
+
+    /// Of what is done record by record: the part fires by its counts, each record by its own draw.
+    #[test]
+    fn a_part_fires_by_all_but_chance_which_is_of_records() {
+        let (subjects, fired) = (Subjects::default(), Fired::default());
+        let firing = Firing { rule: 1, born: 0, seed: 2, age: LATE, fired: &fired, forced: None };
+        let third = with(|t| (t.chance, t.nth) = (Some(0.5), Some(3)));
+        let parts: Vec<bool> =
+            (0..5).map(|_| third.fire_for_records(firing, &subjects.next(7, 0), &subjects)).collect();
+        assert_eq!(parts, [false, false, true, false, false]);
+
+        let record = |triggers: &Triggers, offset| {
+            triggers.record(firing, super::super::identity::fetched_record("t", 0, offset))
+        };
+        let drawn: Vec<bool> = (0..1_000).map(|offset| record(&third, offset)).collect();
+        let hits = drawn.iter().filter(|hit| **hit).count();
+        assert!((400..600).contains(&hits), "{hits} of 1000");
+        assert!((0..1_000).all(|offset| record(&third, offset) == drawn[offset as usize]));
+        assert!((0..100).all(|offset| record(&Triggers::default(), offset)), "without one always");
+    }
+
+    #[test]
+    fn records_are_struck_from_the_beginning_of_a_time_to_before_its_end() {
+        let fired = Fired::default();
+        let triggers = with(|t| t.during = Some((Duration::from_secs(10), Duration::from_secs(25))));
+        let strikes = |seconds| {
+            let age = Duration::from_secs(seconds);
+            let firing = Firing { rule: 1, born: 0, seed: 2, age, fired: &fired, forced: None };
+            triggers.strike(firing, Event { subject: 7, ordinal: 0, attempt: 0 }).is_some()
+        };
+        assert_eq!([9, 10, 24, 25, 26].map(strikes), [false, true, true, false, false]);
+    }
+
+    #[test]
+    fn triggers_are_shown_as_they_are_written() {
+        let all = Triggers {
+            chance: Some(0.25),
+            every: Some(2),
+            nth: Some(3),
+            first: Some(4),
+            after: Some(5),
+            during: Some((Duration::from_secs(6), Duration::from_secs(7))),
+            at_most: Some(8),
+        };
+        let shown = ".chance(0.25).every(2).nth(3).first(4).after(5).during(6s, 7s).at_most(8)";
+        assert_eq!((all.to_string().as_str(), Triggers::default().to_string().as_str()), (shown, ""));
+    }
 }

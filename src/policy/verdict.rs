@@ -308,3 +308,154 @@ impl ConnectVerdict {
         *self == Self::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::generation::{Policies, Settings, Shared};
+    use crate::policy::load::Script;
+    use bytes::Bytes;
+
+    const EVENT: Event = Event { subject: 1, ordinal: 2, attempt: 3 };
+
+    /// Two rules.
+    fn rules() -> [Arc<Rule>; 2] {
+        let text = r#"on_request("Heartbeat").delay("1s"); on_request("Heartbeat").delay("2s");"#;
+        let policies = Policies::new(Shared::new(Settings::default()));
+        let loaded = policies.load(&[Script { file: "p.rhai".into(), text: text.into() }]).unwrap();
+        let [a, b] = loaded.policies[0].rules.as_slice() else { panic!("two rules") };
+        [Arc::clone(a), Arc::clone(b)]
+    }
+
+    /// The first equals itself, and each of the others is something else.
+    fn differ<T: PartialEq + Clone + std::fmt::Debug>(all: &[T]) {
+        for (a, one) in all.iter().enumerate() {
+            for (b, other) in all.iter().enumerate() {
+                assert_eq!(*one == other.clone(), a == b, "{one:?} {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_waits_is_the_same_by_its_rule_and_how_long() {
+        let [a, b] = rules();
+        let second = Duration::from_secs(1);
+        differ(&[
+            Hold { rule: a.clone(), delay: second },
+            Hold { rule: a, delay: 2 * second },
+            Hold { rule: b, delay: second },
+        ]);
+    }
+
+    #[test]
+    fn faults_of_bytes_are_the_same_by_their_rule_and_what_they_do() {
+        let [a, b] = rules();
+        let link = |rule: &Arc<Rule>, fault, seed| Link {
+            rule: rule.clone(),
+            fault,
+            draws: Draws::new(seed, 1, EVENT),
+        };
+        differ(&[
+            link(&a, LinkFault::HalfOpen, 1),
+            link(&a, LinkFault::CloseAfterBytes(5), 1),
+            link(&b, LinkFault::HalfOpen, 1),
+        ]);
+        assert_eq!(link(&a, LinkFault::HalfOpen, 1), link(&a, LinkFault::HalfOpen, 2), "whatever it draws");
+    }
+
+    #[test]
+    fn truncations_are_the_same_by_their_log_their_rule_and_their_event() {
+        let [a, b] = rules();
+        let one = Truncation { topic: "t".into(), partition: 0, records: 5, rule: a, event: EVENT };
+        differ(&[
+            one.clone(),
+            Truncation { topic: "u".into(), ..one.clone() },
+            Truncation { partition: 1, ..one.clone() },
+            Truncation { records: 6, ..one.clone() },
+            Truncation { rule: b, ..one.clone() },
+            Truncation { event: Event { attempt: 4, ..EVENT }, ..one },
+        ]);
+    }
+
+    #[test]
+    fn held_requests_are_the_same_by_their_rule_their_event_and_what_they_await() {
+        let [a, b] = rules();
+        let awaited =
+            Awaited { api: crate::wire::ApiKey::Produce, name: None, at_most: Duration::from_secs(1) };
+        let one = Held { rule: a, event: EVENT, awaited: awaited.clone(), session: 1, correlation_id: 1 };
+        differ(&[
+            one.clone(),
+            Held { rule: b, ..one.clone() },
+            Held { event: Event { ordinal: 9, ..EVENT }, ..one.clone() },
+            Held { awaited: Awaited { at_most: Duration::from_secs(2), ..awaited }, ..one.clone() },
+        ]);
+        assert_eq!(one, Held { session: 2, correlation_id: 7, ..one.clone() }, "whoever asks");
+    }
+
+    #[test]
+    fn routed_records_are_the_same_by_their_places_and_their_letters() {
+        let letters = |topic: &str, payload: &'static [u8]| Letters {
+            topic: topic.into(),
+            batches: vec![LetterBatch { payload: Bytes::from_static(payload), records: vec![1] }],
+        };
+        let one = Routed {
+            at: 0,
+            topic: "t".into(),
+            partition: 0,
+            all: false,
+            letters: vec![letters("dead", b"x")],
+            passage: Passing::Unknown,
+            numbered: None,
+            records: [1].into(),
+            rules: Vec::new(),
+        };
+        differ(&[
+            one.clone(),
+            Routed { at: 1, ..one.clone() },
+            Routed { all: true, ..one.clone() },
+            Routed { records: [1, 2].into(), ..one.clone() },
+            Routed { letters: vec![letters("dead", b"y")], ..one.clone() },
+            Routed { letters: vec![letters("other", b"x")], ..one.clone() },
+            Routed { letters: Vec::new(), ..one },
+        ]);
+    }
+
+    #[test]
+    fn a_session_is_in_a_storm_once_and_a_break_of_it_stays() {
+        let mut storms = Vec::new();
+        for (rule, breaks) in [(1, false), (2, false), (1, false), (2, true), (2, false)] {
+            Storm::add(&mut storms, rule, breaks);
+        }
+        assert_eq!(storms, [Storm { rule: 1, breaks: false }, Storm { rule: 2, breaks: true }]);
+    }
+
+    #[test]
+    fn what_is_wanted_of_the_response_decides_nothing() {
+        let passes = Verdict { response: Interest::Records, sessionless: true, ..Verdict::default() };
+        assert!(passes.is_pass());
+        assert!(!Verdict { edited: true, ..passes }.is_pass());
+    }
+
+    #[test]
+    fn nothing_is_forwarded_when_all_is_answered_here_or_nothing_gets_through() {
+        let refused = || Outcome::answer(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+        let parts = |parts| Verdict { parts, ..Verdict::default() };
+        for nothing in [
+            Verdict { whole: Some(ErrorCode::INVALID_REQUEST), ..Verdict::default() },
+            Verdict { end: Some(End::Reset), ..Verdict::default() },
+            Verdict { lose: Some(Lose::Request), ..Verdict::default() },
+            parts(vec![refused()]),
+            parts(vec![refused(), refused()]),
+        ] {
+            assert!(nothing.forwards_nothing(), "{nothing:?}");
+        }
+        for something in [
+            Verdict::default(),
+            Verdict { lose: Some(Lose::Response), ..Verdict::default() },
+            parts(vec![Outcome::Forward]),
+            parts(vec![refused(), Outcome::Forward]),
+        ] {
+            assert!(!something.forwards_nothing(), "{something:?}");
+        }
+    }
+}

@@ -231,12 +231,6 @@ fn keep_last(text: &str, n: usize, out: &mut String) -> bool {
     true
 }
 
-impl PartialEq for HashKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
 /// As it is written in a policy; a key by its name.
 impl fmt::Display for How {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -368,5 +362,36 @@ mod tests {
         let pattern = How::Pattern { regex: Regex::new("nothing").unwrap(), text: String::new() };
         assert_eq!(mask(&pattern, b"\xff").as_deref(), Some("****"));
         assert_eq!(mask(&How::Hash(key()), b"\xff").map(|hash| hash.len()), Some(64));
+    }
+
+    #[test]
+    fn ways_are_equal_when_they_are_written_equally() {
+        let pattern = |regex: &str, text: &str| How::Pattern {
+            regex: Regex::new(regex).unwrap(),
+            text: text.to_owned(),
+        };
+        let hash = |name: &str| How::Hash(HashKey::new(name, &SecretBytes::new(b"key".to_vec())));
+        let ways = || {
+            [
+                How::All,
+                How::Email,
+                How::KeepFirst(1),
+                How::KeepFirst(2),
+                How::KeepLast(1),
+                hash("a"),
+                hash("b"),
+                How::Replace("x".to_owned()),
+                How::Replace("y".to_owned()),
+                pattern("x", ""),
+                pattern("y", ""),
+                pattern("x", "#"),
+                How::ToNull,
+            ]
+        };
+        for (a, one) in ways().iter().enumerate() {
+            for (b, other) in ways().iter().enumerate() {
+                assert_eq!(one == other, a == b, "{one} {other}");
+            }
+        }
     }
 }

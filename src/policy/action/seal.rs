@@ -177,7 +177,7 @@ impl Seal {
         out: &mut Vec<u8>,
     ) -> Result<bool, SealError> {
         // what only looks encrypted is not
-        if is_string && raw.starts_with("\"tg1") && self.reads_field(raw, topic, sealing) == Opened::Done {
+        if is_string && self.reads_field(raw, topic, sealing) == Opened::Done {
             return Ok(false);
         }
         let Some((id, cipher)) = self.keys.0.first() else { return Err(SealError::TooLong) };
@@ -414,6 +414,9 @@ mod tests {
         assert!(seal("$.card", &["k1"]).seal_field(("5", false), "t", sealing, &mut first).unwrap());
         let sealed = String::from_utf8(first.clone()).unwrap();
         assert!(!card.seal_field((&sealed, true), "t", sealing, &mut again).unwrap() && again.is_empty());
+        // however the producer writes the string
+        let escaped = sealed.replace("\"tg1", "\"\\u0074g1");
+        assert!(!card.seal_field((&escaped, true), "t", sealing, &mut again).unwrap() && again.is_empty());
         assert!(card.seal_field((&sealed, true), "another", sealing, &mut again).unwrap());
         again.clear();
         assert!(card.seal_field(("\"tg1:k1:c2VjcmV0\"", true), "t", sealing, &mut again).unwrap());
@@ -441,5 +444,14 @@ mod tests {
         assert_eq!(format!("{:?}", seal.keys), "Keyring(k2, k1)");
         let key = crate::policy::secrets::Secrets::made_up().seal_key("k1").unwrap();
         assert_eq!(format!("{key:?}"), "SealKey(..)");
+    }
+
+    /// The first key encrypts: the same keys in another order are another list.
+    #[test]
+    fn lists_of_keys_are_equal_when_they_name_the_same_in_the_same_order() {
+        assert_eq!(seal("$.card", &["k2", "k1"]), seal("$.card", &["k2", "k1"]));
+        for other in [&["k1", "k2"][..], &["k2"], &["k2", "k3"], &["k2", "k1", "k3"], &[]] {
+            assert_ne!(seal("$.card", &["k2", "k1"]), seal("$.card", other), "{other:?}");
+        }
     }
 }

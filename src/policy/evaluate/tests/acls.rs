@@ -116,6 +116,75 @@ fn the_audit_trail_says_that_it_was_acls() {
     assert_eq!((&told["rule"], &told["decision"]), (&"ACLs".into(), &"deny".into()));
 }
 
+/// In force it would close what is open to everybody, and nothing that is allowed.
+#[test]
+fn a_default_that_watches_tells_what_it_would_close() {
+    let (world, acls) = secured("mode(\"observe\"); default_deny();");
+    acls.put(Operation::Write, "t", "User:open", AclRuling::Open);
+    acls.put(Operation::Write, "any", "User:open", AclRuling::Open);
+    acls.put(Operation::IdempotentWrite, CLUSTER, "User:open", AclRuling::Open);
+    let told = || {
+        let lines = world.audit();
+        lines.iter().map(|line| (line["rule"].clone(), line["observed"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(produce(&world, "User:open"), []);
+    assert_eq!(told(), [("default_deny()".into(), true.into())]);
+    assert!(world.ask(&who("User:open"), &mut request(4, init_producer_id::Request::default())).is_pass());
+    assert_eq!(told(), [("default_deny()".into(), true.into())]);
+}
+
+/// Which rules a decision about any topic comes from, and which only watch.
+#[test]
+fn a_decision_about_any_topic_names_its_rules() {
+    const WATCH: &str = r#"on_access("Write").topic("*").observe().deny().named("watch");"#;
+    const DENY: &str = r#"on_access("Write").topic("*").deny().named("deny");"#;
+    const OBSERVED: &str = "mode(\"observe\"); default_deny();";
+    type Names = (bool, bool, Option<&'static str>, &'static [Option<&'static str>]);
+    let expected: [(&[&str], Option<AclRuling>, Names); 8] = [
+        (&[WATCH, DENY], None, (false, false, Some("deny"), &[Some("watch")])),
+        (&[WATCH], Some(AclRuling::Allowed), (true, true, None, &[Some("watch")])),
+        (&[WATCH], Some(AclRuling::Denied), (false, true, None, &[Some("watch")])),
+        (&[r#"on_access("Write").topic("t").deny();"#], None, (true, false, None, &[])),
+        (&[OBSERVED], None, (true, false, None, &[None])),
+        (&["default_deny();", OBSERVED], None, (false, false, None, &[])),
+        (&[OBSERVED], Some(AclRuling::Open), (true, false, None, &[None])),
+        (&[""], Some(AclRuling::Open), (true, false, None, &[])),
+    ];
+    for (scripts, acl, names) in expected {
+        let files: Vec<(&str, &str)> = ["p", "q"].into_iter().zip(scripts.iter().copied()).collect();
+        let kept = acl.map(|ruling| {
+            let kept = Arc::new(Kept::default());
+            kept.put(Operation::Write, "any", "User:a", ruling);
+            kept as Arc<dyn Acls>
+        });
+        let world = world_with(&files, Settings { acls: kept, ..Settings::default() });
+        let who = who("User:a");
+        let plan = world.generation().plan(&who);
+        let decided = plan.access.any(&who, Operation::Write, Resource::Topic, |_| true);
+        let ruling = &decided.ruling;
+        let observed: Vec<_> =
+            ruling.observed.iter().map(|rule| rule.as_ref().map(|rule| rule.name.as_str())).collect();
+        let by = ruling.by.as_ref().map(|rule| rule.name.as_str());
+        assert_eq!((decided.allowed, decided.by_acls, by, &*observed), names, "{scripts:?} {acl:?}");
+        assert_eq!(ruling.allowed, decided.allowed, "{scripts:?} {acl:?}");
+    }
+}
+
+/// As Kafka, ACLs do not explain themselves; and Create is a right on the cluster by its name.
+#[test]
+fn topics_are_created_by_acls_on_the_cluster_or_the_topic() {
+    let (world, acls) = secured("");
+    acls.put(Operation::Create, CLUSTER, "User:admin", AclRuling::Allowed);
+    acls.put(Operation::Create, "new", "User:a", AclRuling::Allowed);
+    let create = |principal: &str| {
+        let topic = create_topics::CreatableTopic { name: "new".into(), ..Default::default() };
+        let body = create_topics::Request { topics: vec![topic], ..Default::default() };
+        world.ask(&who(principal), &mut request(7, body)).parts
+    };
+    assert_eq!((create("User:admin"), create("User:a")), (vec![], vec![]));
+    assert_eq!(create("User:x"), [Outcome::answer(ErrorCode::TOPIC_AUTHORIZATION_FAILED)]);
+}
+
 #[test]
 fn an_idempotent_producer_needs_the_cluster_or_any_topic() {
     let (world, acls) = secured("");

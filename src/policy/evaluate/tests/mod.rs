@@ -2,6 +2,7 @@
 
 mod access;
 mod acls;
+mod books;
 mod broker;
 mod chaos;
 mod determinism;
