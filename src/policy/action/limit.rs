@@ -252,6 +252,8 @@ mod tests {
             (number("< 5"), "-2", false),
             (number(">= 5"), "-1", true),
             (number(">= 5"), "-2", false),
+            (number("<= 5"), "0", true),
+            (number("< 5"), "-0.5", false),
             (number("== -1"), "-1", true),
             (number("<= -1"), "-1", true),
             (number("<= 5"), "many", false),
@@ -311,6 +313,10 @@ mod tests {
             ),
             (Asked { configs: vec![], ..fine() }, "config retention.ms: it must be set"),
             (
+                Asked { configs: vec![("retention.bytes", Set::To("5"))], ..fine() },
+                "config retention.ms: it must be set",
+            ),
+            (
                 Asked { configs: vec![("retention.ms", Set::Unset)], complete: false, ..fine() },
                 "config retention.ms: it must be set",
             ),
@@ -332,5 +338,52 @@ mod tests {
         let long = "x".repeat(10_000);
         let many = vec![(long.as_str(), Set::To(long.as_str())); 1_000];
         assert!(limit.breach(&Asked { configs: many, ..fine() }).unwrap().len() < 1_000);
+    }
+
+    #[test]
+    fn a_range_is_told_as_one_would_say_it() {
+        for (range, told) in [
+            (1..=12, "at most 12"),
+            (0..=0, "at most 0"),
+            (3..=3, "3"),
+            (2..=3, "from 2 to 3"),
+            (2..=i64::MAX, "at least 2"),
+        ] {
+            assert_eq!(span(&range), told);
+        }
+    }
+
+    /// A rule goes on in a reload only where it wants the same.
+    #[test]
+    fn limits_are_shown_as_they_are_written_and_are_equal_when_they_want_the_same() {
+        let regex = |text: &str| Names::Regex(Regex::new(text).unwrap());
+        let names = || {
+            [
+                Names::Globs(Patterns::new(["a*"])),
+                Names::Globs(Patterns::new(["b"])),
+                regex("a.*"),
+                regex("b"),
+            ]
+        };
+        for (a, one) in names().iter().enumerate() {
+            for (b, other) in names().iter().enumerate() {
+                assert_eq!(one == other, a == b, "{one} {other}");
+            }
+        }
+        let limit = Limit {
+            partitions: Some(1..=12),
+            replication: Some(2..=3),
+            names: Some(regex("a.*")),
+            configs: vec![(Glob::new("retention.ms"), number("<= 1000"))],
+            allowed_configs: Some(Patterns::new(["retention.*"])),
+            required_configs: vec!["retention.ms".into(), "cleanup.policy".into()],
+            forbidden_configs: Some(Patterns::new(["cleanup.*"])),
+        };
+        assert_eq!(
+            limit.to_string(),
+            "partitions: 1..=12; replication: 2..=3; names: a.*; retention.ms: <= 1000; allowed_configs: retention.*; \
+             forbidden_configs: cleanup.*; required_configs: retention.ms, cleanup.policy"
+        );
+        assert_eq!(Limit { partitions: Some(1..=2), ..Limit::default() }.to_string(), "partitions: 1..=2");
     }
 }

@@ -81,3 +81,24 @@ pub(super) fn hex4(text: &[u8], at: usize) -> Option<u32> {
         Some(n << 4 | digit)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is masked goes on as JSON, whatever is in it.
+    #[test]
+    fn every_character_is_written_so_that_readers_find_it_again() {
+        for c in ('\0'..='\u{a0}').chain("é€😀\u{2028}\u{fffd}".chars()) {
+            let text = format!("a{c}b");
+            let mut out = Vec::new();
+            write_string(&mut out, &text);
+            let json = String::from_utf8(out).unwrap();
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text, "{json}");
+            assert_eq!(string_content(&json, json.contains('\\')), text, "{json}");
+        }
+        let mut out = Vec::new();
+        write_string(&mut out, "\n\r\t\u{1b}\"\\");
+        assert_eq!(String::from_utf8(out).unwrap(), r#""\n\r\t\u001b\"\\""#, "as short as JSON has it");
+    }
+}
