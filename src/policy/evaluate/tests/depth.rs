@@ -105,3 +105,19 @@ fn closures_see_who_asks_for_what() {
     assert_eq!(ask(&Who { listener: "private".into(), ..who("User:x") }, "t"), []);
     assert_eq!(ask(&Who { remote_ip: [10, 0, 0, 2].into(), ..who("User:x") }, "t"), []);
 }
+
+/// Who has no transactional id is all but those that an exclusion names, where there could be one.
+#[test]
+fn a_producer_id_without_a_transactional_one_is_not_exempt_by_exclusions() {
+    let world = one(r#"on_request("InitProducerId", "ListGroups").transactional_id("!tx-*").deny();"#);
+    let init = |id: Option<&str>| {
+        let body = crate::wire::api::init_producer_id::Request {
+            transactional_id: id.map(Str::from),
+            ..Default::default()
+        };
+        world.ask(&who("User:x"), &mut request(4, body)).whole.is_some()
+    };
+    assert_eq!([None, Some("other"), Some("tx-1")].map(init), [true, true, false]);
+    let groups = crate::wire::api::list_groups::Request::default();
+    assert!(world.ask(&who("User:x"), &mut request(5, groups)).is_pass(), "there is none to have");
+}
