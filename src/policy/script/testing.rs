@@ -72,6 +72,30 @@ pub struct Options {
     pub times: usize,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            principal: "User:ANONYMOUS".to_owned(),
+            client_id: "test".to_owned(),
+            listener: "default".to_owned(),
+            tls: false,
+            ip: IpAddr::from([127, 0, 0, 1]),
+            key: None,
+            headers: Vec::new(),
+            topic: None,
+            partition: 0,
+            group: None,
+            transactional_id: None,
+            partitions: -1,
+            replication: -1,
+            configs: Vec::new(),
+            at: None,
+            seed: None,
+            times: 1,
+        }
+    }
+}
+
 /// What a client would see of the last of `times` doings, and how all of them went.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
@@ -219,25 +243,7 @@ fn bytes(value: &Dynamic) -> Option<Vec<u8>> {
 }
 
 fn options(call: &Call<'_, '_>, at: usize) -> Result<Options, String> {
-    let mut options = Options {
-        principal: "User:ANONYMOUS".to_owned(),
-        client_id: "test".to_owned(),
-        listener: "default".to_owned(),
-        tls: false,
-        ip: IpAddr::from([127, 0, 0, 1]),
-        key: None,
-        headers: Vec::new(),
-        topic: None,
-        partition: 0,
-        group: None,
-        transactional_id: None,
-        partitions: -1,
-        replication: -1,
-        configs: Vec::new(),
-        at: None,
-        seed: None,
-        times: 1,
-    };
+    let mut options = Options::default();
     if at >= call.len() {
         return Ok(options);
     }

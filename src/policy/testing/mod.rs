@@ -4,6 +4,8 @@
 //! still until the test moves it (`at: "30s"`). Draws use the policy's seed, else zero, else the test's own.
 
 mod bench;
+#[cfg(test)]
+mod exchanges;
 mod newer_requests;
 mod replies;
 mod requests;
