@@ -129,3 +129,28 @@ impl fmt::Display for LinkFault {
         write!(f, "{}({})", self.word(), self.parameter())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_is_one_or_both() {
+        for way in [Way::Up, Way::Down, Way::Both] {
+            assert_eq!(Way::from_name(&way.to_string()), Some(way));
+        }
+        assert_eq!(Way::from_name("sideways"), None);
+        assert!(Way::Up.covers(Way::Up) && Way::Both.covers(Way::Up) && Way::Both.covers(Way::Down));
+        assert!(!Way::Up.covers(Way::Down) && !Way::Down.covers(Way::Up));
+    }
+
+    #[test]
+    fn what_varies_is_drawn() {
+        let fixed = Distribution::Fixed(Duration::from_secs(1));
+        let varies = Distribution::Uniform { from: Duration::ZERO, to: Duration::from_secs(1) };
+        assert!(LinkFault::Latency(varies, Way::Up).draws());
+        assert!(LinkFault::CorruptBytes(0.1, Way::Up).draws());
+        assert!(!LinkFault::Latency(fixed, Way::Up).draws());
+        assert!(!LinkFault::HalfOpen.draws());
+    }
+}

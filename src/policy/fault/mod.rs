@@ -265,6 +265,17 @@ mod tests {
     }
 
     #[test]
+    fn what_varies_is_drawn() {
+        let fixed = Distribution::Fixed(Duration::from_secs(1));
+        let varies = Distribution::Uniform { from: Duration::ZERO, to: Duration::from_secs(1) };
+        for fault in [Fault::Delay, Fault::SlowBroker, Fault::DelayCommit] {
+            assert!(fault(varies.clone()).draws() && !fault(fixed.clone()).draws());
+        }
+        assert!(Fault::Link(LinkFault::CorruptBytes(0.5, link::Way::Both)).draws());
+        assert!(!Fault::Disconnect.draws());
+    }
+
+    #[test]
     fn errors_are_before_or_after() {
         let (harm, injected) = inject(&[Fault::Fail(ErrorCode::NOT_LEADER_OR_FOLLOWER)]);
         assert_eq!(harm.fail, Some(ErrorCode::NOT_LEADER_OR_FOLLOWER));

@@ -216,3 +216,97 @@ impl fmt::Display for ReplyFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::api::describe_cluster::{DescribeClusterBroker, DescribeClusterResponse};
+    use crate::wire::api::find_coordinator::{Coordinator, FindCoordinatorResponse};
+
+    fn cluster(controller_id: i32) -> ResponseBody {
+        let broker = |broker_id| DescribeClusterBroker {
+            broker_id,
+            host: format!("b{broker_id}").into(),
+            port: 9092,
+            ..Default::default()
+        };
+        DescribeClusterResponse { controller_id, brokers: [1, 2].map(broker).into(), ..Default::default() }
+            .into()
+    }
+
+    /// Whether it could, the brokers that are left and where they are, and the controller.
+    fn after(fault: &ReplyFault, mut body: ResponseBody) -> (bool, Vec<(i32, String, i32)>, i32) {
+        let could = fault.whole(&mut body);
+        let ResponseBody::DescribeCluster(body) = body else { panic!("{body:?}") };
+        let brokers = body.brokers.iter().map(|b| (b.broker_id, b.host.to_string(), b.port)).collect();
+        (could, brokers, body.controller_id)
+    }
+
+    #[test]
+    fn a_broker_is_missing_in_a_cluster_that_is_described() {
+        let (one, two) = ((1, "b1".to_owned(), 9092), (2, "b2".to_owned(), 9092));
+        let missing = |id, controller| after(&ReplyFault::BrokerMissing(id), cluster(controller));
+        assert_eq!(missing(None, 1), (true, vec![one.clone()], 1), "the last");
+        assert_eq!(missing(Some(1), 2), (true, vec![two.clone()], 2));
+        assert_eq!(missing(Some(2), 2), (true, vec![one.clone()], -1));
+        assert_eq!(missing(Some(3), 2), (false, vec![one, two], 2));
+        assert!(!ReplyFault::BrokerMissing(None).whole(&mut DescribeClusterResponse::default().into()));
+    }
+
+    #[test]
+    fn every_broker_that_is_named_is_elsewhere() {
+        let fault = ReplyFault::WrongAddress("nowhere".into(), 1);
+        let moved = |id: i32| (id, "nowhere".to_owned(), 1);
+        assert_eq!(after(&fault, cluster(1)), (true, vec![moved(1), moved(2)], 1));
+        let found = |host: &str, error_code, inner: &[(&str, i16)]| {
+            let coordinator = |(host, error_code): &(&str, i16)| Coordinator {
+                host: (*host).into(),
+                port: 9092,
+                error_code: *error_code,
+                ..Default::default()
+            };
+            let coordinators = inner.iter().map(coordinator).collect();
+            let body = FindCoordinatorResponse {
+                host: host.into(),
+                port: 9092,
+                error_code,
+                coordinators,
+                ..Default::default()
+            };
+            let mut body = ResponseBody::from(body);
+            let could = fault.whole(&mut body);
+            let ResponseBody::FindCoordinator(body) = body else { panic!("{body:?}") };
+            let inner: Vec<_> = body.coordinators.iter().map(|c| (c.host.to_string(), c.port)).collect();
+            (could, body.host.to_string(), body.port, inner)
+        };
+        let at = |host: &str, port| (host.to_owned(), port);
+        assert_eq!(found("b1", 0, &[]), (true, "nowhere".to_owned(), 1, vec![]));
+        assert_eq!(found("b1", 15, &[]), (false, "b1".to_owned(), 9092, vec![]));
+        assert_eq!(found("", 0, &[]), (false, String::new(), 9092, vec![]));
+        assert_eq!(
+            found("", 0, &[("b1", 0), ("b2", 15)]),
+            (true, String::new(), 9092, vec![at("nowhere", 1), at("b2", 9092)])
+        );
+    }
+
+    #[test]
+    fn the_next_broker_of_the_cluster_leads() {
+        let leads = |leader_id: i32, brokers: &[i32]| {
+            let mut partition = MetadataResponsePartition { leader_id, ..Default::default() };
+            ReplyFault::LeaderMoves.led(&mut partition, brokers);
+            partition.leader_id
+        };
+        assert_eq!([leads(1, &[1, 2, 3]), leads(2, &[1, 2, 3]), leads(3, &[1, 2, 3])], [2, 3, 1]);
+        assert_eq!((leads(1, &[1]), leads(1, &[])), (2, 2));
+    }
+
+    #[test]
+    fn what_is_as_long_as_it_may_be_is_not_cut() {
+        let cut = |bytes| {
+            let records = Payload::Bytes(Bytes::from_static(b"12345"));
+            let mut partition = FetchPartitionData { records, ..Default::default() };
+            (ReplyFault::TruncateFetch(bytes).fetched(&mut partition), partition.records.len())
+        };
+        assert_eq!((cut(5), cut(4), cut(0)), ((false, 5), (true, 4), (true, 0)));
+    }
+}

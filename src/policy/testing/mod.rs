@@ -132,6 +132,39 @@ mod tests {
     }
 
     #[test]
+    fn doings_are_counted_by_how_they_went() {
+        passes_and_matters(
+            r#"on_produce("a").deny("no"); on_connect().listener("l").refuse(); on_connect().listener("m").deny();
+            on_fetch("b").disconnect(); on_fetch("c").deny(); on_produce("d").disconnect(); on_produce("e").fail("REQUEST_TIMED_OUT");
+            on_fetch("f").each(|cx, record| cx.deny("no"));"#,
+            r#"test("denied", || {
+                let seen = produced("a", "x", #{ times: 3 });
+                expect([seen.denied, seen.failed, seen.passed]).to_equal([3, 0, 0]);
+                expect(seen.exists).to_equal(false);
+                let seen = connected(#{ listener: "m", times: 2 });
+                expect([seen.denied, seen.closed]).to_equal([2, 0]);
+                expect(seen).to_be_denied();
+                let seen = fetched("c", "x", #{ times: 2 });
+                expect([seen.denied, seen.failed]).to_equal([2, 0]);
+                let seen = fetched("f", "x");
+                expect(seen.denied).to_equal(1);
+            });
+            test("closed", || {
+                let seen = connected(#{ listener: "l", times: 2 });
+                expect([seen.denied, seen.closed, seen.passed]).to_equal([0, 2, 0]);
+                let seen = fetched("b", "x", #{ times: 2 });
+                expect([seen.closed, seen.lost, seen.passed]).to_equal([2, 0, 0]);
+                let seen = produced("d", "x");
+                expect([seen.closed, seen.exists]).to_equal([1, false]);
+            });
+            test("failed", || {
+                let seen = produced("e", "x", #{ times: 2 });
+                expect([seen.failed, seen.denied, seen.passed, seen.exists]).to_equal([2, 0, 0, false]);
+            });"#,
+        );
+    }
+
+    #[test]
     fn masks_are_seen_by_those_they_are_for() {
         passes_and_matters(
             r#"on_fetch("customers").principal("User:analytics-*").mask("$.email", "email").remove_header("x-*");"#,

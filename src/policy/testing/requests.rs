@@ -5,7 +5,7 @@ use super::newer_requests;
 use crate::policy::script::testing::{Act, Doing, Options};
 use crate::wire::api::*;
 use crate::wire::record::RecordError;
-use crate::wire::{ApiKey, Payload, Request, RequestBody, Str, Uuid};
+use crate::wire::{ApiKey, Payload, Request, RequestBody, Str};
 use bytes::Bytes;
 
 /// Before topic ids: tests speak of names.
@@ -162,11 +162,7 @@ fn named(api: ApiKey, newest: i16, options: &Options) -> Result<(i16, RequestBod
             create_topics::Request { topics: vec![topic], ..Default::default() }.into()
         }
         ApiKey::DeleteTopics => {
-            let topic = delete_topics::DeleteTopicState {
-                name: Some(topic),
-                topic_id: Uuid::ZERO,
-                ..Default::default()
-            };
+            let topic = delete_topics::DeleteTopicState { name: Some(topic), ..Default::default() };
             delete_topics::Request { topics: vec![topic], ..Default::default() }.into()
         }
         ApiKey::DeleteRecords => {

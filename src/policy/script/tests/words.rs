@@ -276,3 +276,45 @@ fn a_name_of_shared_state_is_of_one_kind_each() {
     assert_eq!(two.len(), 2);
     assert!(refused("let a = window(\"n\", \"1s\"); let b = window(\"n\", \"2s\");").contains("was 1s long"));
 }
+
+/// A rule without a name is called by what it says: two that say different things are two.
+#[test]
+fn faults_are_called_by_what_they_are_told() {
+    for (head, fault) in [
+        ("on_produce()", ".delay(200ms)"),
+        ("on_produce()", ".slow_broker(200ms)"),
+        ("on_request(\"EndTxn\")", ".delay_commit(200ms)"),
+        ("on_produce()", ".fail(NOT_LEADER_OR_FOLLOWER)"),
+        ("on_produce()", ".fail_after(REQUEST_TIMED_OUT)"),
+        ("on_produce()", ".throttle(2s)"),
+        ("on_produce()", ".pause(2s)"),
+        ("on_produce()", ".truncate_log(5)"),
+        ("on_produce()", ".lose_request()"),
+        ("on_request(\"SaslHandshake\")", ".sasl_fail(\"PLAIN\")"),
+        ("on_request(\"SaslAuthenticate\")", ".sasl_expire(2s)"),
+        ("on_produce()", ".oversize(9)"),
+        ("on_connect()", ".tls_fail(\"untrusted\")"),
+        ("on_connect()", ".slow_close(2s)"),
+        ("on_fetch()", ".truncate_fetch(7)"),
+        ("on_fetch()", ".empty_fetch()"),
+        ("on_fetch()", ".stale_high_watermark(3)"),
+        ("on_request(\"Metadata\")", ".stale_metadata(2s)"),
+        ("on_request(\"Metadata\")", ".stale_metadata()"),
+        ("on_request(\"Metadata\")", ".broker_missing(2)"),
+        ("on_request(\"Metadata\")", ".broker_missing()"),
+        ("on_request(\"Metadata\")", ".wrong_address(\"h\", 9)"),
+        ("on_request(\"ApiVersions\")", ".api_versions(\"Fetch\")"),
+        ("on_request(\"ApiVersions\")", ".api_versions(\"Fetch\", 4)"),
+        ("on_disk()", ".slow_disk(2s)"),
+    ] {
+        let (word, told) = fault.trim_end_matches(')').split_once('(').unwrap();
+        let quoted = |word: &str| match word.trim_matches('"') {
+            "" => String::new(),
+            number if number.parse::<i64>().is_ok() => number.to_owned(),
+            text => format!("\"{text}\""),
+        };
+        let arguments: Vec<String> = told.split(", ").map(quoted).collect();
+        let text = format!("{head}{word}({});", arguments.join(", "));
+        assert!(said(&text).ends_with(fault), "{text} is {}", said(&text));
+    }
+}
