@@ -20,6 +20,7 @@ mod route;
 mod sasl;
 mod sealed;
 mod security;
+mod seen;
 mod shared;
 mod strike;
 mod watching;
