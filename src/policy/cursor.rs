@@ -87,4 +87,17 @@ mod tests {
         assert_eq!(ours.open("sealed-cursor.orders"), None, "a topic may be called so");
         assert_eq!(ours.seal(&"x".repeat(256)), None);
     }
+
+    #[test]
+    fn one_half_of_the_key_seals_and_the_other_vouches() {
+        let key = CursorKey(Some(SecretBytes::new((0..64).collect())));
+        let sealed = key.seal("orders").unwrap();
+        // HMAC-SHA-256 of the padded name by the first half; the stream by the second
+        assert_eq!(sealed, SEALED);
+        assert_eq!(key.open(SEALED), Some(Ok("orders".to_owned())));
+        let bytes = URL_SAFE_NO_PAD.decode(sealed.strip_prefix(MARK).unwrap()).unwrap();
+        assert!(!bytes.windows(6).any(|part| part == b"orders"));
+    }
+
+    const SEALED: &str = "sealed-cursor.5LTYlidIb-MravSnboklHskN2wdlYobg9nX6j8HXMEj9W95gbPXjGd-yoOy3I84vBRVM19RzAVoyUUGEoPH5bxILW1HZNMR6viicR8fXtHROlKhPY1gTCzKCneebDxeC3RaLFxhkkn1t8ZBdg2EUaRyYjR_XUIapI6YdkKxLz5G0nR6pHnZxGltZKAAQES6M9fxWidg_1Y6NWa2-nj2X8e98GrsfcIEmajd8wFIF-IY9yBcphvC2cuX9sTrZcuK52DUvDRieOjVyO0Q5hnp-CorPCPGF59uaoxJYh4zlZVT7BURsb_8EMg5OxuC38PCoJAR0yv2vFZ4LdsaISEcoybOUZ0UxjyCe9WA1cP4iogc";
 }

@@ -471,4 +471,23 @@ mod tests {
             assert_eq!(waiting.await.unwrap(), arrives);
         }
     }
+
+    #[test]
+    fn what_is_held_is_counted() {
+        let shared = Shared::new(Settings::default());
+        let content = |n: usize| vec![n as u8; BATCH_OVERHEAD + n];
+        for n in 0..BATCHES + 3 {
+            begin(&shared, batch(0, n as i32), &content(n)).all_arrived();
+        }
+        // the same numbers again, and one that is lost
+        begin(&shared, batch(0, 9), &content(200)).all_arrived();
+        drop(begin(&shared, batch(0, 500), &content(50)));
+        let mut store = shared.letters.store.lock().unwrap();
+        let mut held = 0;
+        while let Some(batches) = store.producers.pop_oldest() {
+            held += bytes(&batches);
+        }
+        assert!(held > 0);
+        assert_eq!(store.bytes, held);
+    }
 }

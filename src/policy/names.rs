@@ -198,4 +198,43 @@ mod tests {
         let known = names.known();
         assert_eq!((known.by_id.len(), known.by_name.len()), (10, 10));
     }
+
+    #[test]
+    fn what_passed_last_counts_for_a_name() {
+        let names = Names::new(Arc::new(NoTopics));
+        let (a, b) = (Uuid([1; 16]), Uuid([2; 16]));
+        let name = Str::from("a");
+        for id in [a, b, a] {
+            names.learn(&name, id);
+            assert_eq!(names.id(&name), Some(id));
+        }
+        names.learn(&Str::from(""), Uuid([3; 16]));
+        names.learn(&Str::from("c"), Uuid::ZERO);
+        assert_eq!((names.name(Uuid([3; 16])), names.id(&Str::from("c"))), (None, None));
+        assert_eq!(format!("{names:?}"), "Names(2)");
+    }
+
+    #[test]
+    fn an_upstream_without_topics_knows_nothing() {
+        struct All;
+        impl TopicIds for All {
+            fn name(&self, _: Uuid) -> Option<Str> {
+                None
+            }
+
+            fn exists(&self, _: &str) -> Option<bool> {
+                Some(false)
+            }
+
+            fn knows_all(&self) -> bool {
+                true
+            }
+        }
+        let none = Names::new(Arc::new(NoTopics));
+        assert_eq!(
+            (none.name(Uuid([1; 16])), none.exists("a"), none.upstream_answers()),
+            (None, None, false)
+        );
+        assert!(Names::new(Arc::new(All)).upstream_answers());
+    }
 }

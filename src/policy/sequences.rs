@@ -232,4 +232,14 @@ mod tests {
             .is_none()
         );
     }
+
+    #[test]
+    fn who_does_not_number_records_is_not_renumbered() {
+        let of = |producer_id, base_sequence| {
+            let sent = Sequenced { producer_id, producer_epoch: 0, base_sequence, crc: 0, length: 0 };
+            Numberer::of(&sent, "t", 0).is_some()
+        };
+        assert_eq!([of(7, 0), of(0, 5), of(-1, 0), of(7, -1), of(-1, -1)], [true, true, false, false, false]);
+        assert_eq!(format!("{:?}", Sequences::default()), "Sequences(0)");
+    }
 }

@@ -233,4 +233,25 @@ mod tests {
         assert!(!waits.is_full() && !waits.is_on());
         assert!(waits.wait(awaited(ApiKey::EndTxn, None)).is_some() && !waits.is_full());
     }
+
+    #[test]
+    fn a_request_is_about_topics_by_name_or_id() {
+        use crate::policy::names::NoTopics;
+        use crate::wire::api::metadata;
+        let names = Names::new(std::sync::Arc::new(NoTopics));
+        names.learn(&"known".into(), crate::wire::Uuid([1; 16]));
+        let of = |name: Option<&str>, id: u8| {
+            let topic = metadata::MetadataRequestTopic {
+                name: name.map(Into::into),
+                topic_id: crate::wire::Uuid([id; 16]),
+                ..Default::default()
+            };
+            let body = metadata::Request { topics: Some(vec![topic]), ..Default::default() };
+            about(&mut Request::new(12, 1, None, body.into()).unwrap(), &names)
+        };
+        assert_eq!(of(None, 1), ["known"]);
+        assert!(of(None, 2).is_empty(), "nobody knows it");
+        assert_eq!(of(Some("named"), 0), ["named"]);
+        assert_eq!(of(Some("named"), 2), ["named"]);
+    }
 }

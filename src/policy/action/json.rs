@@ -444,4 +444,42 @@ mod tests {
             prop_assert_eq!(value(escaped.as_bytes(), &path).unwrap(), Some(JsonValue::String(text.into())));
         }
     }
+
+    #[test]
+    fn numbers_and_escapes_are_as_the_grammar_has_them() {
+        let set = PathSet::default();
+        assert!(set.is_empty() && !PathSet::new([&Path::parse("$.a").unwrap()]).is_empty());
+        // without a path nothing is looked at: so with one
+        let set = PathSet::new([&Path::parse("$.a").unwrap()]);
+        let valid = |text: &str| set.find(text.as_bytes(), &mut Vec::new()).is_ok();
+        for number in ["0", "-0", "12", "0.5", "-12.5e10", "1e5", "1E+5", "1e-5", "10e0"] {
+            assert!(valid(&format!("[{number}]")), "{number}");
+        }
+        for number in ["", "-", "01", "1.", "1e", "1e+", "1e-", "+1", ".5", "0x1", "1e5.5", "--1", "1+", "-a"]
+        {
+            assert!(!valid(&format!("[{number}]")) || number.is_empty(), "{number}");
+        }
+        for (text, is) in [
+            (r#""\ud83d\ude00""#, true),
+            (r#""\ud83d\u0041""#, false),
+            (r#""\ud83dxxdc00""#, false),
+            (r#""\ud83d""#, false),
+            (r#""\ude00""#, false),
+            (r#""\u00e9""#, true),
+            (r#""\u00g9""#, false),
+        ] {
+            assert_eq!(valid(text), is, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_side_by_side_is_not_deep() {
+        let set = PathSet::new([&Path::parse("$.a").unwrap()]);
+        for one in ["[]", "{}", "[1]", r#"{"a":1}"#] {
+            let many = format!("[{}{one}]", format!("{one},").repeat(1_000));
+            assert!(set.find(many.as_bytes(), &mut Vec::new()).is_ok(), "{one}");
+        }
+        let error = set.find(b"[1,]", &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().starts_with("not JSON at byte 3: "), "{error}");
+    }
 }

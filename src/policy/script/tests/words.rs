@@ -315,6 +315,12 @@ fn faults_are_called_by_what_they_are_told() {
         };
         let arguments: Vec<String> = told.split(", ").map(quoted).collect();
         let text = format!("{head}{word}({});", arguments.join(", "));
-        assert!(said(&text).ends_with(fault), "{text} is {}", said(&text));
+        let about = match head {
+            "on_disk()" => "on_disk()".to_owned(),
+            head => head.replace('"', ""),
+        };
+        assert_eq!(said(&text), format!("{about}{fault}"), "{text}");
     }
+    assert_eq!(said("on_disk().operation(\"append\").slow_disk(\"2s\");"), "on_disk(append).slow_disk(2s)");
+    assert_ne!(said("on_disk().disk_full();"), "on_disk().disk_full()", "it narrows to what writes");
 }
