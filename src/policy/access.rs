@@ -163,9 +163,12 @@ impl Access {
         ruling
     }
 
+    /// How many bytes are said to be remembered, and how many are.
     #[cfg(test)]
-    pub(super) fn remembered(&self) -> usize {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).bytes
+    pub(super) fn remembered(&self) -> (usize, usize) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let names = known.by_pair.values().flat_map(|names| names.keys());
+        (known.bytes, names.map(|name| name.len() + RULING_BYTES).sum())
     }
 
     fn find(
