@@ -114,3 +114,30 @@ fn only_the_records_that_are_refused_are_left_out_of_a_fetch() {
         assert_eq!(left.len(), 6 - out.len(), "{out:?}");
     }
 }
+
+#[test]
+fn an_access_rule_that_only_writes_down_refuses_nothing() {
+    for (more, allowed) in [
+        ("", true),
+        ("default_deny();", false),
+        ("default_deny(); on_access(\"Write\").allow();", true),
+        ("on_access(\"Write\").deny();", false),
+    ] {
+        let world = one(&format!("on_access(\"Write\").topic(\"t\").audit(); {more}"));
+        let verdict = world.produce(&who("User:a"), &[("t", "v")]);
+        assert_eq!(verdict.parts.is_empty(), allowed, "{more}");
+        let audit = world.audit();
+        assert!(audit.iter().any(|line| line["decision"] == "audit"), "{more}: {audit:?}");
+        assert_eq!(audit.iter().any(|line| line["decision"] == "deny"), !allowed, "{more}: {audit:?}");
+    }
+}
+
+#[test]
+fn a_storm_takes_all_sessions_of_its_rule_along_unless_it_only_watches() {
+    for (rule, storms) in [("", 1), (".observe()", 0)] {
+        let world = one(&format!("on_produce(\"t\").storm(){rule};"));
+        let verdict = world.produce(&who("User:a"), &[("t", "v")]);
+        assert_eq!(verdict.storms.len(), storms, "{rule}");
+        assert_eq!(world.counts(0).0, 1);
+    }
+}
