@@ -272,3 +272,27 @@ fn is_left_out(head: &Head) -> bool {
 fn seconds(millis: u64) -> String {
     format!("{}.{:03} s", millis / 1_000, millis % 1_000)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_frequent_names_are_shown_and_the_others_counted() {
+        let mut top = Top::default();
+        for (name, times) in [("a", 1), ("b", 2), ("a", 2), ("c", 1)] {
+            top.count(name, times);
+        }
+        assert_eq!(top.shown(), r#""a" 3, "b" 2, "c" 1"#);
+        top.count("d", 1);
+        assert_eq!(top.shown(), r#""a" 3, "b" 2, "c" 1, and 1 more"#);
+        for n in 0..NAMES {
+            top.count(&format!("x{n}"), 1);
+        }
+        // four of those found no room
+        assert_eq!((top.counts.len(), top.others), (NAMES, 4));
+        top.count("y", 5);
+        top.count("a", 1);
+        assert_eq!((top.others, top.shown()), (9, r#""a" 4, "b" 2, "c" 1, and others"#.to_owned()));
+    }
+}

@@ -162,3 +162,113 @@ impl TopicIds for Topics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::api::{create_topics, delete_topics, metadata};
+
+    const ID: Uuid = Uuid([1; 16]);
+
+    fn noted(notes: &[(u64, Option<&str>, Uuid, Seen)]) -> Topics {
+        let mut topics = Topics::default();
+        for (at, name, id, seen) in notes {
+            topics.note(*at, name.map(Str::from).as_ref(), *id, *seen);
+        }
+        topics
+    }
+
+    /// Whether it was there as of each of these records.
+    fn was(topics: &Topics, name: &str, records: &[u64]) -> Vec<Option<bool>> {
+        let exists = |record: &u64| {
+            topics.stand_at(*record);
+            topics.exists(name)
+        };
+        records.iter().map(exists).collect()
+    }
+
+    #[test]
+    fn a_topic_was_there_as_the_answers_around_say() {
+        let (yes, no) = (Some(true), Some(false));
+        let made = noted(&[(10, Some("t"), ID, Seen::Created), (20, None, ID, Seen::Deleted)]);
+        assert_eq!(was(&made, "t", &[0, 9, 10, 19, 20, 30]), [no, no, yes, yes, no, no]);
+        assert_eq!(was(&made, "other", &[0]), [None]);
+        let missed = noted(&[(10, Some("t"), Uuid::ZERO, Seen::Missing), (20, Some("t"), ID, Seen::There)]);
+        assert_eq!(was(&missed, "t", &[5, 10, 20]), [no, yes, yes]);
+        let again = noted(&[
+            (1, Some("t"), ID, Seen::There),
+            (9, Some("t"), ID, Seen::There),
+            // a leader may be missing for a moment
+            (12, Some("t"), ID, Seen::Created),
+        ]);
+        assert_eq!((was(&again, "t", &[0, 5, 10, 20]), again.changes), (vec![yes; 4], 1));
+        let twice = noted(&[
+            (1, Some("t"), ID, Seen::Created),
+            (2, Some("t"), ID, Seen::Deleted),
+            (3, Some("t"), ID, Seen::Created),
+        ]);
+        assert_eq!((was(&twice, "t", &[0, 1, 2, 3]), twice.changes), (vec![no, yes, no, yes], 3));
+    }
+
+    #[test]
+    fn an_id_is_of_the_topic_that_it_was_first_seen_with() {
+        let topics = noted(&[
+            (1, Some("a"), ID, Seen::There),
+            (2, Some("b"), ID, Seen::There),
+            (3, Some("z"), Uuid::ZERO, Seen::There),
+            (4, Some(""), Uuid([2; 16]), Seen::There),
+        ]);
+        assert_eq!(topics.name(ID).as_deref(), Some("a"));
+        assert_eq!((topics.name(Uuid::ZERO), topics.name(Uuid([2; 16]))), (None, None));
+    }
+
+    #[test]
+    fn errors_tell_as_well() {
+        let after = |body: ResponseBody| {
+            let mut topics = Topics::default();
+            topics.learn(10, &body);
+            was(&topics, "t", &[0, 10])
+        };
+        let (yes, no) = (Some(true), Some(false));
+        for (code, told) in [
+            (ErrorCode::NONE, [yes, yes]),
+            (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, [no, no]),
+            (ErrorCode::LEADER_NOT_AVAILABLE, [no, yes]),
+            (ErrorCode::TOPIC_AUTHORIZATION_FAILED, [None, None]),
+        ] {
+            let topic = metadata::MetadataResponseTopic {
+                name: Some("t".into()),
+                error_code: code.0,
+                ..Default::default()
+            };
+            let body = metadata::Response { topics: vec![topic], ..Default::default() };
+            assert_eq!(after(body.into()), told, "{code}");
+        }
+        for (code, told) in [
+            (ErrorCode::NONE, [no, yes]),
+            (ErrorCode::TOPIC_ALREADY_EXISTS, [yes, yes]),
+            (ErrorCode::INVALID_TOPIC_EXCEPTION, [None, None]),
+        ] {
+            let topic = create_topics::CreatableTopicResult {
+                name: "t".into(),
+                error_code: code.0,
+                ..Default::default()
+            };
+            let body = create_topics::Response { topics: vec![topic], ..Default::default() };
+            assert_eq!(after(body.into()), told, "{code}");
+        }
+        for (code, told) in [
+            (ErrorCode::NONE, [yes, no]),
+            (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, [no, no]),
+            (ErrorCode::TOPIC_AUTHORIZATION_FAILED, [None, None]),
+        ] {
+            let topic = delete_topics::DeletableTopicResult {
+                name: Some("t".into()),
+                error_code: code.0,
+                ..Default::default()
+            };
+            let body = delete_topics::Response { responses: vec![topic], ..Default::default() };
+            assert_eq!(after(body.into()), told, "{code}");
+        }
+    }
+}
