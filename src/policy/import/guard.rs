@@ -379,3 +379,50 @@ fn produce_rate(sheet: &mut Sheet<'_>) -> Result<(), Told> {
     sheet.protect("on_produce()", &format!("{action}{quota}"));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_equal_is_told_why() {
+        for (class, why) in [
+            ("EncryptSchemaBasedPlugin", "fields are encrypted by their paths"),
+            ("FetchEncryptPlugin", "fields are encrypted by their paths"),
+            ("LimitConnectionPolicyPlugin", "connection_creation_rate"),
+            ("LimitCommitOffsetPolicyPlugin", "how often a group asks"),
+            ("LimitJoinGroupPolicyPlugin", "how often a group asks"),
+            ("AlterBrokerConfigPolicyPlugin", "on_access(\"AlterConfigs\").cluster()"),
+            ("AclsInterceptorPlugin", "authorizer.class.name"),
+            ("FetchPolicyPlugin", "what a fetch asks for"),
+            ("SchemaPayloadValidationPolicyPlugin", "schemas of a registry"),
+            ("CelTopicPlugin", "no SQL and no CEL"),
+            ("LargeMessageHandlingPlugin", "payloads are not kept elsewhere"),
+            ("LargeBatchHandlingPlugin", "payloads are not kept elsewhere"),
+            ("CacheInterceptorPlugin", "nothing is cached"),
+            ("AuditPlugin", "see .audit()"),
+        ] {
+            assert!(without_equal(class).is_some_and(|told| told.contains(why)), "{class}");
+        }
+        assert_eq!(without_equal("ProducePolicyPlugin"), None);
+    }
+
+    #[test]
+    fn a_glob_is_a_name_a_beginning_or_an_end() {
+        for (glob, test) in [
+            ("*", Some("true")),
+            ("abc", Some("c == \"abc\"")),
+            ("", Some("c == \"\"")),
+            ("ab*", Some("c.starts_with(\"ab\")")),
+            ("*ab", Some("c.ends_with(\"ab\")")),
+            ("a*b", None),
+            ("a?*", None),
+            ("*?a", None),
+            ("a?", None),
+            ("**", None),
+            ("\\*a", None),
+        ] {
+            assert_eq!(matches("c", glob).as_deref(), test, "{glob}");
+        }
+    }
+}

@@ -504,3 +504,28 @@ proptest! {
         prop_assert_eq!(action, &crate::policy::rule::Action::Deny(Some(text)));
     }
 }
+
+#[test]
+fn what_is_wanted_of_producers_is_true_or_false() {
+    let of = |field: &str, value: Value| {
+        rules(
+            &format!("{GUARD}ProducePolicyPlugin"),
+            json!({ "topic": "orders", field: { "value": value, "action": "BLOCK" } }),
+        )
+    };
+    for (field, value, rule) in [
+        ("recordHeaderRequired", true, ".require_header(\"*\")"),
+        ("recordHeaderRequired", false, ".header(\"*\").deny(\"Headers are not allowed\")"),
+        ("transactionRequired", true, ".deny(\"Transactions are required\")"),
+        ("transactionRequired", false, ".deny(\"Transactions are not allowed\")"),
+    ] {
+        let (rules, notes) = of(field, json!(value));
+        assert!(rules.len() == 1 && rules[0].contains(rule), "{field} {value}: {rules:?}");
+        assert!(notes.is_empty(), "{notes:?}");
+    }
+    for field in ["recordHeaderRequired", "transactionRequired"] {
+        let (rules, notes) = of(field, json!("yes"));
+        assert!(rules.is_empty(), "{rules:?}");
+        assert!(notes.iter().any(|note| note.contains("it is true or false")), "{notes:?}");
+    }
+}

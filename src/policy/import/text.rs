@@ -142,3 +142,28 @@ fn plain(c: char) -> String {
         c => c.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_plain_sign_is_escaped_by_its_number() {
+        assert_eq!(literal("a\"\\ é\n😀"), r#""a\"\\ \u00e9\u000a\U0001f600""#);
+    }
+
+    #[test]
+    fn a_regular_expression_becomes_so_many_globs_and_no_more() {
+        let letters = |count: u8| (b'a'..b'a' + count).map(char::from).collect::<Vec<_>>();
+        let either = |count| letters(count).iter().map(char::to_string).collect::<Vec<_>>().join("|");
+        assert_eq!(globs(&either(10)).map(|globs| globs.len()), Some(10));
+        assert_eq!(globs(&either(11)), None);
+        assert_eq!(globs("(a|b)(c|d|e|f|g)").map(|globs| globs.len()), Some(10));
+        assert_eq!(globs("(a|b|c)(d|e|f|g)"), None);
+        let nested = |depth: usize| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
+        assert_eq!(globs(&nested(8)), Some(vec!["a".to_owned()]));
+        assert_eq!((globs(&nested(9)), globs(&nested(10))), (None, None));
+        assert_eq!(globs(&"a".repeat(1_000)), Some(vec!["a".repeat(1_000)]));
+        assert_eq!((globs(&"a".repeat(1_001)), globs(&"a".repeat(1_002))), (None, None));
+    }
+}
