@@ -150,4 +150,15 @@ mod tests {
         assert_eq!(some.narrowed(DiskFault::Full.operations()), None);
         assert_eq!(Operations::of(&Operation::ALL), Operations::ALL);
     }
+
+    #[test]
+    fn operations_of_several_rules_are_all_concerned() {
+        let concerned = Concerned::default();
+        let of = |operations: &[Operation]| Operations::of(operations);
+        let [first, second, third, ..] = Operation::ALL;
+        concerned.set([of(&[first, second]), of(&[first, first])].into_iter());
+        assert!(concerned.has(first) && concerned.has(second) && !concerned.has(third));
+        concerned.set(std::iter::empty());
+        assert!(!concerned.has(first));
+    }
 }

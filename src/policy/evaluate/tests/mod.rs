@@ -14,6 +14,7 @@ mod learning;
 mod limit;
 mod link;
 mod quota;
+mod records;
 mod regressions;
 mod replies;
 mod route;
