@@ -158,6 +158,8 @@ mod tests {
         let [first, second, third, ..] = Operation::ALL;
         concerned.set([of(&[first, second]), of(&[first, first])].into_iter());
         assert!(concerned.has(first) && concerned.has(second) && !concerned.has(third));
+        concerned.set([of(&[second, second])].into_iter());
+        assert!(concerned.has(second), "named twice, it is named");
         concerned.set(std::iter::empty());
         assert!(!concerned.has(first));
     }
