@@ -483,4 +483,31 @@ mod tests {
         }
         assert!(Arc::ptr_eq(&plan(&"x".repeat(300)), &plan("x")), "the same rules, so the same plan");
     }
+
+    #[test]
+    fn clients_of_one_name_at_two_addresses_have_their_own_rules() {
+        let policies = Policies::new(Shared::new(Settings::default()));
+        let text = "on_produce(\"t\").from_ip(\"10.0.0.0/8\").deny();";
+        policies.load(&[Script { file: "p.rhai".into(), text: text.into() }]).unwrap();
+        let at = |remote_ip: [u8; 4]| Who {
+            principal: "User:x".into(),
+            client_id: "c".into(),
+            listener: "l".into(),
+            remote_ip: remote_ip.into(),
+        };
+        let (inside, outside) = (at([10, 0, 0, 1]), at([127, 0, 0, 1]));
+        for order in [[&inside, &outside], [&outside, &inside]] {
+            let (cache, generation) = (PlanCache::default(), policies.current());
+            for who in order {
+                let meets = usize::from(who.remote_ip == inside.remote_ip);
+                assert_eq!(cache.find(&generation, who).security.len(), meets);
+            }
+        }
+        // the names are the same to the byte, as in one session that says another address
+        let moved = Who { remote_ip: outside.remote_ip, ..inside.clone() };
+        let mut slot = PlanSlot::default();
+        for (who, meets) in [(&inside, 1), (&moved, 0), (&inside, 1)] {
+            assert_eq!(slot.plan(&policies, who).security.len(), meets);
+        }
+    }
 }
