@@ -25,8 +25,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Clients of which is remembered which plan is theirs.
 const CLIENTS: usize = 4_096;
-/// Longer client ids are looked up anew: what is remembered must not grow with what a stranger writes.
-const CLIENT_ID: usize = 256;
 /// What a plan remembers about things: which rules can meet them. Names are a stranger's choice.
 const THINGS_BYTES: usize = 4 << 20;
 /// What one costs beside its name.
@@ -321,9 +319,6 @@ impl PlanCache {
                 .flat_map(|policy| &policy.rules)
                 .any(|rule| !rule.selectors.who.from_ip.is_empty())
         };
-        if who.client_id.len() > CLIENT_ID {
-            return self.make(generation, who);
-        }
         let client = Client {
             principal: Arc::clone(&who.principal),
             client_id: Arc::clone(&who.client_id),
@@ -393,15 +388,6 @@ impl PlanSlot {
         let (_, plan) = self.0.get_or_insert_with(|| (who.clone(), policies.current().plan(who)));
         plan
     }
-}
-
-/// Whether any action of a rule answers parts on its own.
-pub fn answers_parts(rule: &Rule) -> bool {
-    rule.has(|action| match action {
-        Action::Deny(_) => true,
-        Action::Fault(fault) => fault.answers(),
-        _ => false,
-    })
 }
 
 #[cfg(test)]

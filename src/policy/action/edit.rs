@@ -88,6 +88,15 @@ pub struct Seen<'a> {
     pub timestamp: i64,
 }
 
+impl Seen<'_> {
+    /// Bytes of its key, value and headers.
+    pub fn size(&self) -> usize {
+        let of = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let headers = self.record.headers.into_iter().map(|header| header.key.len() + of(header.value));
+        of(self.record.key) + of(self.record.value) + headers.sum::<usize>()
+    }
+}
+
 /// What the edits ask of who knows the exchange. Rules go by their place in the list given to [`RecordEdits::new`].
 pub trait EditContext {
     fn selects(&mut self, rule: usize, record: &Seen<'_>) -> bool;

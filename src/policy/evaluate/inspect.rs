@@ -8,7 +8,7 @@ use crate::policy::identity::Side;
 use crate::policy::random::Event;
 use crate::policy::rule::{Action, Rule};
 use crate::policy::script::closure::{self, Closure};
-use crate::policy::script::objects::{CxData, Shown};
+use crate::policy::script::objects::CxData;
 use crate::wire::ErrorCode;
 use crate::wire::record::{
     Batch, Decompressor, Rebuild, RecordError, Records, Tail, batches, verify_crc, with_codecs,
@@ -226,8 +226,7 @@ impl Round<'_> {
                 Action::Each(each) => {
                     let closure =
                         Closure { policy: &rule.policy, index: each.closure, state: &self.shared.state };
-                    let shown = Shown { record: seen.record, offset: seen.offset, timestamp: seen.timestamp };
-                    match closure::each(closure, cx, &shown, &mut part.additions) {
+                    match closure::each(closure, cx, seen, &mut part.additions) {
                         // it acted when something is other than without it
                         Ok(None) if part.additions.changed() => rule.life.counters.applied(),
                         Ok(None) => {}

@@ -94,10 +94,6 @@ impl Named {
         ALL.iter().find(|named| named.word == word)
     }
 
-    pub fn happens_at(&self, api: ApiKey) -> bool {
-        self.codes.iter().any(|(at, _)| *at == api)
-    }
-
     /// What a broker would say.
     pub fn code(&self, api: ApiKey, version: i16) -> Option<ErrorCode> {
         let (_, code) = self.codes.iter().find(|(at, _)| *at == api)?;

@@ -6,11 +6,12 @@
 
 use super::engine::{self, CALL};
 use super::host::Host;
-use super::objects::{CxData, Shown};
+use super::objects::CxData;
 use super::pending::Pending;
 use super::prepared::Prepared;
 use super::testing::Bench;
 use super::{Surroundings, explain};
+use crate::policy::action::Seen;
 use crate::policy::error::{LoadError, Place};
 use crate::policy::rule::PolicyInfo;
 use crate::policy::state::StateStore;
@@ -78,7 +79,7 @@ pub fn when(closure: Closure<'_>, cx: &Rc<CxData>) -> Result<bool, ClosureError>
 pub fn each(
     closure: Closure<'_>,
     cx: &Rc<CxData>,
-    record: &Shown<'_>,
+    record: &Seen<'_>,
     additions: &mut Pending,
 ) -> Result<Option<String>, ClosureError> {
     with_thread(|thread| {
@@ -104,7 +105,7 @@ impl Thread {
         &self,
         closure: Closure<'_>,
         cx: &Rc<CxData>,
-        record: Option<&Shown<'_>>,
+        record: Option<&Seen<'_>>,
     ) -> Result<Dynamic, ClosureError> {
         let script = self.script(closure.policy, closure.state)?;
         let prepared = script.closures.get(closure.index).and_then(Option::as_ref);

@@ -1,9 +1,9 @@
 //! What closures see: `cx` and the record. What they share is in `shared`.
 
 use super::call::{Form, fail, member, method, registered};
+use crate::policy::action::Seen;
 use crate::policy::action::json::{JsonValue, PathSet, Span};
 use crate::policy::selector::ValuePath;
-use crate::wire::record::Record;
 use rhai::{Dynamic, Engine, ImmutableString, Position};
 use std::any::type_name;
 use std::cell::{Cell, RefCell};
@@ -38,23 +38,6 @@ impl CxData {
     /// What was denied since the last look.
     pub fn take_denied(&self) -> Option<String> {
         self.was_denied.replace(false).then(|| self.denied.borrow_mut().take().unwrap_or_default())
-    }
-}
-
-/// A record that a closure is to look at.
-pub struct Shown<'a> {
-    pub record: &'a Record<'a>,
-    pub offset: i64,
-    /// In milliseconds since 1970.
-    pub timestamp: i64,
-}
-
-impl Shown<'_> {
-    /// Bytes of its key, value and headers.
-    pub fn size(&self) -> usize {
-        let of = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
-        let headers = self.record.headers.into_iter().map(|header| header.key.len() + of(header.value));
-        of(self.record.key) + of(self.record.value) + headers.sum::<usize>()
     }
 }
 
@@ -116,21 +99,21 @@ impl Literals {
 }
 
 impl RecordHandle {
-    pub fn new(shown: &Shown<'_>, literals: Rc<Literals>) -> Self {
+    pub fn new(shown: &Seen<'_>, literals: Rc<Literals>) -> Self {
         let mut data = RecordData { literals, ..RecordData::default() };
         data.fill(shown);
         Self(Rc::new(data))
     }
 
     /// Makes it this record, if nobody else has the one it is.
-    pub fn fill(&mut self, shown: &Shown<'_>) -> bool {
+    pub fn fill(&mut self, shown: &Seen<'_>) -> bool {
         let data = Rc::get_mut(&mut self.0);
         data.map(|data| data.fill(shown)).is_some()
     }
 }
 
 impl RecordData {
-    fn fill(&mut self, Shown { record, offset, timestamp }: &Shown<'_>) {
+    fn fill(&mut self, Seen { record, offset, timestamp }: &Seen<'_>) {
         let bytes = &mut self.bytes;
         bytes.clear();
         let mut keep = |part: &[u8]| {
@@ -186,8 +169,6 @@ impl RecordData {
 #[derive(Default)]
 struct Paths {
     compiled: HashMap<ImmutableString, Rc<ValuePath>>,
-    /// Literals of scripts, known by their place in memory: each time it runs, a script gives the same text.
-    literals: Vec<(ImmutableString, Rc<ValuePath>)>,
     spans: Vec<Span>,
 }
 
@@ -196,25 +177,14 @@ const LITERALS: usize = 16;
 
 impl Paths {
     fn compiled(&mut self, text: &ImmutableString) -> Result<Rc<ValuePath>, String> {
-        if let Some((_, path)) = self.literals.iter().find(|(known, _)| known.ptr_eq(text)) {
+        if let Some(path) = self.compiled.get(text) {
             return Ok(Rc::clone(path));
         }
-        let path = match self.compiled.get(text) {
-            Some(path) => Rc::clone(path),
-            None => {
-                let path = Rc::new(ValuePath::parse(text)?);
-                if self.compiled.len() >= PATHS {
-                    self.compiled.clear();
-                }
-                self.compiled.insert(text.clone(), Rc::clone(&path));
-                path
-            }
-        };
-        // Texts that a script makes anew each time take places too, and are of no use: the list begins again.
-        if self.literals.len() >= LITERALS {
-            self.literals.clear();
+        let path = Rc::new(ValuePath::parse(text)?);
+        if self.compiled.len() >= PATHS {
+            self.compiled.clear();
         }
-        self.literals.push((text.clone(), Rc::clone(&path)));
+        self.compiled.insert(text.clone(), Rc::clone(&path));
         Ok(path)
     }
 }

@@ -5,7 +5,8 @@
 //! calls of a closure have in common is done here once: its body is kept with a scope in which the parameters stand, and calls of what
 //! no function of the script is named like are marked as native.
 
-use super::objects::{Cx, CxData, Literals, RecordHandle, Shown};
+use super::objects::{Cx, CxData, Literals, RecordHandle};
+use crate::policy::action::Seen;
 use rhai::{
     AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, Expr, Expression, FnCallExpr, FnCallHashes,
     FnPtr, GlobalRuntimeState, Identifier, ImmutableString, Module, Scope, Shared, Stmt, StmtBlock,
@@ -73,7 +74,7 @@ impl Prepared {
         &self,
         engine: &Engine,
         cx: &Rc<CxData>,
-        record: Option<&Shown<'_>>,
+        record: Option<&Seen<'_>>,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         if self.takes_record != record.is_some() {
             let message = "a `.each` takes |cx, record|, a `.when` takes |cx|";
@@ -99,7 +100,7 @@ impl Prepared {
     }
 
     /// Puts the arguments where the parameters stand; all of them anew unless the last call left them as they were.
-    fn arrange(&self, scope: &mut Scope<'static>, cx: &Rc<CxData>, record: Option<&Shown<'_>>) {
+    fn arrange(&self, scope: &mut Scope<'static>, cx: &Rc<CxData>, record: Option<&Seen<'_>>) {
         let own = self.names.get(self.captured.len()..).unwrap_or_default();
         if self.constant && scope.len() == self.names.len() {
             let kept = |name: &Identifier, position: usize, scope: &mut Scope<'static>| {
@@ -137,7 +138,7 @@ fn keep_cx(value: &mut Dynamic, cx: &Rc<CxData>) -> bool {
 }
 
 /// Whether the variable can stay, holding this record in the memory of the last.
-fn keep_record(value: &mut Dynamic, shown: &Shown<'_>) -> bool {
+fn keep_record(value: &mut Dynamic, shown: &Seen<'_>) -> bool {
     !value.is_shared() && value.write_lock::<RecordHandle>().is_some_and(|mut held| held.fill(shown))
 }
 
@@ -266,7 +267,7 @@ mod tests {
                     value: Some(&value),
                     headers: Headers::default(),
                 };
-                let shown = Shown { record: &record, offset: 0, timestamp: 0 };
+                let shown = Seen { record: &record, offset: 0, timestamp: 0 };
                 let size = prepared.call(&thread.engine, &cx, Some(&shown)).unwrap();
                 assert_eq!(size.as_int(), Ok(bytes as i64));
                 let warm = prepared.warm.borrow();
@@ -282,7 +283,7 @@ mod tests {
                 value: None,
                 headers: headers.as_headers(),
             };
-            assert_eq!(Shown { record: &record, offset: 0, timestamp: 0 }.size(), KEPT + 1);
+            assert_eq!(Seen { record: &record, offset: 0, timestamp: 0 }.size(), KEPT + 1);
             let error = prepared.call(&thread.engine, &cx, None).unwrap_err();
             assert!(error.to_string().contains("|cx, record|"), "{error}");
         });

@@ -5,13 +5,14 @@ mod prepared;
 mod words;
 
 use super::*;
+use crate::policy::action::Seen;
 use crate::policy::action::{Edit, How, OnUnparsable, Target};
 use crate::policy::clock::Clock;
 use crate::policy::fault::Fault;
 use crate::policy::random::Distribution;
 use crate::policy::rule::{Head, Kind};
 use crate::policy::script::closure::{self, Closure, ClosureError, when};
-use crate::policy::script::objects::{CxData, Shown};
+use crate::policy::script::objects::CxData;
 use crate::wire::record::{HeadersBuf, Record};
 use crate::wire::{ApiKey, ErrorCode, Operation};
 

@@ -17,6 +17,17 @@ const BARE: [ApiKey; 6] = [
     ApiKey::IncrementalAlterConfigs,
     ApiKey::CreatePartitions,
 ];
+/// Apis that name a transaction.
+const TRANSACTIONAL: [ApiKey; 8] = [
+    ApiKey::FindCoordinator,
+    ApiKey::InitProducerId,
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::EndTxn,
+    ApiKey::WriteTxnMarkers,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::DescribeTransactions,
+];
 /// Apis whose replies say more than that all went well.
 const TELLING: [ApiKey; 4] =
     [ApiKey::Fetch, ApiKey::Metadata, ApiKey::FindCoordinator, ApiKey::DescribeCluster];
@@ -51,13 +62,8 @@ fn exchanges_are_as_they_were_written_down() {
     let mut text = String::new();
     for api in APIS {
         shown(api.key, named(), &mut text);
-        let transaction = Options { transactional_id: Some("payments".into()), ..named() };
-        if api.key == ApiKey::FindCoordinator
-            || format!("{:?}", api.key).contains("Txn")
-            || api.key == ApiKey::InitProducerId
-            || api.key == ApiKey::DescribeTransactions
-        {
-            shown(api.key, transaction, &mut text);
+        if TRANSACTIONAL.contains(&api.key) {
+            shown(api.key, Options { transactional_id: Some("payments".into()), ..named() }, &mut text);
         }
         if BARE.contains(&api.key) {
             shown(api.key, Options::default(), &mut text);

@@ -133,11 +133,19 @@ fn an_access_rule_that_only_writes_down_refuses_nothing() {
 }
 
 #[test]
-fn a_storm_takes_all_sessions_of_its_rule_along_unless_it_only_watches() {
-    for (rule, storms) in [("", 1), (".observe()", 0)] {
-        let world = one(&format!("on_produce(\"t\").storm(){rule};"));
-        let verdict = world.produce(&who("User:a"), &[("t", "v")]);
-        assert_eq!(verdict.storms.len(), storms, "{rule}");
-        assert_eq!(world.counts(0).0, 1);
+fn whoever_a_storm_meets_is_in_it_before_it_breaks_unless_it_only_watches() {
+    for (rule, in_it) in [("", true), (".observe()", false)] {
+        let world = one(&format!("on_produce(\"t\").nth(2).storm(){rule};"));
+        let storms = |count| {
+            let verdict = world.ask(&who("User:a"), &mut producing(&[("t", "v")], count));
+            verdict.storms.iter().map(|storm| storm.breaks).collect::<Vec<_>>()
+        };
+        let (first, second) = (storms(1), storms(2));
+        assert_eq!(
+            (first, second),
+            if in_it { (vec![false], vec![true]) } else { (vec![], vec![]) },
+            "{rule}"
+        );
+        assert_eq!(world.counts(0).0, 2);
     }
 }

@@ -48,7 +48,7 @@ fn each_of(
         value: value.map(str::as_bytes),
         headers: headers.as_headers(),
     };
-    closure::each(closure, cx, &Shown { record: &record, offset: 7, timestamp: 9 }, additions)
+    closure::each(closure, cx, &Seen { record: &record, offset: 7, timestamp: 9 }, additions)
 }
 
 fn each(

@@ -128,7 +128,7 @@ proptest! {
                     value: value.map(str::as_bytes),
                     headers: headers.as_headers(),
                 };
-                let shown = Shown { record: &record, offset: 1, timestamp: 2 };
+                let shown = Seen { record: &record, offset: 1, timestamp: 2 };
                 let arguments = (Cx(Rc::clone(cx)), RecordHandle::new(&shown, Rc::default()));
                 let plain = thread.host.budget.under(engine::CALL, || closure.call::<Dynamic>(&thread.engine, &ast, arguments));
                 let plain = told(cx, plain);
