@@ -234,14 +234,6 @@ impl RecordEdits {
         Self { rules, paths, masks, phases, wholes, typed }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.rules.iter().all(|rule| rule.edits.is_empty())
-    }
-
-    pub fn rules(&self) -> &[EditRule] {
-        &self.rules
-    }
-
     /// What works on values, by rule and edit.
     fn lists(&self) -> impl Iterator<Item = &[(usize, usize)]> {
         let typed = self.typed.iter().map(|typed| &*typed.masks);

@@ -326,6 +326,14 @@ mod tests {
     }
 
     #[test]
+    fn depth_is_that_of_what_is_open() {
+        for one in ["[1]", "{\"a\":1}"] {
+            let many = format!("[{}]", vec![one; 3 * MAX_DEPTH].join(","));
+            assert_eq!(found(&many, "$[300]"), [one]);
+        }
+    }
+
+    #[test]
     fn names_compare_after_escapes_and_repeat() {
         assert_eq!(found(r#"{"em\u0061il":1,"email":2,"Email":3,"email\u0000":4}"#, "$.email"), ["1", "2"]);
         assert_eq!(found(r#"{"\ud83d\ude00":1,"😀":2}"#, "$['😀']"), ["1", "2"]);

@@ -151,3 +151,71 @@ fn names_are_names_of_topics() {
         assert!(Route::new(bad.to_owned(), None).is_err(), "{bad}");
     }
 }
+
+/// A batch of records at these times.
+fn at_times(times: &[i64], attributes: i16) -> Bytes {
+    with_codecs(|_, compressor| {
+        let header = BatchHeader { attributes, max_timestamp: 9_000, ..BatchHeader::default() };
+        let mut builder = BatchBuilder::new(header, compressor);
+        for time in times {
+            builder.append(*time, None, Some(b"v"), HeadersBuf::new().as_headers()).unwrap();
+        }
+        builder.finish().unwrap()
+    })
+}
+
+#[test]
+fn what_is_left_is_numbered_anew_and_as_new_as_its_newest_record() {
+    let payload = at_times(&[1_000, 3_000, 2_000, 500], 0);
+    let rest = part(&payload, &[1], 0, ORIGIN, |_| None, 1 << 20).unwrap().rest;
+    let header = BatchHeader::parse(&rest).unwrap();
+    assert_eq!((header.max_timestamp, header.last_offset_delta), (2_000, 2));
+    with_codecs(|decompressor, _| {
+        let batch = batches(&rest).next().unwrap().unwrap();
+        let records = Records::open(batch.bytes, &batch.header, decompressor, 1 << 20).unwrap();
+        let places: Vec<i32> = records.map(|record| record.unwrap().offset_delta).collect();
+        assert_eq!(places, [0, 1, 2]);
+    });
+    // the time that a broker gave to all of them stays
+    let logged = at_times(&[1_000, 3_000, 2_000], 1 << 3);
+    let before = BatchHeader::parse(&logged).unwrap();
+    assert_eq!(before.timestamp_type(), TimestampType::LogAppendTime);
+    let rest = part(&logged, &[1], 0, ORIGIN, |_| None, 1 << 20).unwrap().rest;
+    assert_eq!(BatchHeader::parse(&rest).unwrap().max_timestamp, before.max_timestamp);
+}
+
+#[test]
+fn the_first_record_of_a_second_batch_leaves_too() {
+    let payload: Bytes =
+        [batch(&[b"a"], Compression::None), batch(&[b"b", b"c"], Compression::None)].concat().into();
+    for (routed, rest, gone) in [
+        (&[1][..], vec![b"a", b"c"], vec![b"b"]),
+        (&[0, 1], vec![b"c"], vec![b"a", b"b"]),
+        (&[0, 2], vec![b"b"], vec![b"a", b"c"]),
+    ] {
+        let to_one = |_| Some(Stamp { to: 0, reason: "r", policy: "p", rule: "r" });
+        let parted = part(&payload, routed, 1, ORIGIN, to_one, 1 << 20).unwrap();
+        assert_eq!(values(&parted.rest), rest);
+        let letters: Vec<_> = parted.letters[0].iter().flat_map(|batch| values(&batch.payload)).collect();
+        assert_eq!(letters, gone);
+    }
+}
+
+#[test]
+fn a_letter_takes_what_its_parts_take() {
+    let mut headers = HeadersBuf::new();
+    headers.push(b"h", Some(b"1"));
+    let record = Record {
+        attributes: 0,
+        timestamp_delta: 0,
+        offset_delta: 0,
+        key: Some(b"abc"),
+        value: Some(b"abcde"),
+        headers: headers.as_headers(),
+    };
+    let of_headers = record.headers.encoded().len();
+    assert_eq!(letter_size(&record, "because"), 3 + 5 + of_headers + 7 + LETTER_BYTES);
+    let none = HeadersBuf::new();
+    let bare = Record { key: None, value: None, headers: none.as_headers(), ..record };
+    assert_eq!(letter_size(&bare, ""), bare.headers.encoded().len() + LETTER_BYTES);
+}

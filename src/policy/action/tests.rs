@@ -15,6 +15,7 @@ use crate::wire::record::{
 
 mod kinds;
 mod sealed;
+mod several;
 mod typed;
 
 const LIMIT: usize = 1 << 20;

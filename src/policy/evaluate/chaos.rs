@@ -70,7 +70,7 @@ impl Scope {
 pub(super) struct Possible {
     /// The upstream answers: not with acks=0.
     pub answered: bool,
-    /// Its api has a place for an error of the whole.
+    /// Its api has a place for an error: of each part, or of the whole.
     pub answer: bool,
     /// It commits a transaction.
     pub commits: bool,
@@ -293,9 +293,7 @@ fn can(fault: &Fault, part: &PartState, possible: &Possible) -> bool {
         | Fault::DelayCommit(_)
         | Fault::LoseCommit => possible.answered,
         Fault::Throttle(_) => possible.answered && possible.throttle,
-        Fault::Fail(_) | Fault::FailAfter(_) | Fault::Named(_) | Fault::Sasl(_) => {
-            part.about.resource.is_some() && part.about.partition >= 0 || possible.answer
-        }
+        Fault::Fail(_) | Fault::FailAfter(_) | Fault::Named(_) | Fault::Sasl(_) => possible.answer,
         // at the reply it is too late
         Fault::DuplicateRequest => possible.request,
         Fault::HoldUntil(_) => possible.request && possible.hold,

@@ -93,7 +93,7 @@ pub fn on_disk(
 
 /// A rule has the broker stand still: told once, when it is first noticed. False: a replay has nothing of it.
 pub(in crate::policy) fn stands_still(generation: &Generation, rule: &Arc<Rule>, time: Duration) -> bool {
-    let nobody = Subject { client_id: "itself", kind: "", partition: -1, ..subject("time", "", -1) };
+    let nobody = Subject { client_id: "itself", kind: "", ..subject("time", "", -1) };
     let event = Event { subject: nobody.id(), ordinal: 0, attempt: 0 };
     let forced = rule.firing(time).forced;
     if forced.is_some_and(|forced| !forced.has(event.subject, event.ordinal, event.attempt)) {

@@ -374,7 +374,6 @@ impl<'a> Round<'a> {
             partition: (about.partition >= 0).then_some(about.partition.into()),
             group: about.group.as_ref().map(|group| (&**group).into()),
             transactional_id: about.transactional_id.as_ref().map(|id| (&**id).into()),
-            may_deny: false,
             ..CxData::default()
         });
         part.cx = Some(Rc::clone(&cx));

@@ -11,7 +11,6 @@ use crate::policy::rule::Rule;
 use crate::policy::selector::Selected;
 use crate::policy::template::Field;
 use crate::wire::ErrorCode;
-use crate::wire::api::Resource;
 use crate::wire::record::{BatchHeader, Record, RecordError, Records, batches, with_codecs};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -296,8 +295,7 @@ impl EditContext for Editing<'_> {
             Field::Listener => write!(out, "{}", round.who.listener),
             Field::Ip => write!(out, "{}", round.who.remote_ip),
             Field::Api => write!(out, "{}", round.api_name),
-            Field::Topic if about.resource == Some(Resource::Topic) => write!(out, "{}", about.name),
-            Field::Topic => Ok(()),
+            Field::Topic => write!(out, "{}", about.name),
             Field::Partition => write!(out, "{}", about.partition),
             Field::Policy => write!(out, "{}", rule.map_or("", |rule| &rule.policy.name)),
             Field::Rule => write!(out, "{}", rule.map_or("", |rule| &rule.name)),

@@ -286,7 +286,8 @@ impl Splice<'_, '_> {
                         self.marks.applies(rule);
                         Some(mask.how.mask_json(raw, kind, self.marks.text, &mut self.passes.1))
                     }
-                    Edit::Seal(seal) if !inside => {
+                    // one that stands within another is done again, alone: see `fields_one_by_one`
+                    Edit::Seal(seal) => {
                         let topic = self.marks.topic;
                         let sealing = self.sealing.get_or_insert_default();
                         let did = edit_seal(seal, (raw, kind), topic, sealing, &mut self.passes.1)?;

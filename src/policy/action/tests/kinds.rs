@@ -105,3 +105,44 @@ fn what_no_value_of_protobuf_is_is_told() {
         b"\x0a\x01a\x32\x01x\x32\x01y\x0a\x04****",
     );
 }
+
+#[test]
+fn a_number_that_was_replaced_is_a_number_to_the_next_mask() {
+    let avro = schema(
+        "n.avsc",
+        r#"{"type":"record","name":"N","fields":[{"name":"id","type":"long"}]}"#,
+        None,
+        false,
+    );
+    let masks = vec![by(&avro, "$.id", How::Replace("5".into())), by(&avro, "$.id", How::All)];
+    becomes(masks, &[2], &[0]);
+}
+
+#[test]
+fn each_mask_goes_by_its_own_schema() {
+    let of = |name: &str| {
+        let text = format!(
+            r#"{{"type":"record","name":"{name}","fields":[{{"name":"{name}","type":"string"}},{{"name":"n","type":"int"}}]}}"#
+        );
+        schema(&format!("{name}.avsc"), &text, None, false)
+    };
+    let (a, b) = (of("a"), of("b"));
+    let rules = || {
+        vec![
+            rule("a", vec![Edit::Mask(by(&a, "$.a", How::All))]),
+            rule("b", vec![Edit::Mask(by(&b, "$.b", How::Replace("-".into())))]),
+            rule("a again", vec![Edit::Mask(by(&a, "$.n", How::All))]),
+        ]
+    };
+    let value = b"\x02x\x06";
+    for (selected, after) in
+        [(&[0][..], &b"\x08****\x06"[..]), (&[1], b"\x02-\x06"), (&[2], b"\x02x\0"), (&[0, 2], b"\x08****\0")]
+    {
+        let payload =
+            batch(of_codec(Compression::None), &[Owned { value: Some(value.to_vec()), ..Owned::default() }]);
+        let mut context = Context(|rule: usize, _: &Seen<'_>| selected.contains(&rule));
+        let edited = RecordEdits::new(rules()).apply(&payload, LIMIT, &mut context).unwrap();
+        assert_eq!(edited.unparsable, 0);
+        assert_eq!(read(&edited.payload.unwrap()).remove(0).value.as_deref(), Some(after));
+    }
+}

@@ -210,3 +210,52 @@ proptest! {
         prop_assert_eq!(through(vec![decrypt("$", &["k"])], "t", &stored).0, value);
     }
 }
+
+#[test]
+fn so_many_layers_are_opened_and_no_more() {
+    let nested = |depth: usize| {
+        let names = ["a", "b", "c", "d", "e"].iter().take(depth);
+        let path = names.clone().scan("$".to_owned(), |path, name| {
+            *path += &format!(".{name}");
+            Some(path.clone())
+        });
+        let value = names.rev().fold("\"clear\"".to_owned(), |inner, name| format!("{{\"{name}\":{inner}}}"));
+        (path.collect::<Vec<_>>(), value)
+    };
+    for depth in [4, 5] {
+        let (paths, value) = nested(depth);
+        let (stored, _) =
+            through(paths.iter().map(|path| encrypt(path, &["k"])).collect(), "t", value.as_bytes());
+        assert!(text(&stored).starts_with("{\"a\":\"tg1:k:"), "{}", text(&stored));
+        let open = || paths.iter().map(|path| decrypt(path, &["k"])).collect();
+        let (read, _) = through(open(), "t", &stored);
+        assert_eq!(text(&read) == value, depth == 4, "{}", text(&read));
+        // and the fifth is read where it is asked for once more
+        assert_eq!(text(&through(open(), "t", &read).0), value);
+    }
+}
+
+#[test]
+fn two_encryptions_of_one_field_come_in_the_order_of_their_rules() {
+    for (paths, keys) in [(["$.a", "$..a"], ["k1", "k2"]), (["$..a", "$.a"], ["k2", "k1"])] {
+        let edits = vec![encrypt(paths[0], &[keys[0]]), encrypt(paths[1], &[keys[1]])];
+        let (stored, _) = through(edits, "t", b"{\"a\":1}");
+        assert!(text(&stored).contains(&format!("tg1:{}:", keys[1])), "{}", text(&stored));
+        let (inner, _) = through(vec![decrypt(paths[1], &[keys[1]])], "t", &stored);
+        assert!(text(&inner).contains(&format!("tg1:{}:", keys[0])), "{}", text(&inner));
+    }
+}
+
+#[test]
+fn an_encryption_that_only_watches_counts_within_another_too() {
+    let rules = vec![
+        rule("outer", vec![encrypt("$.card", &["k"])]),
+        EditRule { observe: true, ..rule("inner", vec![encrypt("$.card.number", &["k"])]) },
+    ];
+    let payload = batch(of_codec(Compression::None), &[Owned::valued(CARD)]);
+    let edited = RecordEdits::new(rules).apply(&payload, LIMIT, &mut In("t")).unwrap();
+    assert_eq!(edited.rules.iter().map(|counts| counts.applied).collect::<Vec<_>>(), [1, 1]);
+    let stored = read(&edited.payload.unwrap()).remove(0).value.unwrap();
+    let (opened, _) = through(vec![decrypt("$.card", &["k"])], "t", &stored);
+    assert_eq!(text(&opened), CARD);
+}

@@ -62,6 +62,7 @@ fn a_log_is_cut_after_the_exchange_that_says_so() {
         (&line["fault"], &line["parameter"], &line["when"], &line["n"]),
         (&"truncate_log".into(), &"7".into(), &"after".into(), &1.into())
     );
+    assert_eq!(line["subject"], "User:x c Produce t-0");
 }
 
 #[test]
@@ -130,4 +131,13 @@ fn a_pause_that_is_only_observed_stops_nothing() {
     world.ask(&who("User:x"), &mut producing(&[("t", "1")], 1));
     assert_eq!(world.policies.paused(), None);
     assert_eq!(world.all_counts(), [(1, 1, 0), (1, 1, 0)]);
+}
+
+#[test]
+fn a_cut_of_what_is_not_answered_cannot_be_made() {
+    let (world, asked) = with_broker(r#"on_produce("t").truncate_log(7);"#);
+    let mut unanswered = producing_payloads(&[("t", batch(&["v"], 0))], 0);
+    assert!(world.ask(&who("User:x"), &mut unanswered).is_pass());
+    assert_eq!(world.all_counts(), [(1, 0, 1)]);
+    assert!(asked.0.lock().unwrap().is_empty() && world.journal().is_empty());
 }

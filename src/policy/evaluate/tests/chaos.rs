@@ -285,3 +285,39 @@ fn delays_are_drawn_from_their_distribution() {
     assert!(delays.iter().min() < Some(&Duration::from_millis(110)));
     assert!(delays.iter().max() > Some(&Duration::from_millis(190)));
 }
+
+#[test]
+fn delays_of_several_rules_are_each_held_by_its_own() {
+    let world = one(r#"on_produce("t").delay("1s").named("a"); on_produce("t").delay("2s").named("b");"#);
+    let verdict = world.produce(&who("User:x"), &[("t", "v")]);
+    let holds: Vec<_> = verdict.holds.iter().map(|hold| (hold.rule.name.as_str(), hold.delay)).collect();
+    assert_eq!(holds, [("a", SECOND), ("b", SECOND * 2)]);
+}
+
+#[test]
+fn what_ends_an_exchange_leaves_later_rules_nothing() {
+    for fault in ["disconnect()", "lose_request()", "reset()"] {
+        let world = one(&format!(r#"on_produce("t").{fault}; on_produce("t").delay("1s");"#));
+        assert_eq!(world.produce(&who("User:x"), &[("t", "v")]).delay, Duration::ZERO, "{fault}");
+        assert_eq!((world.counts(0), world.counts(1)), ((1, 1, 0), (0, 0, 0)), "{fault}");
+        let world = one(&format!(r#"on_produce("t").observe().{fault}; on_produce("t").delay("1s");"#));
+        assert_eq!(world.produce(&who("User:x"), &[("t", "v")]).delay, SECOND, "{fault}");
+    }
+}
+
+#[test]
+fn what_security_refuses_is_no_event_to_chaos() {
+    let world = one(r#"on_produce("t").value("$.a", 1).deny();
+           on_produce("t").nth(2).fail("UNKNOWN_SERVER_ERROR");"#);
+    let ask = |value: &str, n| codes(&world.ask(&who("User:x"), &mut producing(&[("t", value)], n)));
+    assert_eq!(ask(r#"{"a":1}"#, 1), [Some(ErrorCode::INVALID_RECORD)]);
+    assert_eq!(ask("{}", 2), []);
+    assert_eq!(ask("{}", 3), [Some(ErrorCode::UNKNOWN_SERVER_ERROR)]);
+}
+
+#[test]
+fn only_fetches_do_without_sessions() {
+    let world = one(r#"on_fetch("t").audit(); on_produce("t").audit();"#);
+    assert!(!world.produce(&who("User:x"), &[("t", "v")]).sessionless);
+    assert!(world.ask(&who("User:x"), &mut fetching(&["t"], 0)).sessionless);
+}

@@ -289,3 +289,86 @@ fn who_is_not_meant_is_free_and_who_only_watches_writes_down() {
     let failing = limited("on_create().when(|cx| { throw \"no\" }).limit(#{ partitions: 9 });", true, 1);
     assert!(violation(&ask(&failing, 7, create(vec![topic("t", 1, 1)], false)).0).1.contains("failed"));
 }
+
+fn metadata_of(name: &str, id: u8, creates: bool) -> metadata::Request {
+    let topic = metadata::MetadataRequestTopic {
+        name: Some(name.into()),
+        topic_id: Uuid([id; 16]),
+        ..Default::default()
+    };
+    metadata::Request { topics: Some(vec![topic]), allow_auto_topic_creation: creates, ..Default::default() }
+}
+
+#[test]
+fn metadata_that_creates_nothing_breaks_no_limit() {
+    let policies = limited("on_create().limit(#{ names: \"team-*\" });", true, 1);
+    // the first version that says so
+    assert_eq!(ask(&policies, 4, metadata_of("mine", 0, false)).0, [None]);
+    assert!(ask(&policies, 4, metadata_of("mine", 0, true)).0[0].is_some());
+    assert!(ask(&policies, 3, metadata_of("mine", 0, true)).0[0].is_some());
+    // brokers go by the id, and make no topic of one
+    assert_eq!(ask(&policies, 12, metadata_of("mine", 9, true)).0, [None]);
+}
+
+#[test]
+fn what_a_limit_requires_is_asked_of_everything_that_names_all_configs() {
+    let policies = limited("on_create().limit(#{ required_configs: \"retention.ms\" });", true, 1);
+    let (said, _) = ask(&policies, 7, create(vec![topic("t", 1, 1)], false));
+    assert!(violation(&said).1.contains("retention.ms"));
+    let with = create_topics::CreatableTopic { configs: vec![set("retention.ms", "5")], ..topic("t", 1, 1) };
+    assert_eq!(ask(&policies, 7, create(vec![with], false)).0, [None]);
+    let alter = |config: &str| alter_configs::Request {
+        resources: vec![alter_configs::AlterConfigsResource {
+            resource_type: 2,
+            resource_name: "t".into(),
+            configs: vec![alter_configs::AlterableConfig {
+                name: config.into(),
+                value: Some("5".into()),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    assert!(violation(&ask(&policies, 2, alter("segment.ms")).0).1.contains("retention.ms"));
+    assert_eq!(ask(&policies, 2, alter("retention.ms")).0, [None]);
+    // what changes single ones leaves the others
+    let body = incremental_alter_configs::Request {
+        resources: vec![incremental_alter_configs::AlterConfigsResource {
+            resource_type: 2,
+            resource_name: "t".into(),
+            configs: vec![incremental_alter_configs::AlterableConfig {
+                name: "segment.ms".into(),
+                value: Some("5".into()),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    assert_eq!(ask(&policies, 1, body).0, [None]);
+    assert!(ask(&policies, 9, metadata_of("t", 0, true)).0[0].is_some());
+}
+
+#[test]
+fn replication_is_limited_wherever_it_comes_from() {
+    let policies = limited("on_create().limit(#{ replication: 2..=3 });", true, 1);
+    assert!(
+        violation(&ask(&policies, 7, create(vec![topic("t", 1, -1)], false)).0).1.contains("replication: 1")
+    );
+    assert!(ask(&policies, 9, metadata_of("t", 0, true)).0[0].is_some(), "the broker's default");
+    let grow = |brokers: Vec<i32>| create_partitions::Request {
+        topics: vec![create_partitions::CreatePartitionsTopic {
+            name: "t".into(),
+            count: 2,
+            assignments: Some(vec![create_partitions::CreatePartitionsAssignment {
+                broker_ids: brokers,
+                ..Default::default()
+            }]),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    assert!(violation(&ask(&policies, 3, grow(vec![1])).0).1.contains("replication: 1"));
+    assert_eq!(ask(&policies, 3, grow(vec![1, 2])).0, [None]);
+}

@@ -24,6 +24,7 @@ mod security;
 mod seen;
 mod shared;
 mod strike;
+mod told;
 mod watching;
 
 use super::{Entered, ExchangeContext, on_connect};

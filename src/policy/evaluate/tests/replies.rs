@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::fault::named;
+use crate::policy::identity::{Side, Subject};
 use crate::policy::verdict::Lose;
 use crate::wire::api::*;
 use std::time::Duration;
@@ -330,4 +331,92 @@ fn metadata_is_of_a_while_ago_topic_by_topic() {
     assert_eq!(led(3), [vec![1], vec![-1, 1]]);
     let watching = one("mode(\"observe\"); on_request(\"Metadata\").stale_metadata();");
     assert!(!watching.metadata().edited);
+}
+
+#[test]
+fn a_reply_of_the_cluster_is_about_no_partition() {
+    let world = one(r#"on_request("Metadata").broker_missing();
+           on_request("Metadata").when(|cx| cx.partition == ()).wrong_address("nowhere", 1);"#);
+    world.metadata();
+    let journal = world.journal();
+    assert_eq!(journal.len(), 2);
+    let subject = Subject {
+        side: Side::Chaos,
+        principal: "User:x",
+        client_id: "c",
+        api: "Metadata",
+        kind: "",
+        name: "",
+        partition: -1,
+    };
+    for line in &journal {
+        assert_eq!(line["subject_id"], format!("{:032x}", subject.id()), "{line}");
+    }
+}
+
+#[test]
+fn faults_in_partitions_meet_partitions_and_stale_topics_topics() {
+    let world = one("on_request(\"Metadata\").topic(\"t\").no_leader(); \
+                     on_request(\"Metadata\").topic(\"t\").stale_metadata();");
+    world.metadata();
+    assert_eq!(
+        (world.counts(0), world.counts(1)),
+        ((2, 2, 0), (1, 1, 0)),
+        "of two partitions, and of one topic"
+    );
+}
+
+#[test]
+fn an_exchange_is_counted_once_though_its_reply_is_looked_at_too() {
+    let world = one(r#"on_request("Metadata").every(2).delay("1s");
+           on_access("Describe").topic("secret").deny();"#);
+    let delay = || {
+        let asked = metadata::Request { topics: None, ..Default::default() };
+        world.exchange(12, asked, metadata::Response::default()).verdict.delay
+    };
+    assert_eq!([delay(), delay(), delay()], [Duration::ZERO, SECOND, Duration::ZERO]);
+}
+
+#[test]
+fn the_past_is_what_the_rule_was_about() {
+    let world =
+        one(r#"on_request("Metadata").topic("t").when(|cx| cx.client_id == "c").stale_metadata("5s");"#);
+    let partitions = |client_id: &str, partitions: i32| {
+        let who = client("User:x", client_id);
+        let partition = |n| metadata::MetadataResponsePartition { partition_index: n, ..Default::default() };
+        let topic = metadata::MetadataResponseTopic {
+            name: Some("t".into()),
+            partitions: (0..partitions).map(partition).collect(),
+            ..Default::default()
+        };
+        let mut asked = request(12, metadata::Request { topics: None, ..Default::default() });
+        let verdict = world.ask(&who, &mut asked);
+        let said = metadata::Response { topics: vec![topic], ..Default::default() };
+        let mut response = Response::new(&asked, said.into());
+        let plan = world.generation().plan(&who);
+        plan.on_response(&ExchangeContext { who: &who, session: 1 }, &asked, &verdict, &mut response);
+        let ResponseBody::Metadata(body) = response.body else { panic!("not metadata") };
+        body.topics[0].partitions.len()
+    };
+    assert_eq!(partitions("d", 1), 1);
+    world.clock.advance(10 * SECOND);
+    assert_eq!(partitions("c", 2), 2, "nothing is known of what it was ten seconds ago");
+    world.clock.advance(10 * SECOND);
+    assert_eq!((partitions("d", 3), partitions("c", 3)), (3, 2));
+}
+
+#[test]
+fn a_changed_fetch_is_written_again() {
+    for fault in ["empty_fetch()", "truncate_fetch(20)", "stale_high_watermark(1)"] {
+        let world = one(&format!("on_fetch(\"t\").{fault};"));
+        let payload = batch(&["a", "b"], 0);
+        let mut request = fetching(&["t", "t"], 0);
+        let verdict = world.ask(&who("User:x"), &mut request);
+        let mut said = answering(&[("t", payload.clone()), ("t", payload)]);
+        said.responses[0].partitions[0].high_watermark = 2;
+        let mut response = Response::new(&request, said.into());
+        let cx = ExchangeContext { who: &who("User:x"), session: 1 };
+        let plan = world.generation().plan(cx.who);
+        assert!(plan.on_response(&cx, &request, &verdict, &mut response).edited, "{fault}");
+    }
 }

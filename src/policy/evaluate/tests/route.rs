@@ -1,6 +1,7 @@
 //! What is routed: which records become letters, what goes on, and that a batch which comes again is parted as it was.
 
 use super::*;
+use crate::policy::action::route::PRODUCER_HEADER;
 use crate::policy::verdict::{Passing, Routed};
 
 /// A producer's view of one partition of "t": what of its batches goes on and what becomes letters.
@@ -342,4 +343,83 @@ fn what_is_taken_is_refused_by_a_later_rule_all_the_same() {
     let world = one(&format!("{RULE} on_produce(\"t\").route(\"all\");"));
     let sent = Producer { world: &world, id: -1 }.send_payload(batch(&[BAD, "{}"], 0));
     assert_eq!(sent.letters(), [to("dlq", &[BAD]), to("all", &["{}"])]);
+}
+
+#[test]
+fn what_is_written_down_of_letters_names_their_topic_and_counts_them_by_rule() {
+    let world = one(&format!("{RULE} on_produce(\"t\").value(\"$.worse\", true).route(\"dlq-2\");"));
+    let worse = r#"{"worse":true}"#;
+    let sent = Producer { world: &world, id: -1 }.send_payload(batch(&[BAD, worse, BAD, BAD], 0));
+    let by_rule: Vec<u64> = sent.routed().rules.iter().map(|by| by.records).collect();
+    assert_eq!(by_rule, [3, 1]);
+    assert_eq!((world.counts(0), world.counts(1)), ((3, 3, 0), (1, 1, 0)));
+    let told: Vec<_> = world
+        .audit()
+        .iter()
+        .map(|line| ["resource", "name", "partition", "records"].map(|field| line[field].to_string()))
+        .collect();
+    assert_eq!(told, [["\"topic\"", "\"t\"", "0", "3"], ["\"topic\"", "\"t\"", "0", "1"]]);
+}
+
+#[test]
+fn letters_belong_to_their_part() {
+    let world = one(RULE);
+    let mut request = producing_payloads(&[("u", batch(&[BAD], 0)), ("t", batch(&[BAD, "{}"], 0))], -1);
+    let verdict = world.ask(&who("User:ada"), &mut request);
+    let [routed] = &*verdict.routed else { panic!("{verdict:?}") };
+    assert_eq!((routed.at, &*routed.topic), (1, "t"));
+}
+
+#[test]
+fn letters_of_numbered_records_say_their_number() {
+    let world = one(RULE);
+    let sent = Producer { world: &world, id: 7 }.send(&["{}", BAD], 10);
+    let payload = sent.routed().letters[0].batches[0].payload.clone();
+    with_codecs(|decompressor, _| {
+        let batch = batches(&payload).next().unwrap().unwrap();
+        let record = Records::open(batch.bytes, &batch.header, decompressor, 1 << 20).unwrap().next();
+        let headers = record.unwrap().unwrap().headers;
+        let header = crate::wire::record::Headers::last(&headers, PRODUCER_HEADER.as_bytes());
+        assert_eq!(header, Some(Some(b"7/0/11".as_slice())));
+    });
+}
+
+#[test]
+fn what_arrived_of_a_lost_batch_is_remembered_as_long_as_the_same_is_routed() {
+    use crate::policy::letters::Bundle;
+    let bundle = Bundle::of("dlq", &[1]);
+    let has_arrived = |sent: &Sent| {
+        let Passing::Own(carrier) = &sent.routed().passage else { panic!("{:?}", sent.routed()) };
+        carrier.has_arrived(bundle)
+    };
+    for changed in [false, true] {
+        let world = one(RULE);
+        let producer = Producer { world: &world, id: 7 };
+        let sent = producer.send(&["{}", BAD], 0);
+        let Passing::Own(carrier) = &sent.routed().passage else { panic!("{:?}", sent.routed()) };
+        carrier.one_arrived(bundle);
+        drop(sent);
+        if changed {
+            world.load(&[("p", r#"on_produce("t").route("dlq");"#)]);
+        }
+        let again = producer.send(&["{}", BAD], 0);
+        assert_eq!(has_arrived(&again), !changed);
+        let rest = if changed { some(&[]) } else { some(&["{}"]) };
+        assert_eq!(again.rest.1, rest);
+        again.arrive();
+        let third = producer.send(&["{}", BAD], 0);
+        assert!(third.is_earlier());
+        assert_eq!(third.rest.1, rest, "parted as it was when its letters arrived");
+    }
+}
+
+#[test]
+fn more_than_can_be_held_is_not_routed() {
+    let world = one("on_produce(\"t\").route(\"dlq\");");
+    // what letters say of themselves counts: with reasons the same records are more
+    let records = crate::policy::action::route::MOST_BYTES / crate::policy::action::route::LETTER_BYTES;
+    let values = vec![""; records];
+    let sent = Producer { world: &world, id: -1 }.send_payload(batch(&values, 0));
+    assert_eq!(codes(&sent.verdict), [Some(ErrorCode::MESSAGE_TOO_LARGE)]);
+    assert!(sent.verdict.routed.is_empty());
 }

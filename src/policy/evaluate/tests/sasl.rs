@@ -71,3 +71,10 @@ fn a_replay_refuses_the_same_logins() {
     let again = world_with(&[("p", text)], Settings { seed: 99, replay, ..Settings::default() });
     assert_eq!(run(&again), before);
 }
+
+#[test]
+fn of_equal_times_the_first_rule_has_it() {
+    let world = one("on_request(\"SaslAuthenticate\").sasl_expire(\"5s\").named(\"first\"); \
+                     on_request(\"SaslAuthenticate\").sasl_expire(\"5s\").named(\"second\");");
+    assert_eq!(login(&world, "User:a").lifetime.unwrap().rule.name, "first");
+}

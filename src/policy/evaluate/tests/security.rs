@@ -506,3 +506,59 @@ fn a_connection_is_refused_before_its_first_byte() {
 fn headers_last<'a>(headers: &crate::wire::record::Headers<'a>, key: &[u8]) -> Option<Option<&'a [u8]>> {
     crate::wire::record::Headers::last(headers, key)
 }
+
+#[test]
+fn records_of_a_refused_batch_are_not_counted_as_changed() {
+    let world = one(r#"on_produce("t").value("$.n", 1).deny(); on_produce("t").mask("$.a", "all");"#);
+    let verdict = world.produce(&who("User:x"), &[("t", r#"{"n":1,"a":"b"}"#)]);
+    assert_eq!(codes(&verdict), [Some(ErrorCode::INVALID_RECORD)]);
+    assert_eq!((world.counts(0), world.counts(1)), ((1, 1, 0), (0, 0, 0)));
+}
+
+#[test]
+fn a_fetch_that_a_rule_refuses_is_not_looked_into_by_others() {
+    let world = one(r#"on_fetch("t").mask("$.a", "all");
+           on_fetch("t").when(|cx| { throw "no" }).mask("$.b", "all");"#);
+    let fetched = world.fetch(&who("User:x"), &[("t", r#"{"a":"b"}"#)]);
+    assert_eq!(fetched.code(0), ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    assert_eq!(world.counts(0), (0, 0, 0));
+}
+
+#[test]
+fn a_rule_that_looks_at_no_records_meets_a_fetch_once() {
+    let world = one(r#"on_fetch("t").audit(); on_fetch("t").mask("$.a", "all");"#);
+    world.fetch(&who("User:x"), &[("t", r#"{"a":"b"}"#)]);
+    assert_eq!((world.counts(0), world.counts(1)), ((1, 1, 0), (1, 1, 0)));
+}
+
+#[test]
+fn what_is_refused_and_has_no_place_for_it_ends_the_session_as_refused() {
+    use crate::wire::api::metadata;
+    let world = one(r#"on_request("Metadata").deny();"#);
+    let all = |version| {
+        let body = metadata::Request { topics: None, ..Default::default() };
+        world.ask(&who("User:x"), &mut request(version, body))
+    };
+    let (older, newest) = (all(12), all(13));
+    assert_eq!((older.refused, older.end, older.whole), (true, Some(End::Disconnect), None));
+    let code = Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED);
+    assert_eq!((newest.refused, newest.end, newest.whole), (true, None, code));
+}
+
+#[test]
+fn a_batch_of_many_names_as_many_denied_records_as_a_client_reads() {
+    let world = one(r#"on_produce("t").value("$.n", 1).deny();"#);
+    let payload = [batch(&[r#"{"n":1}"#; 1_000], 0), batch(&[r#"{"n":1}"#; 10], 0)].concat();
+    let verdict = world.ask(&who("User:x"), &mut producing_payloads(&[("t", payload.into())], -1));
+    let Outcome::Answer { records, .. } = &verdict.parts[0] else { panic!("{verdict:?}") };
+    assert_eq!(records.len(), 1_000);
+}
+
+#[test]
+fn what_stands_under_a_group_of_nothing_is_asked_for_once() {
+    use crate::wire::api::offset_commit;
+    let world = one(r#"on_access("Read").group("g").audit();"#);
+    let body = offset_commit::Request { group_id: "g".into(), ..Default::default() };
+    world.ask(&who("User:x"), &mut request(9, body));
+    assert_eq!(world.audit().len(), 1, "without topics too");
+}

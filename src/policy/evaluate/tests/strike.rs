@@ -222,3 +222,59 @@ fn without_changes_no_batch_is_looked_at() {
     world.load(&[("p", "")]);
     assert_eq!(produce(&world), Interest::Parts);
 }
+
+#[test]
+fn a_broken_checksum_stays_broken_under_another_number() {
+    let world = one("on_produce(\"t\").nth(1).drop_records();");
+    assert_eq!(sent_on(&world, &["a", "b"], 0), Some((0, some(&["b"]))));
+    for at in 0..16 {
+        let mut broken = sequenced(&["c"], 7, 2 + at).to_vec();
+        let crc = u32::from_be_bytes(broken[17..21].try_into().unwrap());
+        broken[17..21].copy_from_slice(&(crc ^ 0x10).to_be_bytes());
+        let mut request = producing_payloads(&[("t", broken.into())], -1);
+        world.ask(&who("User:x"), &mut request);
+        let RequestBody::Produce(body) = request.body().unwrap() else { panic!("not a produce") };
+        let payload = body.topic_data[0].partition_data[0].records.to_bytes().unwrap();
+        assert_eq!(BatchHeader::parse(&payload).unwrap().base_sequence, 1 + at);
+        assert!(verify_crc(&payload).is_err(), "batch {at}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_sent_again_is_not_doubled_twice() {
+    let world = one("on_produce(\"t\").duplicate_records();");
+    for _ in 0..3 {
+        assert_eq!(sent_on(&world, &["a"], 0), Some((0, some(&["a", "a"]))));
+    }
+    assert_eq!(sent_on(&world, &["b"], 1), Some((2, some(&["b", "b"]))));
+}
+
+#[test]
+fn only_what_changes_how_many_there_are_moves_the_numbers_behind() {
+    for fault in ["poison(\"schema_id\", 1)", "tombstone()", "observe().drop_records()"] {
+        let world = one(&format!("on_produce(\"t\").nth(1).{fault};"));
+        sent_on(&world, &["a", "b"], 0);
+        assert_eq!(sent_on(&world, &["c"], 2), Some((2, some(&["c"]))), "{fault}");
+    }
+}
+
+#[test]
+fn struck_records_are_audited_by_who_asks_and_what_was_not_struck_by_nobody() {
+    for (rule, records) in [
+        ("oversize(9)", None),
+        ("oversize(9).audit()", Some(2)),
+        ("oversize(2).audit()", None),
+        ("observe().oversize(9).audit()", Some(2)),
+    ] {
+        let world = one(&format!("on_produce(\"t\").{rule};"));
+        let mut request = producing_payloads(&[("t", batch(&["aaa", "bbb"], 0))], -1);
+        let verdict = world.ask(&who("User:x"), &mut request);
+        let done = rule == "oversize(9)" || rule == "oversize(9).audit()";
+        assert_eq!(verdict.edited, done, "{rule}");
+        let audit = world.audit();
+        let told: Vec<_> = audit.iter().map(|line| (&line["decision"], line["records"].as_u64())).collect();
+        let expected: Vec<_> = records.iter().map(|n| (&audit[0]["decision"], Some(*n))).collect();
+        assert_eq!(told, expected, "{rule}");
+        assert!(audit.iter().all(|line| line["decision"] == "inject"), "{rule}");
+    }
+}
