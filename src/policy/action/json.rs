@@ -330,6 +330,7 @@ mod tests {
         for one in ["[1]", "{\"a\":1}"] {
             let many = format!("[{}]", vec![one; 3 * MAX_DEPTH].join(","));
             assert_eq!(found(&many, "$[300]"), [one]);
+            assert_eq!(found(&format!("[{many}]"), "$[0][300]"), [one]);
         }
     }
 

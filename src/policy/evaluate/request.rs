@@ -31,7 +31,8 @@ pub(super) fn decide(plan: &Plan, cx: &ExchangeContext<'_>, request: &mut Reques
     let Ok(body) = request.decoded() else {
         return Verdict { end: Some(End::Disconnect), ..Verdict::default() };
     };
-    let sessionless = api == ApiKey::Fetch && plan.sessionless_fetch();
+    // a fetch that rules look into must name every partition it is about
+    let sessionless = api == ApiKey::Fetch;
     if sessionless
         && let RequestBody::Fetch(fetch) = body
         && fetch.session_id != 0

@@ -73,6 +73,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn faults_are_shown_with_what_they_are_about() {
+        assert_eq!(SaslFault::Fail.to_string(), "sasl_fail()");
+        assert_eq!(SaslFault::Unsupported(Mechanism::Plain).to_string(), "sasl_fail(\"PLAIN\")");
+        assert_eq!(SaslFault::Expire(Duration::from_secs(5)).to_string(), "sasl_expire(5s)");
+    }
+
+    #[test]
     fn a_login_is_refused_or_ends_sooner() {
         let mut harm = Harm::default();
         assert!(SaslFault::Fail.inject(&mut harm).terminal);

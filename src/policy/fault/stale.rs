@@ -160,6 +160,38 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_state_is_kept_however_many_there_were() {
+        let (past, age) = (Past::default(), Some(at(100)));
+        for n in 1..=3 * STATES as i32 {
+            past.note("t", &topic(n), at(n as u64), age);
+        }
+        past.note("t", &topic(3 * STATES as i32), at(1_000), age);
+        assert_eq!(past.of("t", &topic(3 * STATES as i32)), None, "it has been so for long");
+    }
+
+    #[test]
+    fn a_topic_may_be_so_wide() {
+        let (past, widest) = (Past::default(), PARTITIONS as i32);
+        past.note("t", &topic(widest), at(1), None);
+        let narrower = past.of("t", &topic(1)).unwrap();
+        assert_eq!(narrower.partitions.len(), PARTITIONS);
+        past.note("u", &topic(1), at(1), None);
+        assert_eq!(past.of("u", &topic(widest)).unwrap().partitions.len(), 1);
+        assert_eq!(format!("{past:?}"), "2 topics");
+    }
+
+    #[test]
+    fn an_error_is_no_state_and_a_topic_is_named_as_it_was_asked_for() {
+        let past = Past::default();
+        past.note("t", &MetadataResponseTopic { error_code: 5, ..topic(0) }, at(1), None);
+        past.note("", &topic(1), at(1), None);
+        assert_eq!((past.of("t", &topic(2)), past.of("", &topic(2))), (None, None));
+        past.note("t", &topic(1), at(2), None);
+        let by_id = MetadataResponseTopic { name: None, ..topic(2) };
+        assert_eq!(past.of("t", &by_id), Some(MetadataResponseTopic { name: None, ..topic(1) }));
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let past = Past::default();
         for n in 0..2_000 {

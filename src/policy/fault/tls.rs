@@ -89,6 +89,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_certificate_is_the_same_by_the_name_of_its_secret() {
+        let of = |name: &str| TlsFault::Certificate(Certificate { name: name.into(), shown: None });
+        assert_eq!(of("old"), of("old"));
+        assert_ne!(of("old"), of("new"));
+    }
+
+    #[test]
     fn a_kind_is_written_as_it_is_read() {
         for name in TlsFault::names() {
             assert_eq!(TlsFault::from_name(name).unwrap().to_string(), format!("\"{name}\""));

@@ -66,6 +66,20 @@ fn a_log_is_cut_after_the_exchange_that_says_so() {
 }
 
 #[test]
+fn a_cut_is_of_the_partition_that_was_written() {
+    let (world, asked) = with_broker(r#"on_produce("t").truncate_log(7);"#);
+    let mut request = producing(&[("t", "v")], 1);
+    let RequestBody::Produce(body) = request.body_mut().unwrap() else { panic!("not a produce") };
+    body.topic_data[0].partition_data[0].index = 3;
+    let verdict = world.ask(&who("User:x"), &mut request);
+    let mut response = Response::new(&request, produce::Response::default().into());
+    let cx = ExchangeContext { who: &who("User:x"), session: 1 };
+    world.generation().plan(cx.who).on_response(&cx, &request, &verdict, &mut response);
+    assert_eq!(*asked.0.lock().unwrap(), [("t".to_owned(), 3, 7)]);
+    assert_eq!(world.journal()[0]["subject"], "User:x c Produce t-3");
+}
+
+#[test]
 fn a_cut_that_is_only_observed_is_not_asked_for() {
     let (world, asked) = with_broker(r#"on_produce("t").truncate_log(7).observe();"#);
     assert_eq!(world.wrote(&asked, "t", 1), (0, vec![]));

@@ -313,6 +313,7 @@ fn what_security_refuses_is_no_event_to_chaos() {
     assert_eq!(ask(r#"{"a":1}"#, 1), [Some(ErrorCode::INVALID_RECORD)]);
     assert_eq!(ask("{}", 2), []);
     assert_eq!(ask("{}", 3), [Some(ErrorCode::UNKNOWN_SERVER_ERROR)]);
+    assert_eq!(world.journal()[0]["n"], 1);
 }
 
 #[test]

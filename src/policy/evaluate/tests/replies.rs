@@ -368,12 +368,10 @@ fn faults_in_partitions_meet_partitions_and_stale_topics_topics() {
 
 #[test]
 fn an_exchange_is_counted_once_though_its_reply_is_looked_at_too() {
-    let world = one(r#"on_request("Metadata").every(2).delay("1s");
-           on_access("Describe").topic("secret").deny();"#);
-    let delay = || {
-        let asked = metadata::Request { topics: None, ..Default::default() };
-        world.exchange(12, asked, metadata::Response::default()).verdict.delay
-    };
+    let world = one(r#"on_request("ListGroups").every(2).delay("1s");
+           on_access("Describe").group("secret").deny();"#);
+    let delay =
+        || world.exchange(4, list_groups::Request::default(), list_groups::Response::default()).verdict.delay;
     assert_eq!([delay(), delay(), delay()], [Duration::ZERO, SECOND, Duration::ZERO]);
 }
 

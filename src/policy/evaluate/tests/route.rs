@@ -368,6 +368,11 @@ fn letters_belong_to_their_part() {
     let verdict = world.ask(&who("User:ada"), &mut request);
     let [routed] = &*verdict.routed else { panic!("{verdict:?}") };
     assert_eq!((routed.at, &*routed.topic), (1, "t"));
+    let elsewhere = Routed { partition: 3, ..routed.clone() };
+    let who = who("User:ada");
+    let cx = ExchangeContext { who: &who, session: 1 };
+    world.generation().plan(&who).routed(&cx, &request, &elsewhere, None);
+    assert_eq!(world.audit()[0]["partition"], 3);
 }
 
 #[test]
@@ -420,6 +425,11 @@ fn more_than_can_be_held_is_not_routed() {
     let records = crate::policy::action::route::MOST_BYTES / crate::policy::action::route::LETTER_BYTES;
     let values = vec![""; records];
     let sent = Producer { world: &world, id: -1 }.send_payload(batch(&values, 0));
-    assert_eq!(codes(&sent.verdict), [Some(ErrorCode::MESSAGE_TOO_LARGE)]);
+    let [Outcome::Answer { code, message, .. }] = &*sent.verdict.parts else { panic!("{:?}", sent.verdict) };
+    let said = message.as_deref().unwrap_or_default();
+    assert_eq!(
+        (*code, said),
+        (ErrorCode::MESSAGE_TOO_LARGE, "more would be routed than can be held at once")
+    );
     assert!(sent.verdict.routed.is_empty());
 }

@@ -517,10 +517,21 @@ fn records_of_a_refused_batch_are_not_counted_as_changed() {
 
 #[test]
 fn a_fetch_that_a_rule_refuses_is_not_looked_into_by_others() {
-    let world = one(r#"on_fetch("t").mask("$.a", "all");
-           on_fetch("t").when(|cx| { throw "no" }).mask("$.b", "all");"#);
-    let fetched = world.fetch(&who("User:x"), &[("t", r#"{"a":"b"}"#)]);
-    assert_eq!(fetched.code(0), ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    let masks = r#"on_fetch("t").mask("$.a", "all");"#;
+    let world = one(masks);
+    let mut request = fetching(&["t"], 0);
+    let cx = ExchangeContext { who: &who("User:x"), session: 1 };
+    let verdict = world.ask(cx.who, &mut request);
+    // while the broker was asked, the rules changed
+    world
+        .load(&[("p", &format!(r#"{masks} on_fetch("t").when(|cx| {{ throw "no" }}).mask("$.b", "all");"#))]);
+    let said = answering(&[("t", batch(&[r#"{"a":"b"}"#], 0))]);
+    let mut response = Response::new(&request, said.into());
+    world.generation().plan(cx.who).on_response(&cx, &request, &verdict, &mut response);
+    let ResponseBody::Fetch(body) = response.body else { panic!("not a fetch") };
+    let partition = &body.responses[0].partitions[0];
+    assert_eq!(partition.error_code, ErrorCode::TOPIC_AUTHORIZATION_FAILED.0);
+    assert!(partition.records.is_empty());
     assert_eq!(world.counts(0), (0, 0, 0));
 }
 

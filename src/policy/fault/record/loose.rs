@@ -106,3 +106,27 @@ fn damage(batch: &mut BytesMut, draw: u64) {
         *byte ^= 1 << (bit % 8);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::record::BATCH_OVERHEAD;
+
+    #[test]
+    fn a_draw_turns_its_own_bit_behind_the_header() {
+        const BEHIND: usize = 5;
+        let batch: BytesMut = (0..(BATCH_OVERHEAD + BEHIND) as u8).collect();
+        for draw in 0..BEHIND as u64 * 8 {
+            for again in [draw, draw + BEHIND as u64 * 8] {
+                let mut damaged = batch.clone();
+                damage(&mut damaged, again);
+                let mut expected = batch.to_vec();
+                expected[BATCH_OVERHEAD + draw as usize / 8] ^= 1 << (draw % 8);
+                assert_eq!(damaged, expected, "{again}");
+            }
+        }
+        let mut nothing_behind = batch.clone().split_to(BATCH_OVERHEAD);
+        damage(&mut nothing_behind, 7);
+        assert_eq!(nothing_behind, batch[..BATCH_OVERHEAD]);
+    }
+}
