@@ -26,11 +26,24 @@ const BIRTHS: usize = 64;
 /// Rules that keep a count in one subject; more cannot be, and then the first of them starts again.
 const RULES_PER_SUBJECT: usize = 1_024;
 
-/// Security and chaos count apart: a rule that protects must not move what a fault draws.
+/// Security and chaos count apart: a rule that protects must not move what a fault draws. So do requests and their replies:
+/// nor must a rule that changes what replies say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     Security,
     Chaos,
+    /// Chaos, of what is about a reply (but a fetch's, whose events are places in a log).
+    Reply,
+}
+
+impl Side {
+    /// Its place where security has one and chaos another.
+    pub fn slot(self) -> usize {
+        match self {
+            Self::Security => 0,
+            Self::Chaos | Self::Reply => 1,
+        }
+    }
 }
 
 /// What is acted on, before it is hashed.
@@ -49,7 +62,11 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     pub fn id(&self) -> u128 {
         identity([
-            if self.side == Side::Security { b"s" } else { b"c" }.as_slice(),
+            match self.side {
+                Side::Security => b"s".as_slice(),
+                Side::Chaos => b"c",
+                Side::Reply => b"r",
+            },
             self.principal.as_bytes(),
             self.client_id.as_bytes(),
             self.api.as_bytes(),
@@ -523,6 +540,7 @@ mod tests {
         };
         let others = [
             Subject { side: Side::Security, ..subject },
+            Subject { side: Side::Reply, ..subject },
             Subject { principal: "User:b", ..subject },
             Subject { client_id: "d", ..subject },
             Subject { api: "Fetch", ..subject },

@@ -111,7 +111,7 @@ impl Begin<'_> {
             if let Some(born) = concerned.map(|rule| rule.life.born).max() {
                 let address = self.remote.to_string();
                 let subject = self.subject(side, &address).id();
-                self.met[side as usize] = Some(self.generation.shared.subjects.next(subject, born));
+                self.met[side.slot()] = Some(self.generation.shared.subjects.next(subject, born));
             }
         }
     }
@@ -159,7 +159,7 @@ impl Begin<'_> {
                 return (!rule.observe).then_some(denied);
             }
         }
-        let met = self.met[Side::Security as usize]?;
+        let met = self.met[Side::Security.slot()]?;
         if !self.chooses(rule, &met) {
             return None;
         }
@@ -183,7 +183,7 @@ impl Begin<'_> {
             return false;
         }
         let shared = &self.generation.shared;
-        let Some(met) = self.met[Side::Chaos as usize] else { return false };
+        let Some(met) = self.met[Side::Chaos.slot()] else { return false };
         if !self.chooses(rule, &met) {
             return false;
         }

@@ -147,6 +147,9 @@ struct Round<'a> {
     api_name: &'static str,
     version: i16,
     correlation_id: i32,
+    /// It is about what a reply says, and counts apart from what is about the request. A fetch's events are places in a log,
+    /// the same at both.
+    of_reply: bool,
     now: Duration,
     /// When a closure was first shown a record: all of them together have a limited time.
     closures_since: Cell<Option<Instant>>,
@@ -223,6 +226,7 @@ impl<'a> Round<'a> {
             api_name: request.info().name,
             version: request.version(),
             correlation_id: request.correlation_id(),
+            of_reply: false,
             now: plan.shared.clock.now(),
             closures_since: Cell::new(None),
         }
@@ -381,6 +385,10 @@ impl<'a> Round<'a> {
     }
 
     fn subject<'s>(&'s self, about: &'s About, side: Side) -> Subject<'s> {
+        let side = match side {
+            Side::Chaos if self.of_reply => Side::Reply,
+            side => side,
+        };
         Subject {
             side,
             principal: &self.who.principal,
@@ -395,14 +403,14 @@ impl<'a> Round<'a> {
     /// Counts the event that each open part is, before any selector is looked at: what a rule draws must not depend on
     /// which other rules looked.
     fn count_events(&self, parts: &mut [PartState], side: Side) {
-        for part in parts.iter_mut().filter(|part| part.is_open() && part.candidates.counts[side as usize]) {
+        for part in parts.iter_mut().filter(|part| part.is_open() && part.candidates.counts[side.slot()]) {
             self.met(part, side);
         }
     }
 
     /// What event a part is: counted once for each side.
     fn met(&self, part: &mut PartState, side: Side) -> Met {
-        let slot = side as usize;
+        let slot = side.slot();
         if let Some(met) = part.met[slot] {
             return met;
         }

@@ -183,7 +183,7 @@ impl Round<'_> {
         let counts = |rule: &&Rule| match side {
             Side::Security => rule.triggers.chance.is_some(),
             // the journal names the event
-            Side::Chaos => true,
+            Side::Chaos | Side::Reply => true,
         };
         if way == Way::Fetched || !rules.iter().any(counts) {
             return Vec::new();

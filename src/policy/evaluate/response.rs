@@ -10,7 +10,7 @@ use crate::policy::plan::Plan;
 use crate::policy::verdict::{Interest, Outcome, ResponseVerdict, Verdict};
 use crate::wire::api::{Part, fetch};
 use crate::wire::record::batches;
-use crate::wire::{ErrorCode, Payload, Request, RequestBody, Response, ResponseBody, Str, Uuid};
+use crate::wire::{ApiKey, ErrorCode, Payload, Request, RequestBody, Response, ResponseBody, Str, Uuid};
 use bytes::Bytes;
 use std::collections::HashMap;
 
@@ -25,7 +25,8 @@ pub(super) fn decide(
     if verdict.response == Interest::Nothing {
         return decided;
     }
-    let round = Round::new(plan, cx, request);
+    let of_reply = request.api() != ApiKey::Fetch;
+    let round = Round { of_reply, ..Round::new(plan, cx, request) };
     verdict.truncations.iter().for_each(|truncation| round.truncate(truncation));
     round.learn(&response.body);
     if plan.access.is_active() {

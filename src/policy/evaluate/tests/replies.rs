@@ -341,7 +341,7 @@ fn a_reply_of_the_cluster_is_about_no_partition() {
     let journal = world.journal();
     assert_eq!(journal.len(), 2);
     let subject = Subject {
-        side: Side::Chaos,
+        side: Side::Reply,
         principal: "User:x",
         client_id: "c",
         api: "Metadata",
@@ -367,12 +367,19 @@ fn faults_in_partitions_meet_partitions_and_stale_topics_topics() {
 }
 
 #[test]
-fn an_exchange_is_counted_once_though_its_reply_is_looked_at_too() {
-    let world = one(r#"on_request("ListGroups").every(2).delay("1s");
-           on_access("Describe").group("secret").deny();"#);
-    let delay =
-        || world.exchange(4, list_groups::Request::default(), list_groups::Response::default()).verdict.delay;
-    assert_eq!([delay(), delay(), delay()], [Duration::ZERO, SECOND, Duration::ZERO]);
+fn what_a_request_draws_does_not_depend_on_who_looks_at_replies() {
+    let delays = |more: &str| {
+        let world = one(&format!(r#"seed(7); on_request("ApiVersions").chance(0.5).delay("1s"); {more}"#));
+        let said = api_versions::Response::default;
+        let delay = |_| world.exchange(3, api_versions::Request::default(), said()).verdict.delay;
+        let delays: Vec<_> = (0..50).map(delay).collect();
+        let events: Vec<_> = world.journal().iter().map(|line| line["n"].clone()).collect();
+        (delays, events)
+    };
+    let alone = delays("");
+    assert!(alone.0.contains(&SECOND) && alone.0.contains(&Duration::ZERO));
+    let beside = r#"on_request("ApiVersions").api_versions("Fetch", 11);"#;
+    assert_eq!(delays(beside), alone, "{beside}");
 }
 
 #[test]
