@@ -172,4 +172,37 @@ mod tests {
             "{other}"
         );
     }
+
+    #[test]
+    fn explain_says_who_asks_and_takes_names_of_access_rules_for_alternatives() {
+        let generation = generation(&[
+            r#"on_access("Read").group("g").named("of the group").deny();"#,
+            r#"on_access("Read").topic("t").group("g").named("of either").deny();"#,
+            r#"on_access("Read").named("of any").deny();"#,
+        ]);
+        let ask = |client_id: &str, topic: Option<&str>, group: Option<&str>| {
+            let who = Who {
+                principal: "User:x".into(),
+                client_id: client_id.into(),
+                listener: "l".into(),
+                remote_ip: [127, 0, 0, 1].into(),
+            };
+            let (topic, group) = (topic.map(str::to_owned), group.map(str::to_owned));
+            explain(&generation, &Question { who, api: ApiKey::OffsetFetch, topic, partition: None, group })
+        };
+        assert!(ask("c", None, None).starts_with("OffsetFetch by User:x (client id c)\n"));
+        assert!(ask("", None, None).starts_with("OffsetFetch by User:x\n"));
+        for (topic, group, met) in [
+            (None, Some("g"), ["p0", "p1", "p2"].as_slice()),
+            (None, Some("h"), &["p1", "p2"]),
+            (Some("t"), Some("h"), &["p1", "p2"]),
+            (Some("u"), Some("g"), &["p0", "p1", "p2"]),
+            (Some("u"), Some("h"), &["p2"]),
+        ] {
+            let text = ask("c", topic, group);
+            let named: Vec<&str> =
+                ["p0", "p1", "p2"].into_iter().filter(|p| text.contains(&format!("  {p} "))).collect();
+            assert_eq!(named, met, "{text}");
+        }
+    }
 }

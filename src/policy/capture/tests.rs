@@ -386,3 +386,84 @@ proptest! {
         read(&bytes);
     }
 }
+
+/// A state in which nothing is queued, and so many records are untold.
+fn state(untold: u64) -> super::write::State {
+    super::write::State::new(untold)
+}
+
+#[test]
+fn what_is_missing_is_told_when_the_capture_is_dropped_too() {
+    let file = Memory::default();
+    let (capture, ended) = Capture::to(file.clone(), 1 << 20).unwrap();
+    capture.closed(1);
+    capture.missed();
+    drop(capture);
+    assert!(ended.wait(Duration::from_secs(60)));
+    let (records, problem) = read(&file.0.lock().unwrap());
+    assert!(problem.is_none());
+    let what: Vec<_> = records.into_iter().map(|record| record.what).collect();
+    assert_eq!(what, [What::Closed, What::Dropped(1)]);
+}
+
+#[test]
+fn the_last_record_says_whether_there_was_room_for_it() {
+    use super::write::{File, untold};
+    let full = |left, missed| {
+        let mut file = File { sink: std::io::BufWriter::new(Vec::new()), left };
+        let full = untold(&mut file, &state(missed)).unwrap();
+        let records = read(&[HEADER, file.sink.buffer()].concat()).0;
+        (full, records.into_iter().map(|record| record.what).collect::<Vec<_>>())
+    };
+    assert_eq!(full(1 << 10, 0), (false, vec![]));
+    assert_eq!(full(1 << 10, 3), (false, vec![What::Dropped(3)]));
+    assert_eq!(full(30, 3), (true, vec![What::Full]));
+}
+
+#[test]
+fn a_record_fits_when_the_last_one_fits_behind_it() {
+    use super::write::{File, LAST};
+    let record = Record { time: 1, session: 2, what: What::Closed };
+    let size = record.encode().len() as u64;
+    for (room, fits) in [(size + LAST, true), (size + LAST - 1, false)] {
+        let mut file = File { sink: std::io::BufWriter::new(Vec::new()), left: room };
+        assert_eq!(file.record(&record).unwrap(), fits, "{room}");
+    }
+}
+
+#[test]
+fn frames_count_by_their_bytes_while_they_wait() {
+    let (file, gate) = (Memory::default(), Arc::new(Mutex::new(())));
+    let (asked, is_asked) = mpsc::sync_channel(1);
+    let (capture, ended) = Capture::to(Slow(file.clone(), gate.clone(), asked), 1 << 30).unwrap();
+    let closed = gate.lock().unwrap();
+    let large = Bytes::from(vec![0; 24 << 20]);
+    let (request, _) = metadata();
+    let who = (&"User:ada".into(), &"public".into(), PEER);
+    // the writer has the first, and stands before the disk with it
+    capture.request(1, who, &request, &large);
+    is_asked.recv_timeout(Duration::from_secs(60)).unwrap();
+    for _ in 0..2 {
+        capture.request(1, who, &request, &large);
+    }
+    assert_eq!(capture.dropped(), 0, "64 MiB may wait");
+    capture.request(1, who, &request, &large);
+    assert_eq!(capture.dropped(), 1);
+    drop(closed);
+    drop(capture);
+    assert!(ended.wait(Duration::from_secs(60)));
+    let (records, problem) = read(&file.0.lock().unwrap());
+    assert!(problem.is_none());
+    let kinds: Vec<bool> = records.iter().map(|r| matches!(r.what, What::Request { .. })).collect();
+    assert_eq!(kinds, [true, true, true, false]);
+}
+
+#[test]
+fn a_record_may_be_as_long_as_a_frame_with_its_names() {
+    for (length, said) in [(LONGEST, "in the middle of a record"), (LONGEST + 1, "cannot be")] {
+        let head = [(length as u32).to_be_bytes(), [0; 4]].concat();
+        let (_, problem) = read(&[HEADER, &head].concat());
+        let problem = problem.unwrap();
+        assert!(problem.what.contains(said), "{problem}");
+    }
+}

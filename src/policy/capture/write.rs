@@ -21,7 +21,7 @@ const QUEUE_BYTES: usize = 64 << 20;
 /// What a record in the queue takes up besides its frame.
 const AROUND: usize = 256;
 
-/// Where a server records what passes.
+/// Where a server records what passes. Once it is gone, what was recorded is written, and the writer ends.
 #[derive(Debug)]
 pub struct Capture {
     queue: SyncSender<Item>,
@@ -36,7 +36,7 @@ enum Item {
 }
 
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     /// There is room in the file.
     on: AtomicBool,
     /// Nothing more comes: the writer ends when the queue is empty.
@@ -45,6 +45,18 @@ struct State {
     dropped: AtomicU64,
     /// Of these, not yet told in the file.
     untold: AtomicU64,
+}
+
+impl State {
+    pub(super) fn new(untold: u64) -> Self {
+        Self {
+            on: AtomicBool::new(true),
+            ending: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
+            dropped: AtomicU64::new(untold),
+            untold: AtomicU64::new(untold),
+        }
+    }
 }
 
 /// Learns that the last record is written.
@@ -63,13 +75,7 @@ impl Capture {
     pub fn to(sink: impl Write + Send + 'static, most: u64) -> io::Result<(Self, Ended)> {
         let (queue, items) = sync_channel(QUEUE);
         let (open, ended) = sync_channel::<()>(0);
-        let state = Arc::new(State {
-            on: AtomicBool::new(true),
-            ending: AtomicBool::new(false),
-            queued: AtomicUsize::new(0),
-            dropped: AtomicU64::new(0),
-            untold: AtomicU64::new(0),
-        });
+        let state = Arc::new(State::new(0));
         let mut file = File { sink: BufWriter::with_capacity(256 << 10, sink), left: most };
         file.write(HEADER)?;
         let shared = Arc::clone(&state);
@@ -185,20 +191,14 @@ impl Capture {
     }
 }
 
-impl Drop for Capture {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-struct File<W: Write> {
-    sink: BufWriter<W>,
+pub(super) struct File<W: Write> {
+    pub(super) sink: BufWriter<W>,
     /// Bytes it may still grow.
-    left: u64,
+    pub(super) left: u64,
 }
 
 /// What a record of kind `full` takes.
-const LAST: u64 = 4 + 4 + 17;
+pub(super) const LAST: u64 = 4 + 4 + 17;
 
 impl<W: Write> File<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -207,7 +207,7 @@ impl<W: Write> File<W> {
     }
 
     /// False when there is no room for it, and it was told so.
-    fn record(&mut self, record: &Record) -> io::Result<bool> {
+    pub(super) fn record(&mut self, record: &Record) -> io::Result<bool> {
         let bytes = record.encode();
         if bytes.len() as u64 + LAST > self.left {
             let full = Record { time: record.time, session: 0, what: What::Full };
@@ -235,7 +235,7 @@ fn write_all<W: Write>(items: &Receiver<Item>, file: &mut File<W>, state: &State
         let ending = state.ending.load(Ordering::SeqCst);
         let item = match items.try_recv() {
             Ok(item) => item,
-            Err(TryRecvError::Disconnected) => return Ok(false),
+            Err(TryRecvError::Disconnected) => return untold(file, state),
             Err(TryRecvError::Empty) => {
                 // what is looked at while it is written is as new as can be
                 file.sink.flush()?;
@@ -244,7 +244,7 @@ fn write_all<W: Write>(items: &Receiver<Item>, file: &mut File<W>, state: &State
                 }
                 match items.recv() {
                     Ok(item) => item,
-                    Err(_) => return Ok(false),
+                    Err(_) => return untold(file, state),
                 }
             }
         };
@@ -257,7 +257,7 @@ fn write_all<W: Write>(items: &Receiver<Item>, file: &mut File<W>, state: &State
 }
 
 /// The last record: what is missing at the end. True when the file is full.
-fn untold<W: Write>(file: &mut File<W>, state: &State) -> io::Result<bool> {
+pub(super) fn untold<W: Write>(file: &mut File<W>, state: &State) -> io::Result<bool> {
     match state.untold.swap(0, Ordering::Relaxed) {
         0 => Ok(false),
         untold => {

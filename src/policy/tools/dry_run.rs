@@ -230,7 +230,6 @@ impl Run {
             self.report.unreadable += 1;
             return;
         };
-        self.learn(&response.body);
         let Some(queue) = self.sessions.get_mut(&session) else { return };
         let is_asked = |awaited: &Awaited| {
             awaited.request.correlation_id() == response.correlation_id
@@ -245,17 +244,6 @@ impl Run {
         let cx = ExchangeContext { who: &awaited.who, session };
         awaited.plan.on_response(&cx, &awaited.request, &awaited.verdict, &mut response);
         self.book(&before, &Doing { time, who: &awaited.who, topics: &topics });
-    }
-
-    /// Names of topics, also from answers that no rule is about.
-    fn learn(&self, body: &ResponseBody) {
-        if let ResponseBody::Metadata(body) = body {
-            for topic in body.topics.iter().filter(|topic| topic.error_code == 0) {
-                if let Some(name) = &topic.name {
-                    self.generation.shared.names.learn(name, topic.topic_id);
-                }
-            }
-        }
     }
 
     fn topics(&self, request: &Request) -> Vec<Str> {
@@ -293,9 +281,6 @@ impl Run {
         let after = self.counts();
         for (at, (before, after)) in before.iter().zip(&after).enumerate() {
             let (matched, acted) = (after.0 - before.0, after.1 - before.1);
-            if matched == 0 && acted == 0 {
-                continue;
-            }
             let (Some(rule), Some(report)) = (self.rules.get(at), self.report.rules.get_mut(at)) else {
                 continue;
             };

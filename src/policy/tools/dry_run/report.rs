@@ -286,6 +286,8 @@ mod tests {
         assert_eq!(top.shown(), r#""a" 3, "b" 2, "c" 1"#);
         top.count("d", 1);
         assert_eq!(top.shown(), r#""a" 3, "b" 2, "c" 1, and 1 more"#);
+        let others = Top { others: 4, ..Top::default() };
+        assert_eq!(others.shown(), "and others");
         for n in 0..NAMES {
             top.count(&format!("x{n}"), 1);
         }

@@ -231,6 +231,7 @@ fn what_is_missing_is_said() {
     made.put(0, What::Full);
     let report = tried("on_produce().deny();", &made);
     assert_eq!((report.dropped, report.left_out, report.unreadable, report.full), (7, 1, 1, true));
+    assert_eq!(report.requests, 2);
     let text = report.text();
     assert!(text.contains("7 records are missing") && text.contains("the capture is full"), "{text}");
 }
@@ -379,4 +380,186 @@ fn what_cannot_be_tried_and_what_was_not_answered_is_said() {
     made.ask("User:x", &asked).put(1, What::Closed).ask("User:x", &asked);
     let report = tried("on_request(\"Metadata\").no_leader();", &made);
     assert_eq!(report.unmatched, 2, "{}", report.text());
+}
+
+/// A run of this policy that has seen nothing.
+fn run(policy: &str) -> Run {
+    let clock = Clock::manual();
+    let policies = Policies::new(Shared::new(Settings { clock: clock.clone(), ..Settings::default() }));
+    let script = Script { file: "p.rhai".into(), text: policy.into() };
+    let generation = policies.load(&[script]).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    Run {
+        rules: generation.policies.iter().flat_map(|policy| policy.rules.iter().cloned()).collect(),
+        report: Report::of(&generation),
+        generation,
+        clock,
+        began: None,
+        sessions: HashMap::new(),
+        awaited_bytes: 0,
+    }
+}
+
+impl Run {
+    fn request(&mut self, session: u64, frame: Bytes) {
+        let (principal, listener) = ("User:x".into(), "public".into());
+        let what = What::Request { principal, listener, peer: PEER, frame, body_left_out: false };
+        self.take(Record { time: BEGAN, session, what });
+    }
+
+    fn answer(&mut self, session: u64, response: &Response) {
+        let frame = joined(response.encode().unwrap());
+        let what = What::Answer { api: response.api, version: response.version, frame };
+        self.take(Record { time: BEGAN, session, what });
+    }
+
+    fn close(&mut self, session: u64) {
+        self.take(Record { time: BEGAN, session, what: What::Closed });
+    }
+
+    fn awaited(&self, session: u64) -> usize {
+        self.sessions.get(&session).map_or(0, VecDeque::len)
+    }
+}
+
+fn frame(request: &Request) -> Bytes {
+    joined(request.encode().unwrap())
+}
+
+const LEADERLESS: &str = "on_request(\"Metadata\").no_leader(); on_fetch().chance(0.5).lose_response();";
+
+#[test]
+fn an_answer_is_that_of_its_own_request() {
+    let mut run = run(LEADERLESS);
+    let (first, second) = (metadata(1), metadata(2));
+    let fetch = fetching(3);
+    for asked in [&first.0, &second.0, &fetch] {
+        run.request(1, frame(asked));
+    }
+    let bytes: usize = [&first.0, &second.0, &fetch].iter().map(|asked| frame(asked).len()).sum();
+    assert_eq!((run.awaited(1), run.awaited_bytes), (3, bytes));
+    // of another number, of another api, of another version, in another session
+    run.answer(1, &metadata(9).1);
+    run.answer(1, &fetched(&fetching(1), "{}"));
+    let other = Request::new(11, 1, None, metadata::Request::default().into()).unwrap();
+    run.answer(1, &Response::new(&other, metadata::Response::default().into()));
+    run.answer(2, &first.1);
+    assert_eq!((run.awaited(1), run.report.unreadable), (3, 0));
+    run.answer(1, &second.1);
+    assert_eq!((run.awaited(1), run.awaited_bytes), (2, bytes - frame(&second.0).len()));
+    let left: Vec<_> = run.sessions[&1].iter().map(|awaited| awaited.request.correlation_id()).collect();
+    assert_eq!(left, [1, 3]);
+    run.close(1);
+    assert_eq!((run.awaited(1), run.awaited_bytes, run.report.unmatched), (0, 0, 2));
+    assert_eq!((run.report.requests, run.report.answers), (3, 5));
+}
+
+#[test]
+fn frames_that_cannot_be_read_are_counted_one_by_one() {
+    let mut run = run(LEADERLESS);
+    let (asked, said) = metadata(1);
+    for n in 1..=2 {
+        run.request(1, Bytes::from_static(b"no"));
+        // its head is whole, its body is not
+        let whole = frame(&asked);
+        run.request(1, whole.slice(..whole.len() - 3));
+        let what =
+            What::Answer { api: said.api, version: said.version, frame: Bytes::from_static(b"\0\0\0\x01no") };
+        run.take(Record { time: BEGAN, session: 1, what });
+        assert_eq!(run.report.unreadable, 3 * n);
+    }
+    assert_eq!(run.awaited(1), 0);
+}
+
+#[test]
+fn only_requests_whose_answers_are_looked_at_are_remembered() {
+    let mut run =
+        run(&format!("{LEADERLESS} on_produce(\"orders\").deny(); on_produce(\"cut\").truncate_log(1);"));
+    run.request(1, frame(&producing("orders", "v", 1)));
+    assert_eq!(run.awaited(1), 0, "of its answer nothing is asked");
+    run.request(1, frame(&producing("cut", "v", 2)));
+    assert_eq!(run.awaited(1), 1);
+    let mut unanswered = producing("cut", "v", 3);
+    let RequestBody::Produce(body) = unanswered.body_mut().unwrap() else { panic!() };
+    body.acks = 0;
+    run.request(1, frame(&unanswered));
+    assert_eq!(run.awaited(1), 1);
+}
+
+#[test]
+fn what_is_awaited_is_bounded_by_the_oldest_of_its_session() {
+    let template = run(LEADERLESS);
+    let who = Arc::new(Who {
+        principal: "User:x".into(),
+        client_id: "".into(),
+        listener: "public".into(),
+        remote_ip: PEER,
+    });
+    let plan = template.generation.plan(&who);
+    let awaited = |number, bytes| Awaited {
+        who: who.clone(),
+        plan: plan.clone(),
+        request: metadata(number).0,
+        verdict: Verdict::default(),
+        bytes,
+    };
+    let numbers =
+        |run: &Run| run.sessions[&1].iter().map(|one| one.request.correlation_id()).collect::<Vec<_>>();
+
+    let mut many = run(LEADERLESS);
+    for number in 0..AWAITED as i32 + 2 {
+        many.wait_for(1, awaited(number, 10));
+    }
+    assert_eq!(numbers(&many), (2..AWAITED as i32 + 2).collect::<Vec<_>>());
+    assert_eq!((many.awaited_bytes, many.report.unmatched), (10 * AWAITED, 2));
+
+    let mut large = run(LEADERLESS);
+    large.wait_for(1, awaited(0, 6));
+    large.wait_for(1, awaited(1, AWAITED_BYTES - 6));
+    assert_eq!((numbers(&large), large.report.unmatched), (vec![0, 1], 0));
+    large.wait_for(1, awaited(2, 5));
+    assert_eq!((numbers(&large), large.report.unmatched), (vec![1, 2], 1));
+    assert_eq!(large.awaited_bytes, AWAITED_BYTES - 1);
+    // others' requests are not forgotten for it
+    large.wait_for(2, awaited(3, 9));
+    assert_eq!((large.awaited(1), large.awaited(2), large.report.unmatched), (2, 0, 2));
+    assert_eq!(large.awaited_bytes, AWAITED_BYTES - 1);
+
+    let mut full = run(LEADERLESS);
+    full.sessions.extend((0..SESSIONS as u64).map(|session| (session, VecDeque::new())));
+    for (session, unmatched) in [(SESSIONS as u64, 1), (SESSIONS as u64 + 1, 2), (7, 2)] {
+        full.wait_for(session, awaited(1, 1));
+        assert_eq!(full.report.unmatched, unmatched);
+        assert_eq!(full.awaited(session), usize::from(session == 7));
+    }
+}
+
+#[test]
+fn policies_may_crash_encrypt_and_validate() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("order.json"), r#"{"required":["id"]}"#).unwrap();
+    let schemas = Schemas::new(Some(folder.path().to_owned()));
+    let policy = r#"on_disk("orders").named("crash").crash_at("before");
+        on_produce("orders").named("encrypt").encrypt("$.id", secret("key"));
+        on_produce("orders").named("validate").validate(schema("order.json"));"#;
+    let mut made = Made::new();
+    made.ask("User:shop", &producing("orders", r#"{"id":1}"#, 1));
+    made.ask("User:shop", &producing("orders", "{}", 2));
+    let script = Script { file: "p.rhai".into(), text: policy.into() };
+    let report = dry_run(&[script], &schemas, std::io::Cursor::new(&made.bytes))
+        .unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(counts(&report), [("crash", 0, 0), ("encrypt", 2, 1), ("validate", 2, 1)]);
+}
+
+#[test]
+fn what_did_not_happen_is_not_told() {
+    let mut made = Made::new();
+    made.ask("User:shop", &producing("orders", "1", 1));
+    let report = tried("on_produce(\"orders\").deny();", &made);
+    let text = report.text();
+    for silent in
+        ["missing", "credentials", "could not be read", "not in the capture", "among several", "full"]
+    {
+        assert!(!text.contains(silent), "{silent}: {text}");
+    }
+    assert!(report.default_deny.is_none() && !report.default_deny_observes);
 }

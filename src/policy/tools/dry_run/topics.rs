@@ -211,6 +211,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut topics = Topics { changes: CHANGES, ..Topics::default() };
+        topics.note(1, Some(&"t".into()), ID, Seen::There);
+        assert_eq!((topics.exists("t"), topics.changes), (None, CHANGES));
+        let mut topics = Topics::default();
+        for n in 0..TOPICS {
+            topics.note(1, Some(&Str::from(&*n.to_string())), Uuid::ZERO, Seen::There);
+        }
+        topics.note(2, Some(&"one more".into()), Uuid::ZERO, Seen::There);
+        topics.note(2, Some(&"7".into()), Uuid::ZERO, Seen::Deleted);
+        assert_eq!((topics.seen.len(), topics.exists("one more")), (TOPICS, None));
+        assert_eq!(was(&topics, "7", &[1, 2]), [Some(true), Some(false)]);
+    }
+
+    #[test]
     fn an_id_is_of_the_topic_that_it_was_first_seen_with() {
         let topics = noted(&[
             (1, Some("a"), ID, Seen::There),
