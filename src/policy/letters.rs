@@ -490,4 +490,28 @@ mod tests {
         assert!(held > 0);
         assert_eq!(store.bytes, held);
     }
+
+    #[test]
+    fn producers_are_bounded_and_what_they_held_is_given_back() {
+        let shared = Shared::new(Settings::default());
+        let of = |producer_id: usize| {
+            let producer_id = producer_id as i64;
+            let sent = Sequenced { producer_id, producer_epoch: 0, base_sequence: 0, crc: 0, length: 0 };
+            Numbered::of(&sent, "t", 0).unwrap()
+        };
+        for producer in 0..PRODUCERS + 10 {
+            begin(&shared, of(producer), b"a").all_arrived();
+        }
+        let store = shared.letters.lock();
+        let one = 192 + size_of::<u32>();
+        assert_eq!((store.producers.len(), store.bytes), (PRODUCERS, PRODUCERS * one));
+    }
+
+    #[test]
+    fn the_only_producer_is_not_forgotten_however_much_it_holds() {
+        let shared = Shared::new(Settings::default());
+        let records = Arc::from(vec![0; BYTES / size_of::<u32>() + 1]);
+        Carrier::begin(&shared, batch(0, 0), b"a", records, None).all_arrived();
+        assert!(sent(&shared, &batch(0, 0), b"a"));
+    }
 }

@@ -116,4 +116,17 @@ mod tests {
         let missing = read_folder(&folder.path().join("none")).unwrap_err();
         assert!(missing.message.contains("cannot be read"), "{missing}");
     }
+
+    #[test]
+    fn so_many_scripts_of_such_a_length_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: usize, text: &[u8]| {
+            std::fs::write(folder.path().join(format!("{name}.rhai")), text).unwrap();
+        };
+        write(0, &vec![b' '; SCRIPT_BYTES]);
+        (1..FILES).for_each(|name| write(name, b""));
+        assert_eq!(read_folder(folder.path()).unwrap().len(), FILES);
+        (FILES..FILES + 2).for_each(|name| write(name, b""));
+        assert!(read_folder(folder.path()).unwrap_err().message.contains("more than 1000 scripts"));
+    }
 }

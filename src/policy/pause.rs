@@ -82,3 +82,30 @@ impl Policies {
         until.map(|until| until.saturating_sub(now)).filter(|left| !left.is_zero())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::generation::{Settings, Shared};
+    use super::super::load::Script;
+    use super::*;
+
+    #[test]
+    fn a_rule_asks_for_one_pause_at_a_time_and_for_the_longest() {
+        let policies = Policies::new(Shared::new(Settings::default()));
+        let text = "on_produce(\"t\").pause(\"5s\"); on_produce(\"u\").pause(\"9s\");";
+        policies.load(&[Script { file: "p.rhai".into(), text: text.into() }]).unwrap();
+        let rules = policies.current().policies[0].rules.clone();
+        let pauses = Pauses::default();
+        let seconds = Duration::from_secs;
+        let asked = || {
+            let asked = pauses.asked.lock().unwrap();
+            asked.iter().map(|asked| (asked.rule.key, asked.until)).collect::<Vec<_>>()
+        };
+        pauses.ask(&rules[0], seconds(5));
+        pauses.ask(&rules[1], seconds(9));
+        pauses.ask(&rules[0], seconds(7));
+        assert_eq!(asked(), [(rules[0].key, seconds(7)), (rules[1].key, seconds(9))]);
+        pauses.ask(&rules[1], seconds(8));
+        assert_eq!(asked(), [(rules[0].key, seconds(7)), (rules[1].key, seconds(9))]);
+    }
+}

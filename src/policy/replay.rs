@@ -184,4 +184,13 @@ mod tests {
             assert!(error.line == number && error.message.contains(says), "{error}");
         }
     }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        let error = Replay::read(&b"\n{\"n\":1}\n"[..]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "line 2: it has no `policy`, `rule` and `n`: this is no line of a journal"
+        );
+    }
 }

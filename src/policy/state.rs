@@ -187,6 +187,14 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
+    fn what_is_forgotten_elsewhere_is_counted_too() {
+        let store = StateStore::new(Clock::manual());
+        store.note_evicted();
+        store.note_evicted();
+        assert_eq!(store.evicted(), 2);
+    }
+
+    #[test]
     fn keys_are_bounded_and_evictions_counted() {
         let store = StateStore::new(Clock::manual());
         let (window, counter, map) =

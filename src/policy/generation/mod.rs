@@ -138,3 +138,55 @@ impl Generation {
         self.rules(kind).filter(|rule| rule.head == Head::Connect)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::clock::Clock;
+    use crate::policy::load::Script;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn load(policies: &Policies, text: &str) -> Arc<Generation> {
+        let script = Script { file: "p.rhai".into(), text: text.into() };
+        policies.load(&[script]).unwrap_or_else(|errors| panic!("{}", errors[0]))
+    }
+
+    #[test]
+    fn a_policy_ends_with_the_last_of_what_it_says() {
+        for (text, end) in [
+            (
+                "on_fetch().fail(\"UNKNOWN_SERVER_ERROR\").expires(\"5s\"); on_fetch().delay(\"1s\").expires(\"9s\");",
+                Some(9),
+            ),
+            ("on_fetch().deny(); on_fetch().delay(\"1s\").expires(\"9s\");", None),
+            ("default_deny(); on_fetch().delay(\"1s\").expires(\"9s\");", None),
+            ("expires(\"7s\");", Some(7)),
+            ("", None),
+        ] {
+            let policies =
+                Policies::new(Shared::new(Settings { clock: Clock::manual(), ..Settings::default() }));
+            assert_eq!(load(&policies, text).loaded[0].ends_at(), end.map(|end| end * SECOND), "{text}");
+        }
+    }
+
+    #[test]
+    fn state_is_kept_for_policies_that_name_it_as_what_it_is() {
+        let policies = Policies::new(Shared::new(Settings { clock: Clock::manual(), ..Settings::default() }));
+        let window = "policy(\"p\"); let w = window(\"w\", \"60s\"); let c = counter(\"c\");";
+        load(&policies, window);
+        let state = Arc::clone(&policies.shared().state);
+        let of_w = || state.window("p", "w", 60 * SECOND);
+        of_w().add(b"k", 3);
+        state.counter("p", "c").add(b"k", 4);
+        load(&policies, &format!("{window} // as before"));
+        assert_eq!((of_w().count(b"k"), state.counter("p", "c").count(b"k")), (3, 4));
+        // of the same kind by another name, and of the same name of another kind
+        load(
+            &policies,
+            "policy(\"p\"); let w = window(\"v\", \"60s\"); let c = counter(\"c\"); let d = counter(\"w\");",
+        );
+        load(&policies, window);
+        assert_eq!((of_w().count(b"k"), state.counter("p", "c").count(b"k")), (0, 4));
+    }
+}

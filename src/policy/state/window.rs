@@ -13,7 +13,6 @@ const STEPS: u64 = 64;
 /// Counts events by key over the last `length` of time.
 #[derive(Debug)]
 pub struct Window {
-    length: Duration,
     step: Duration,
     clock: Clock,
     shards: Shards<Counts>,
@@ -26,15 +25,10 @@ struct Counts(VecDeque<(u64, u32)>);
 impl Window {
     pub(super) fn new(clock: Clock, length: Duration, evicted: Arc<AtomicU64>) -> Self {
         Self {
-            length,
             step: (length / STEPS as u32).max(Duration::from_millis(1)),
             clock,
             shards: Shards::new(KEYS, evicted),
         }
-    }
-
-    pub fn length(&self) -> Duration {
-        self.length
     }
 
     /// Events under `key` in the window that ends now.

@@ -165,6 +165,34 @@ mod tests {
     }
 
     #[test]
+    fn a_fetch_is_closed_and_refused_at_its_reply_too() {
+        passes_and_matters(
+            r#"on_fetch("b").chance(1.0).disconnect(); on_fetch("f").each(|cx, record| { throw "no" });"#,
+            r#"test("closed", || {
+                let seen = fetched("b", "x", #{ times: 2 });
+                expect([seen.closed, seen.denied]).to_equal([2, 0]);
+                expect(seen).to_be_closed();
+            });
+            test("refused", || {
+                let seen = fetched("f", "x");
+                expect(seen.denied).to_equal(1);
+                expect(seen).to_fail_with("TOPIC_AUTHORIZATION_FAILED");
+            });"#,
+        );
+    }
+
+    #[test]
+    fn a_topic_may_be_asked_to_have_no_partitions() {
+        passes_and_matters(
+            r#"on_create("t").limit(#{ partitions: 1..=9 });"#,
+            r#"test("none", || {
+                expect(requested("CreatePartitions", #{ topic: "t", partitions: 0 })).to_be_denied();
+                expect(requested("CreatePartitions", #{ topic: "t" })).to_pass();
+            });"#,
+        );
+    }
+
+    #[test]
     fn masks_are_seen_by_those_they_are_for() {
         passes_and_matters(
             r#"on_fetch("customers").principal("User:analytics-*").mask("$.email", "email").remove_header("x-*");"#,

@@ -451,6 +451,9 @@ fn an_answer_is_that_of_its_own_request() {
     run.close(1);
     assert_eq!((run.awaited(1), run.awaited_bytes, run.report.unmatched), (0, 0, 2));
     assert_eq!((run.report.requests, run.report.answers), (3, 5));
+    run.request(1, frame(&first.0));
+    run.close(1);
+    assert_eq!((run.awaited_bytes, run.report.unmatched), (0, 3));
 }
 
 #[test]
