@@ -187,15 +187,16 @@ impl Lines {
         sent
     }
 
-    /// Waits until what was put so far is in the file, at most so long: before a process ends that will end nothing.
-    pub fn settle(&self, patience: Duration) {
+    /// Waits until what was put so far is in the file, at most so long: before a process ends that will end nothing. Whether it
+    /// came to it.
+    pub fn settle(&self, patience: Duration) -> bool {
         if self.queue.is_none() {
-            return;
+            return true;
         }
         let sent = self.counts.sent.load(Ordering::Relaxed);
         let settled = self.counts.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whether it came to it or not: there is nobody to tell.
-        drop(self.counts.more.wait_timeout_while(settled, patience, |settled| *settled < sent));
+        let waited = self.counts.more.wait_timeout_while(settled, patience, |settled| *settled < sent);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// Lines taken and lines dropped since the start.
@@ -330,6 +331,29 @@ mod tests {
             text.push_str(&seen.recv_timeout(std::time::Duration::from_secs(20)).unwrap());
         }
         assert!(text.contains(&format!("\"dropped_lines\":{dropped}")));
+    }
+
+    #[test]
+    fn who_waits_for_lines_waits_until_they_are_written_and_no_longer() {
+        let (permits, permitted) = mpsc::sync_channel(10);
+        let (written, seen) = mpsc::sync_channel(10);
+        let lines = Lines::to(Slow { permits: permitted, written }).unwrap();
+        assert!(lines.settle(Duration::ZERO), "nothing was put");
+        for n in 0..3 {
+            lines.put(&injection(n));
+            assert!(!lines.settle(Duration::from_millis(1)), "the disk does nothing");
+            permits.send(()).unwrap();
+            assert!(lines.settle(Duration::from_secs(20)));
+        }
+        let text: String = seen.try_iter().collect();
+        assert_eq!(text.lines().count(), 3);
+        assert!(Lines::none().settle(Duration::ZERO) && Lines::memory().settle(Duration::ZERO));
+    }
+
+    #[test]
+    fn lines_have_the_time_of_day() {
+        // 2020 and 2100
+        assert!((1_577_836_800_000..4_102_444_800_000).contains(&now()));
     }
 
     /// A disk that is full at first.

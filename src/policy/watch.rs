@@ -269,13 +269,17 @@ impl Writers {
 
     /// Begins anew if the folder's name is another's by now, or the kernel lost count. True when it did.
     fn follow(&mut self, folder: &Path) -> bool {
+        self.follow_by(folder, Self::of)
+    }
+
+    fn follow_by(&mut self, folder: &Path, of: fn(&Path) -> io::Result<Self>) -> bool {
         self.told.drain(std::ffi::OsStr::new(""));
         let now = identity(folder).ok();
         let (other, lost) = (now != Some(self.told.folder), self.told.lost);
         if !other && !lost {
             return false;
         }
-        match Self::of(folder) {
+        match of(folder) {
             Ok(anew) => {
                 *self = anew;
                 true
@@ -419,7 +423,9 @@ mod tests {
         watched.look(SETTLED);
         assert_eq!(watched.rules(), 3);
         fs::remove_file(other).unwrap();
-        watched.look(GRACE + 1);
+        watched.look(GRACE - 1);
+        assert_eq!(watched.rules(), 3);
+        watched.look(1);
         assert_eq!(watched.rules(), 2);
     }
 
@@ -682,5 +688,81 @@ mod tests {
             assert_eq!(watched.rules(), 1 + n % 3, "replacement {n} did not arrive");
         }
         assert_eq!(longest, 3);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_keeps_its_rules_and_says_why() {
+        let mut watched = Watched::new();
+        fs::write(watched.file(), b"// no text: \xff").unwrap();
+        watched.look(2 * GRACE);
+        assert_eq!(watched.rules(), 1);
+        let why = watched.policies.refused_change().unwrap();
+        assert!(why.contains("mask.rhai") && why.contains("not UTF-8"), "{why}");
+    }
+
+    #[test]
+    fn a_text_settles_when_it_is_found_again() {
+        let mut watched = Watched::new();
+        for n in 1..10 {
+            fs::write(watched.file(), format!("{RULES}{}", MORE.repeat(n))).unwrap();
+            watched.look(1);
+            assert_eq!(watched.rules(), 1, "it is another each time");
+        }
+        watched.look(SETTLED);
+        assert_eq!(watched.rules(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_folder_is_looked_at_until_it_is_told_to_stop() {
+        let Watched { folder, policies, watcher } = Watched::new();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(watcher.run(async move { drop(stopped.await) }));
+        fs::write(folder.path().join("mask.rhai"), format!("{RULES}{MORE}")).unwrap();
+        let rules = || policies.current().policies.iter().map(|p| p.rules.len()).sum::<usize>();
+        for _ in 0..1_000 {
+            tokio::time::sleep(POLL).await;
+            if rules() == 2 {
+                break;
+            }
+        }
+        assert_eq!(rules(), 2);
+        drop(stop);
+        running.await.unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_written_to_while_it_is_read_is_not_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, other) = (folder.path().join("a.rhai"), folder.path().join("b.rhai"));
+        fs::write(&file, "1").unwrap();
+        let mut writers = Writers::of(folder.path()).unwrap();
+        let read = || fs::read_to_string(&file).unwrap();
+        let while_writing = |to: &Path| {
+            fs::write(to, "2").unwrap();
+            read()
+        };
+        assert_eq!(writers.complete(&file, read).as_deref(), Some("1"));
+        assert_eq!(writers.complete(&file, || while_writing(&other)).as_deref(), Some("1"));
+        assert_eq!(writers.complete(&file, || while_writing(&file)), None);
+        assert_eq!(writers.complete(&file, read).as_deref(), Some("2"));
+        assert!(writers.told_of(&file) && writers.told_of(&other));
+        assert!(!writers.told_of(&folder.path().join("c.rhai")));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn where_nothing_can_be_watched_texts_settle_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let cannot = |_: &Path| Err(io::ErrorKind::OutOfMemory.into());
+        let mut writers = Writers::of(folder.path()).unwrap();
+        assert!(!writers.follow_by(folder.path(), cannot), "it is watched, and nothing changed");
+        writers.told.lost = true;
+        assert!(!writers.follow_by(folder.path(), cannot), "as before: nothing is told");
+        let another = tempfile::tempdir().unwrap();
+        assert!(writers.follow_by(another.path(), cannot), "whatever was found before is another folder's");
+        assert!(!writers.follow_by(another.path(), cannot));
+        assert!(writers.follow_by(another.path(), Writers::of) && !writers.told.lost);
+        assert!(!writers.follow_by(another.path(), Writers::of));
     }
 }

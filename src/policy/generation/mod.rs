@@ -161,7 +161,6 @@ mod tests {
             ),
             ("on_fetch().deny(); on_fetch().delay(\"1s\").expires(\"9s\");", None),
             ("default_deny(); on_fetch().delay(\"1s\").expires(\"9s\");", None),
-            ("expires(\"7s\");", Some(7)),
             ("", None),
         ] {
             let policies =
