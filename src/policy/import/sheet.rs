@@ -100,7 +100,10 @@ impl<'a> Sheet<'a> {
                 _ => {
                     self.lost(
                         &path,
-                        &format!("{value}: there are no such scopes; name principals with .principal(…)"),
+                        &format!(
+                            "{}: there are no such scopes; name principals with .principal(…)",
+                            short(value)
+                        ),
                     );
                     takes = false;
                 }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Bytes that a text may have.
+const TEXT: usize = 1_000;
+
 /// Every place in a value.
 fn places(value: &Value, at: &str, all: &mut Vec<String>) {
     all.push(at.to_owned());
@@ -147,4 +150,130 @@ fn a_name_that_repeats_with_another_scope_is_told() {
     assert_eq!((found.len(), found[0].path.as_str(), found[0].lost), (1, "$[1]", false), "{found:?}");
     assert!(found[0].what.contains("with another scope"), "{found:?}");
     assert_eq!(notes(vec![named(json!({})), named(json!({ "group": null }))]), []);
+}
+
+/// What is told of one plugin, each in a line.
+fn told(class: &str, config: Value) -> String {
+    rules(class, config).1.join("\n")
+}
+
+#[test]
+fn what_masks_and_keys_cannot_say_is_told() {
+    let masking = format!("{PLAIN}FieldLevelDataMaskingPlugin");
+    let mask = |rule: Value| {
+        told(&masking, json!({ "topic": "t", "policies": [{ "rule": rule, "fields": ["a"] }] }))
+    };
+    let two = mask(json!({ "type": "MASK_ALL", "maskingChar": "ab" }));
+    assert!(two.contains("policies[0].rule.maskingChar: one character is wanted, not \"ab\""), "{two}");
+    assert_eq!(mask(json!({ "type": "MASK_ALL", "maskingChar": "a" })), "");
+    let unknown = mask(json!({ "type": "MASK_ALL", "depth": 3 }));
+    assert!(unknown.contains("policies[0].rule.depth: this field is not known"), "{unknown}");
+
+    let encrypting = format!("{PLAIN}EncryptPlugin");
+    let encrypt = |more: Value, field: Value| {
+        let mut config = json!({ "topic": "t", "recordValue": { "fields": [field] } });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        told(&encrypting, config)
+    };
+    let field =
+        |key: &str, algorithm: &str| json!({ "fieldName": "a", "keySecretId": key, "algorithm": algorithm });
+    assert_eq!(encrypt(json!({}), field("k", "AES256_GCM")), "");
+    assert!(
+        encrypt(json!({}), field("k", "AES128_GCM")).contains("it is AES256_GCM here, not \"AES128_GCM\"")
+    );
+    assert!(
+        !encrypt(json!({}), field(&"k".repeat(200), "AES256_GCM")).contains("the name of a key is wanted")
+    );
+    assert!(
+        encrypt(json!({}), field(&"k".repeat(201), "AES256_GCM")).contains("the name of a key is wanted")
+    );
+    assert_eq!(encrypt(json!({ "externalStorage": false }), field("k", "AES256_GCM")), "");
+    for (field_of, why) in [
+        (json!({ "externalStorage": true }), "the key's name stands with what is encrypted"),
+        (json!({ "kmsConfig": { "vault": {} } }), "keys come from files or the environment"),
+        (json!({ "recordKey": { "fields": [] } }), "keys choose partitions"),
+    ] {
+        let notes = encrypt(field_of, field("k", "AES256_GCM"));
+        assert!(notes.contains(why), "{notes}");
+    }
+}
+
+#[test]
+fn what_guards_cannot_say_is_told() {
+    let groups = format!("{GUARD}ConsumerGroupPolicyPlugin");
+    let of_groups = told(&groups, json!({ "groupId": { "value": "a-.*", "action": "BLOCK", "kind": 1 } }));
+    assert!(of_groups.contains("groupId.kind: this field is not known"), "{of_groups}");
+    assert!(
+        !of_groups.contains("groupId.value: this") && !of_groups.contains("groupId.action: this"),
+        "{of_groups}"
+    );
+
+    let schema_id = format!("{GUARD}TopicRequiredSchemaIdPolicyPlugin");
+    let (found, _) = rules(&schema_id, json!({ "topic": "t", "schemaIdRequired": false }));
+    assert!(found.len() == 1 && found[0].contains("SchemaId is not allowed"), "{found:?}");
+
+    let topics = format!("{GUARD}CreateTopicPolicyPlugin");
+    let however = "it holds however a topic is made";
+    let unlimited = "-1, without limit";
+    for (config, differs, says_unlimited) in [
+        (json!({}), false, false),
+        (json!({ "numPartition": { "min": 1 } }), true, false),
+        (json!({ "segmentMs": { "min": 1 } }), true, false),
+        (json!({ "retentionMs": { "min": 1 } }), true, true),
+        (json!({ "retentionMs": { "min": 1, "max": 5 } }), true, false),
+    ] {
+        let notes = told(&topics, config.clone());
+        assert_eq!(
+            (notes.contains(however), notes.contains(unlimited)),
+            (differs, says_unlimited),
+            "{config}: {notes}"
+        );
+    }
+    let named = |length: usize| told(&topics, json!({ "namingConvention": { "value": "a".repeat(length) } }));
+    assert!(!named(900).contains("a regular expression is wanted"));
+    assert!(named(901).contains("namingConvention.value: a regular expression is wanted"));
+}
+
+#[test]
+fn for_whom_it_is_is_told_when_it_cannot_be_said() {
+    let scoped = |scope: Value| {
+        let mut value = one(
+            &format!("{PLAIN}EncryptPlugin"),
+            json!({ "recordValue": { "payload": { "keySecretId": "k" } } }),
+        );
+        value["metadata"]["scope"] = scope;
+        let imported = imported(&value);
+        let notes: Vec<String> = imported.notes.iter().map(ToString::to_string).collect();
+        (imported.script().contains(".encrypt("), notes.join("\n"))
+    };
+    assert_eq!(scoped(json!({ "vCluster": "passthrough" })), (true, String::new()));
+    for scope in [json!({ "vCluster": "tenant" }), json!({ "username": "u".repeat(TEXT + 1) })] {
+        let (rule, notes) = scoped(scope);
+        assert!(!rule && notes.contains("there are no such scopes"), "{notes}");
+    }
+    assert!(scoped(json!({ "username": "u".repeat(TEXT) })).1.is_empty());
+}
+
+#[test]
+fn so_many_interceptors_are_read() {
+    let list = |count: usize| Value::Array(vec![json!({}); count]).to_string();
+    assert_eq!(import(&list(INTERCEPTORS)).unwrap().notes.len(), INTERCEPTORS);
+    assert!(matches!(import(&list(INTERCEPTORS + 1)), Err(ImportError::TooMany)));
+}
+
+#[test]
+fn a_number_in_a_text_is_nothing_but_digits() {
+    use super::super::sheet::number;
+    for (text, value) in [
+        ("7", Some(7.0)),
+        ("-7", Some(-7.0)),
+        ("123456789012345678", Some(123456789012345678.0)),
+        ("1234567890123456789", None),
+        ("1.5", None),
+        ("1e3", None),
+        ("", None),
+        ("-", None),
+    ] {
+        assert_eq!(number(&json!(text)), value, "{text}");
+    }
 }
