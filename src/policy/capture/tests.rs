@@ -436,8 +436,10 @@ fn frames_count_by_their_bytes_while_they_wait() {
     let (file, gate) = (Memory::default(), Arc::new(Mutex::new(())));
     let (asked, is_asked) = mpsc::sync_channel(1);
     let (capture, ended) = Capture::to(Slow(file.clone(), gate.clone(), asked), 1 << 30).unwrap();
-    // the header is written
     is_asked.recv_timeout(Duration::from_secs(60)).unwrap();
+    while file.0.lock().unwrap().len() < HEADER.len() {
+        std::thread::yield_now();
+    }
     let closed = gate.lock().unwrap();
     let large = Bytes::from(vec![0; 24 << 20]);
     let (request, _) = metadata();

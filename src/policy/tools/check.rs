@@ -123,7 +123,7 @@ fn contradict(a: &Test, b: &Test) -> bool {
         (Exactly(_), number @ Number(..)) | (number @ Number(..), Exactly(_)) => needs_one(number),
         (Number(x, a), Number(y, b)) => {
             // between these and beyond them neither changes its mind
-            let points = [*a, *b, a / 2.0 + b / 2.0, a.min(*b) - 1.0, a.max(*b) + 1.0];
+            let points = [*a, *b, a / 2.0 + b / 2.0, f64::NEG_INFINITY, f64::INFINITY];
             needs_one(&Number(*x, *a))
                 && needs_one(&Number(*y, *b))
                 && !points.iter().any(|n| x.holds(*n, *a) && y.holds(*n, *b))
@@ -316,6 +316,10 @@ mod tests {
             r#"on_fetch("a").value("$.n", "< 3").value("$.n", "< 5").deny();"#,
             r#"on_fetch("a").value("$.n", "> 3").value("$.n", "> 5").deny();"#,
             r#"on_fetch("a").value("$.n", 5).value("$.n", "!= 6").deny();"#,
+            r#"on_fetch("a").value("$.n", "> 9007199254740992").value("$.n", "> 1").deny();"#,
+            r#"on_fetch("a").value("$.n", "< 100000000000000000").value("$.n", "< 200000000000000000").deny();"#,
+            r#"on_fetch("a").value("$.n", "> 1700000000000000000").value("$.n", "> 1600000000000000000").deny();"#,
+            r#"on_fetch("a").value("$.n", "!= 1e300").value("$.n", "< 1e300").deny();"#,
             r#"on_fetch("a").value("$.n", "!x").value("$.n", "!y").deny();"#,
             r#"on_fetch("a").value("$.n", "x").value("$.n", "x*").deny();"#,
             r#"on_fetch("a").value("$.n", "x", "y").value("$.n", "y", "z").deny();"#,
