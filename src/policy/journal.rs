@@ -187,8 +187,8 @@ impl Lines {
         sent
     }
 
-    /// Waits until what was put so far is in the file, at most so long: before a process ends that will end nothing. Whether it
-    /// came to it.
+    /// Waits until what was put so far is in the file, or could not be written, at most so long: before a process ends that will
+    /// end nothing. Whether it came to it.
     pub fn settle(&self, patience: Duration) -> bool {
         if self.queue.is_none() {
             return true;

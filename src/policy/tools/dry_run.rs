@@ -70,15 +70,7 @@ pub fn dry_run(
     });
     let policies = Policies::new(shared);
     let generation = policies.load(scripts).map_err(DryRunError::Policies)?;
-    let mut run = Run {
-        rules: generation.policies.iter().flat_map(|policy| policy.rules.iter().cloned()).collect(),
-        report: Report::of(&generation),
-        generation,
-        clock,
-        began: None,
-        sessions: HashMap::new(),
-        awaited_bytes: 0,
-    };
+    let mut run = Run::new(generation, clock);
     for (record, at) in records.zip(0..) {
         topics.stand_at(at);
         match record {
@@ -119,6 +111,18 @@ struct Doing<'a> {
 }
 
 impl Run {
+    fn new(generation: Arc<Generation>, clock: Clock) -> Self {
+        Self {
+            rules: generation.policies.iter().flat_map(|policy| policy.rules.iter().cloned()).collect(),
+            report: Report::of(&generation),
+            generation,
+            clock,
+            began: None,
+            sessions: HashMap::new(),
+            awaited_bytes: 0,
+        }
+    }
+
     fn take(&mut self, record: Record) {
         let Record { time, session, what } = record;
         let began = *self.began.get_or_insert(time);

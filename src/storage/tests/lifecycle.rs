@@ -1,10 +1,13 @@
 //! Restarts, retention, deletion, and the folder as a whole.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::super::committer::CHECKPOINT;
 use super::super::files::{Crash, Files, RealFiles};
+use super::super::image::LogImage;
 use super::super::testing::{Bench, append, batch, small_segments};
 use super::super::*;
 use super::{assert_dense, committed, read_all, segment_names};
@@ -356,14 +359,21 @@ fn threads_and_files_keep_order() {
 #[test]
 fn a_log_that_lost_all_but_its_start_opens_twice() {
     let mut emptied = 0;
+    let checkpoint = Path::new("/data/logs/t-0").join(CHECKPOINT);
     for seed in 0..60 {
         let mut bench = Bench::new();
+        let stored = |bench: &Bench| {
+            let bytes = snapshot::read(&bench.files, &checkpoint).unwrap().unwrap();
+            LogImage::decode(&bytes).unwrap()
+        };
         bench.config.flush = FlushMode::Os;
         let storage = bench.open();
         let log = storage.create_log("t-0", small_segments()).unwrap();
         committed(&storage, append(&log, 3, 10, 0));
         storage.close().unwrap();
         drop((log, storage));
+        let before = stored(&bench);
+        assert!(before.end_offset == 3 && !before.segments.is_empty() && !before.epochs.is_empty());
         let storage = bench.open();
         let log = storage.open_log("t-0", small_segments()).unwrap();
         committed(&storage, append(&log, 6, 10, 0));
@@ -378,7 +388,12 @@ fn a_log_that_lost_all_but_its_start_opens_twice() {
             assert_eq!(log.offline().map(|error| error.to_string()), None, "seed {seed}");
             assert_eq!(log.log_start_offset(), 5, "seed {seed}");
             assert!([5, 9].contains(&log.log_end_offset()), "seed {seed}");
-            emptied += i32::from(log.log_end_offset() == 5);
+            if log.log_end_offset() == 5 {
+                emptied += 1;
+                // nothing of what was there is in it
+                let empty = LogImage { log_start_offset: 5, end_offset: 5, ..LogImage::default() };
+                assert_eq!(LogImage { behind_checkpoint: 0, ..stored(&bench) }, empty, "seed {seed}");
+            }
         }
     }
     assert!(emptied > 0);

@@ -388,15 +388,7 @@ fn run(policy: &str) -> Run {
     let policies = Policies::new(Shared::new(Settings { clock: clock.clone(), ..Settings::default() }));
     let script = Script { file: "p.rhai".into(), text: policy.into() };
     let generation = policies.load(&[script]).unwrap_or_else(|errors| panic!("{}", errors[0]));
-    Run {
-        rules: generation.policies.iter().flat_map(|policy| policy.rules.iter().cloned()).collect(),
-        report: Report::of(&generation),
-        generation,
-        clock,
-        began: None,
-        sessions: HashMap::new(),
-        awaited_bytes: 0,
-    }
+    Run::new(generation, clock)
 }
 
 impl Run {
