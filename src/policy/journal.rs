@@ -275,6 +275,13 @@ mod tests {
         }
     }
 
+    /// The permits go before the lines when a test fails, so that it ends.
+    fn slow() -> (Lines, mpsc::SyncSender<()>, mpsc::Receiver<String>) {
+        let (permits, permitted) = mpsc::sync_channel(200_000);
+        let (written, seen) = mpsc::sync_channel(200_000);
+        (Lines::to(Slow { permits: permitted, written }).unwrap(), permits, seen)
+    }
+
     fn injection(n: u64) -> Injection<'static> {
         Injection {
             time: 1,
@@ -312,9 +319,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_and_says_so() {
-        let (permits, permitted) = mpsc::sync_channel(200_000);
-        let (written, seen) = mpsc::sync_channel(200_000);
-        let lines = Lines::to(Slow { permits: permitted, written }).unwrap();
+        let (lines, permits, seen) = slow();
         let n = QUEUE as u64 + 10_000;
         (0..n).for_each(|i| lines.put(&injection(i)));
         let (taken, dropped) = lines.counts();
@@ -335,9 +340,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_lines_waits_until_they_are_written_and_no_longer() {
-        let (permits, permitted) = mpsc::sync_channel(10);
-        let (written, seen) = mpsc::sync_channel(10);
-        let lines = Lines::to(Slow { permits: permitted, written }).unwrap();
+        let (lines, permits, seen) = slow();
         assert!(lines.settle(Duration::ZERO), "nothing was put");
         for n in 0..3 {
             lines.put(&injection(n));
