@@ -291,13 +291,8 @@ impl<'a> Recovery<'a> {
             // All that is there was given up, and what came after was never synced (nor promised).
             if !self.checkpoint.segments.is_empty() {
                 // First it is forgotten: a crash before the next checkpoint would miss what is removed here.
-                let image = LogImage {
-                    log_start_offset,
-                    end_offset: log_start_offset,
-                    segments: Vec::new(),
-                    epochs: Vec::new(),
-                    ..self.checkpoint.clone()
-                };
+                let (end_offset, segments) = (log_start_offset, Vec::new());
+                let image = LogImage { end_offset, segments, ..self.checkpoint.clone() };
                 snapshot::write(self.files, &self.dir.join(CHECKPOINT), &image.encode())?;
                 self.checkpoint = image;
             }
