@@ -25,7 +25,13 @@ pub(super) fn description() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas(),
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer", "description": "Where tokens are set." },
+                "certificate": {
+                    "type": "mutualTLS",
+                    "description": "Without tokens, where clients show certificates.",
+                },
+            },
         },
     })
 }
@@ -63,8 +69,8 @@ fn operation(route: &Route) -> Value {
         });
     }
     if route.guard != Guard::Open {
-        // Only where a token is set, or the address is not a loopback one.
-        operation["security"] = json!([{}, { "token": [] }]);
+        // Nothing on a loopback address that asks for neither.
+        operation["security"] = json!([{}, { "token": [] }, { "certificate": [] }]);
     }
     operation
 }

@@ -387,6 +387,12 @@ async fn every_route_answers_as_it_is_described() {
             assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path} {method}");
             let has_body = !operation["requestBody"].is_null();
             let needs_token = !operation["security"].is_null();
+            let ways = operation["security"].as_array().into_iter().flatten();
+            let schemes: Vec<&str> = ways
+                .flat_map(|way| way.as_object().unwrap().keys())
+                .map(|name| described["components"]["securitySchemes"][name]["type"].as_str().unwrap())
+                .collect();
+            assert!(schemes.is_empty() != needs_token && (schemes == ["http", "mutualTLS"] || !needs_token));
             let fill = |name: &str| path.replace("{name}", name).replace("{rule}", "r");
             let (method, body) = (method.to_uppercase(), if has_body { "a text" } else { "" });
             let ways = [
