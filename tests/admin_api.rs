@@ -323,6 +323,27 @@ fn without_the_setting_what_protects_is_out_of_reach() {
 }
 
 #[test]
+fn tokens_are_taken_in_and_out_while_the_server_runs() {
+    let dir = folder(&[("mask.rhai", MASK)]);
+    let file = dir.path().join("tokens");
+    std::fs::write(&file, format!("ci {TOKEN}\n")).unwrap();
+    let mut server = Server::start(dir.path(), &["--admin-token-file", "tokens"]);
+    let status = |server: &Server, token: &str| {
+        let shown = format!("Authorization: Bearer {token}\r\n");
+        ask_with(server, "GET", "/v1/policies/mask", &shown, "").0
+    };
+    let other = "another-token-of-some-length";
+    assert_eq!((status(&server, TOKEN), status(&server, other)), (200, 401));
+    std::fs::write(&file, format!("# the first became known\nci {other}\n")).unwrap();
+    until("the new token is good for nothing", || status(&server, other) == 200);
+    assert_eq!(status(&server, TOKEN), 401);
+    // one that is no token leaves it at that
+    std::fs::write(&file, "short\n").unwrap();
+    server.wait_for("the admin tokens stay as they were");
+    assert_eq!((status(&server, TOKEN), status(&server, other)), (401, 200));
+}
+
+#[test]
 fn what_cannot_be_a_token_ends_the_start() {
     let dir = folder(&[]);
     std::fs::write(dir.path().join("tokens"), "short-token\n").unwrap();

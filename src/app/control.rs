@@ -1,27 +1,22 @@
 //! Changes of the policies through the admin address: carried out, and written down whether they were made or not.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::config::Config;
-use super::failure::Failure;
 use super::policies::Shown;
 use super::values::Span;
 use crate::admin::PoliciesView;
 use crate::admin::control::{
-    Action, Caller, Change, Changed, Done, PolicyControl, Problem, Reset, ScriptError, Tokens,
+    Action, Caller, Change, Changed, Done, PolicyControl, Problem, Reset, ScriptError,
 };
 use crate::policy::LoadError;
 use crate::policy::control::{self, New, Refused};
 use crate::policy::generation::Policies;
 use crate::policy::journal;
 use crate::policy::journal::line::line;
-use crate::security::SecretBytes;
-use crate::security::users_file;
 
 /// The policies of a running server, as they can be changed.
 pub struct Control {
@@ -225,119 +220,4 @@ fn tell_end(policies: &Policies, name: &str) {
         generation,
     });
     tracing::info!(policy = name, generation, "a policy that was added has ended and is gone");
-}
-
-/// The shortest token: what is shorter can be guessed.
-const TOKEN_BYTES: usize = 16;
-/// Tokens of one file.
-const TOKENS: usize = 100;
-
-/// Tokens by name.
-pub struct AdminTokens(Vec<(String, SecretBytes)>);
-
-impl Tokens for AdminTokens {
-    fn name_of(&self, token: &[u8]) -> Option<String> {
-        // All of them are compared, whichever it is.
-        let mut found = None;
-        for (name, known) in &self.0 {
-            if known.ct_eq(token) {
-                found = Some(name.clone());
-            }
-        }
-        found
-    }
-}
-
-impl AdminTokens {
-    /// Those of a configuration. None: there are none.
-    pub fn of(config: &Config) -> Result<Option<Self>, Failure> {
-        match (&config.admin_token_file, &config.admin_token) {
-            (Some(_), Some(_)) => Err(Failure::usage(
-                "`admin_token_file` and TOLLGATE_ADMIN_TOKEN are both set: keep one of them",
-            )),
-            (Some(file), None) => Self::read(file).map(Some),
-            (None, Some(token)) => Self::parse(&SecretBytes::new(token.expose().as_bytes().to_vec()))
-                .map(Some)
-                .map_err(|e| Failure::usage(format!("TOLLGATE_ADMIN_TOKEN: {e}"))),
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// Reads a file of tokens: one a line, `TOKEN` or `NAME TOKEN`; `#` begins a comment.
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let cannot = |why: String| Failure::usage(format!("the tokens in {}: {why}", path.display()));
-        let file = std::fs::File::open(path).map_err(|e| cannot(e.to_string()))?;
-        let text = SecretBytes::read_from(file).map_err(|e| cannot(e.to_string()))?;
-        let tokens = Self::parse(&text).map_err(cannot)?;
-        if users_file::is_exposed(path) {
-            tracing::warn!(file = %path.display(), "every user of this machine can read the tokens; chmod 600 it");
-        }
-        Ok(tokens)
-    }
-
-    /// No message says what stands in a line.
-    fn parse(text: &SecretBytes) -> Result<Self, String> {
-        let mut tokens: Vec<(String, SecretBytes)> = Vec::new();
-        for (number, line) in text.expose().split(|byte| *byte == b'\n').enumerate() {
-            let number = number + 1;
-            let fields: Vec<&[u8]> =
-                line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).collect();
-            let (name, token) = match fields[..] {
-                [] => continue,
-                [first, ..] if first.starts_with(b"#") => continue,
-                [token] => ("token", token),
-                [name, token] => match std::str::from_utf8(name) {
-                    Ok(name) if name.len() <= 64 && !name.contains(char::is_control) => (name, token),
-                    _ => return Err(format!("line {number}: a name is at most 64 bytes of UTF-8")),
-                },
-                _ => return Err(format!("line {number}: a line is TOKEN or NAME TOKEN")),
-            };
-            if token.len() < TOKEN_BYTES {
-                return Err(format!("line {number}: a token has at least {TOKEN_BYTES} characters"));
-            }
-            if tokens.iter().any(|(other, _)| other == name) {
-                return Err(format!("line {number}: there is one named {name:?} already"));
-            }
-            tokens.push((name.to_owned(), SecretBytes::new(token.to_vec())));
-        }
-        match tokens.len() {
-            0 => Err("there is none".to_owned()),
-            n if n > TOKENS => Err(format!("there are more than {TOKENS}")),
-            _ => Ok(Self(tokens)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<AdminTokens, String> {
-        AdminTokens::parse(&SecretBytes::new(text.as_bytes().to_vec()))
-    }
-
-    #[test]
-    fn tokens_have_names() {
-        let tokens = parse("# who may\nci 0123456789abcdef\n\n  ops\tfedcba9876543210\r\n").unwrap();
-        assert_eq!(tokens.name_of(b"0123456789abcdef").as_deref(), Some("ci"));
-        assert_eq!(tokens.name_of(b"fedcba9876543210").as_deref(), Some("ops"));
-        for wrong in ["", "0123456789abcde", "0123456789abcdef0", "ci 0123456789abcdef", "ci"] {
-            assert_eq!(tokens.name_of(wrong.as_bytes()), None, "{wrong}");
-        }
-        assert_eq!(parse("0123456789abcdef").unwrap().name_of(b"0123456789abcdef").as_deref(), Some("token"));
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_token_is_said_without_it() {
-        for (text, why) in [
-            ("", "none"),
-            ("# 0123456789abcdef", "none"),
-            ("short-secret", "line 1: a token has at least 16"),
-            ("a b 0123456789abcdef", "line 1: a line is"),
-            ("a 0123456789abcdef\na fedcba9876543210", "line 2: there is one named"),
-        ] {
-            let error = parse(text).err().unwrap();
-            assert!(error.contains(why) && !error.contains("secret") && !error.contains("0123"), "{error}");
-        }
-    }
 }

@@ -25,6 +25,7 @@ pub mod settings;
 pub mod shutdown;
 pub mod sources;
 mod tls;
+mod tokens;
 mod toxiproxy;
 mod users;
 pub mod values;
@@ -93,7 +94,7 @@ fn serve(
         if config.needs_users() {
             users::open(&config.users)?;
         }
-        control::AdminTokens::of(&config)?;
+        tokens::AdminTokens::of(&config)?;
         tls::Certificates::open(&config)?;
         for warning in warnings.iter().chain(&config.warnings()) {
             print(&format!("warning: {warning}"))?;

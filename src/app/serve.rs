@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::chaos::BrokerChaos;
 use super::config::Config;
-use super::control::{AdminTokens, Control};
+use super::control::Control;
 use super::embedded::Embedded;
 use super::failure::Failure;
 use super::listeners::Listener as ListenerSetting;
@@ -24,6 +24,7 @@ use super::rotate::Closed;
 use super::scram::ScramUsers;
 use super::shutdown::Shutdown;
 use super::tls::{Certificates, OfAdmin};
+use super::tokens::AdminTokens;
 use super::toxiproxy::Toxiproxy;
 use super::values::Address;
 use super::views::{Lag, Memory, Sessions};
@@ -92,7 +93,7 @@ async fn serve(
         None => None,
     };
 
-    let tokens = AdminTokens::of(&config)?;
+    let tokens = AdminTokens::of(&config)?.map(Arc::new);
     let toxiproxy_listener = match &config.toxiproxy {
         Some(address) => Some(bind(address, "the address of Toxiproxy's API", TcpListener::bind).await?),
         None => None,
@@ -137,7 +138,7 @@ async fn serve(
                 policies: policies.clone(),
                 security_changes: config.admin_security_changes,
             }),
-            tokens: tokens.map(|tokens| Arc::new(tokens) as Arc<dyn Tokens>),
+            tokens: tokens.clone().map(|tokens| tokens as Arc<dyn Tokens>),
             sessions: Arc::new(Sessions(gateway.registry.clone())),
             readiness: ready.clone(),
             tls: admin_tls.clone().map(|tls| Arc::new(OfAdmin(tls)) as Arc<dyn admin::Certificates>),
@@ -175,6 +176,7 @@ async fn serve(
     }
     tracing::info!(folder = %config.data.display(), flush = %config.storage.flush, "data");
     let refresh = authenticator.map(refresh_users);
+    let new_tokens = tokens.and_then(|tokens| tokens.renew());
     let (watch_stop, watch_stopped) = Shutdown::new();
     let watching = watcher.map(|watcher| {
         let mut stopped = watch_stopped.clone();
@@ -211,7 +213,7 @@ async fn serve(
             _ => tracing::warn!("the last records of the capture may be missing"),
         }
     }
-    for look in [refresh, renewing].into_iter().flatten() {
+    for look in [refresh, renewing, new_tokens].into_iter().flatten() {
         look.abort();
     }
     chaos.abort();

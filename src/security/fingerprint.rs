@@ -3,8 +3,9 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
+/// Equal as long as nobody wrote to the file, replaced it or changed who may read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fingerprint {
+pub struct Fingerprint {
     device: u64,
     inode: u64,
     bytes: u64,

@@ -13,6 +13,7 @@ pub mod tls;
 pub mod users;
 pub mod users_file;
 
+pub use fingerprint::Fingerprint;
 pub use principal::{Principal, UserName};
 pub use sasl::{Authenticator, Mechanism, SaslFailure, SaslServer, SaslStep};
 pub use secret::{SecretBytes, SecretString};
