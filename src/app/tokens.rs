@@ -31,10 +31,20 @@ pub struct AdminTokens {
 /// What was seen of the file; none: it was not there.
 #[derive(Default)]
 struct Watch {
-    /// Its state when it was read last, whatever came of that.
+    /// Its state when it was read last, whatever it said.
     judged: Option<Fingerprint>,
     /// Another state, at the last look.
     settling: Option<Option<Fingerprint>>,
+    /// Why it could not be read at the last look.
+    unread: Option<String>,
+}
+
+/// Why there are no tokens in a file.
+#[derive(Debug)]
+enum Unusable {
+    /// It cannot be read now, and may be a moment later.
+    Unread(String),
+    Wrong(String),
 }
 
 /// What a look at the file came to.
@@ -67,7 +77,10 @@ impl AdminTokens {
             (Some(_), Some(_)) => Err(Failure::usage(
                 "`admin_token_file` and TOLLGATE_ADMIN_TOKEN are both set: keep one of them",
             )),
-            (Some(file), None) => Self::read(file).map(Some).map_err(Failure::usage),
+            (Some(file), None) => match Self::read(file) {
+                Ok(tokens) => Ok(Some(tokens)),
+                Err(Unusable::Unread(why) | Unusable::Wrong(why)) => Err(Failure::usage(why)),
+            },
             (None, Some(token)) => parse(&SecretBytes::new(token.expose().as_bytes().to_vec()))
                 .map(|named| Some(Self::new(named, None, Watch::default())))
                 .map_err(|e| Failure::usage(format!("TOLLGATE_ADMIN_TOKEN: {e}"))),
@@ -79,31 +92,44 @@ impl AdminTokens {
         Self { named: RwLock::new(named), file, watch: Mutex::new(watch) }
     }
 
-    fn read(file: &Path) -> Result<Self, String> {
+    fn read(file: &Path) -> Result<Self, Unusable> {
         // looked at first: what is written meanwhile is another state
         let judged = fingerprint(file);
         let named = read(file)?;
-        Ok(Self::new(named, Some(file.to_owned()), Watch { judged, settling: None }))
+        Ok(Self::new(named, Some(file.to_owned()), Watch { judged, ..Watch::default() }))
     }
 
-    /// Looks at the file. After an error the tokens stay as they were, and the same state of it is not read again.
+    /// Looks at the file. After an error, which is told once, the tokens stay as they were; what the file says in one state is
+    /// read once.
     fn look(&self) -> Result<Look, String> {
         let Some(file) = &self.file else { return Ok(Look::Unchanged) };
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let found = fingerprint(file);
         if watch.judged == found {
-            watch.settling = None;
+            *watch = Watch { judged: found, ..Watch::default() };
             return Ok(Look::Unchanged);
         }
         if watch.settling != Some(found) {
             watch.settling = Some(found);
             return Ok(Look::Settling);
         }
-        *watch = Watch { judged: found, settling: None };
-        let named = read(file)?;
-        let count = named.len();
-        *self.named.write().unwrap_or_else(PoisonError::into_inner) = named;
-        Ok(Look::Changed(count))
+        match read(file) {
+            Ok(named) => {
+                *watch = Watch { judged: found, ..Watch::default() };
+                let count = named.len();
+                *self.named.write().unwrap_or_else(PoisonError::into_inner) = named;
+                Ok(Look::Changed(count))
+            }
+            Err(Unusable::Wrong(why)) => {
+                *watch = Watch { judged: found, ..Watch::default() };
+                Err(why)
+            }
+            Err(Unusable::Unread(why)) if watch.unread.as_ref() == Some(&why) => Ok(Look::Settling),
+            Err(Unusable::Unread(why)) => {
+                watch.unread = Some(why.clone());
+                Err(why)
+            }
+        }
     }
 
     /// Takes changes of the file over, as long as the process runs. None: there is no file.
@@ -136,11 +162,11 @@ fn fingerprint(file: &Path) -> Option<Fingerprint> {
 }
 
 /// Reads a file of tokens: one a line, `TOKEN` or `NAME TOKEN`; `#` begins a comment.
-fn read(path: &Path) -> Result<Named, String> {
+fn read(path: &Path) -> Result<Named, Unusable> {
     let cannot = |why: String| format!("the tokens in {}: {why}", path.display());
-    let file = std::fs::File::open(path).map_err(|e| cannot(e.to_string()))?;
-    let text = SecretBytes::read_from(file).map_err(|e| cannot(e.to_string()))?;
-    let named = parse(&text).map_err(cannot)?;
+    let unread = |error: std::io::Error| Unusable::Unread(cannot(error.to_string()));
+    let text = SecretBytes::read_from(std::fs::File::open(path).map_err(unread)?).map_err(unread)?;
+    let named = parse(&text).map_err(|why| Unusable::Wrong(cannot(why)))?;
     if users_file::is_exposed(path) {
         tracing::warn!(file = %path.display(), "every user of this machine can read the tokens; chmod 600 it");
     }
@@ -232,16 +258,16 @@ mod tests {
         let after = [None, ops];
         assert_eq!((tokens.look(), names()), (Ok(Look::Changed(1)), after.clone()));
         assert_eq!(tokens.look(), Ok(Look::Unchanged));
-        for (bad, why) in [(Some("short\n"), "line 1: a token has at least 16"), (None, "No such file")] {
-            match bad {
-                Some(text) => write(text),
-                None => std::fs::remove_file(&file).unwrap(),
-            }
-            assert_eq!(tokens.look(), Ok(Look::Settling));
-            let error = tokens.look().unwrap_err();
-            assert!(error.contains(why) && error.contains("tokens"), "{error}");
-            assert_eq!((tokens.look(), names()), (Ok(Look::Unchanged), after.clone()), "told once");
-        }
+        write("short\n");
+        assert_eq!(tokens.look(), Ok(Look::Settling));
+        let error = tokens.look().unwrap_err();
+        assert!(error.contains("line 1: a token has at least 16") && error.contains("tokens"), "{error}");
+        assert_eq!((tokens.look(), names()), (Ok(Look::Unchanged), after.clone()), "told once");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(tokens.look(), Ok(Look::Settling));
+        let error = tokens.look().unwrap_err();
+        assert!(error.contains("No such file"), "{error}");
+        assert_eq!((tokens.look(), names()), (Ok(Look::Settling), after), "told once, and looked at again");
         write(&format!("ci {old}\n"));
         assert_eq!((tokens.look(), tokens.look()), (Ok(Look::Settling), Ok(Look::Changed(1))));
     }
