@@ -251,10 +251,7 @@ impl Round<'_> {
             self.journal(&part.about, rule, event, fault, &injected);
         }
         if applied {
-            rule.life.counters.applied();
-        }
-        if super::report::audits(rule) {
-            self.audit(&part.about, super::report::Told::new(rule, "inject"));
+            self.injected(&part.about, rule);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A session that begins: only its listener and its address are known.
 
+use super::report::audits;
 use crate::policy::fault::link::LinkFault;
 use crate::policy::fault::tls::TlsFault;
 use crate::policy::fault::{Executed, Fault, Harm, Target};
@@ -248,6 +249,9 @@ impl Begin<'_> {
                 session: self.session,
                 correlation_id: -1,
             });
+        }
+        if audits(rule) {
+            self.audit(rule, "inject", None);
         }
         ended
     }

@@ -114,7 +114,7 @@ impl Round<'_> {
             self.journal_at(&part.about, rule, changed.event, fault.word(), &injected, false);
         }
         if applied {
-            counters.applied();
+            self.injected(&part.about, rule);
         }
         applied && !rule.observe
     }

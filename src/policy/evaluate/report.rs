@@ -73,6 +73,14 @@ impl Round<'_> {
         });
     }
 
+    /// A chaos rule did something to a part: counted, and audited if it asks for that.
+    pub(super) fn injected(&self, about: &About, rule: &Rule) {
+        rule.life.counters.applied();
+        if audits(rule) {
+            self.audit(about, Told::new(rule, "inject"));
+        }
+    }
+
     /// Writes an injection into the journal.
     pub(super) fn journal(
         &self,

@@ -15,13 +15,13 @@ impl Round<'_> {
         if !done {
             return counters.could_not_apply();
         }
-        counters.applied();
         let about = About {
             resource: Some(Resource::Topic),
             name: topic.clone(),
             partition: *partition,
             ..About::default()
         };
+        self.injected(&about, rule);
         let injected =
             Injected { executed: Executed::Yes, parameter: Some(records.to_string()), terminal: false };
         self.journal(&about, rule, *event, &Fault::TruncateLog(*records), &injected);

@@ -80,6 +80,16 @@ fn a_cut_is_of_the_partition_that_was_written() {
 }
 
 #[test]
+fn a_cut_is_audited_when_it_was_made() {
+    let (world, asked) = with_broker(r#"on_produce("t", "internal").truncate_log(7).audit();"#);
+    world.wrote(&asked, "internal", 1);
+    assert!(world.audit().is_empty(), "the broker would not");
+    world.wrote(&asked, "t", 2);
+    let [line] = &*world.audit() else { panic!("one line") };
+    assert_eq!((&line["decision"], &line["name"]), (&"inject".into(), &"t".into()));
+}
+
+#[test]
 fn a_cut_that_is_only_observed_is_not_asked_for() {
     let (world, asked) = with_broker(r#"on_produce("t").truncate_log(7).observe();"#);
     assert_eq!(world.wrote(&asked, "t", 1), (0, vec![]));

@@ -425,3 +425,15 @@ fn a_changed_fetch_is_written_again() {
         assert!(plan.on_response(&cx, &request, &verdict, &mut response).edited, "{fault}");
     }
 }
+
+#[test]
+fn a_changed_reply_is_audited_by_who_asks() {
+    let world = one("on_request(\"Metadata\").topic(\"t\").partition(1).no_leader().audit(); \
+                     on_request(\"Metadata\").broker_missing(7).audit();");
+    world.metadata();
+    let [line] = &*world.audit() else { panic!("one line") };
+    assert_eq!(
+        (&line["decision"], &line["name"], &line["partition"]),
+        (&"inject".into(), &"t".into(), &1.into())
+    );
+}

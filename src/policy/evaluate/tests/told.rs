@@ -104,3 +104,33 @@ fn a_whole_topic_is_audited_without_a_partition() {
     let rows = [["\"topic\"", "\"t\"", "null"], ["\"topic\"", "\"t\"", "0"], ["\"group\"", "\"g\"", "null"]];
     assert_eq!(told, rows);
 }
+
+/// What stands in the audit trail: decision, thing and partition of each line.
+fn audited(world: &World) -> Vec<[String; 3]> {
+    let fields = ["decision", "name", "partition"];
+    world.audit().iter().map(|line| fields.map(|field| line[field].to_string())).collect()
+}
+
+#[test]
+fn a_fault_that_is_to_be_audited_is_once_it_is_injected() {
+    let injected =
+        |name: &str, partition: &str| vec![["\"inject\"".to_owned(), name.to_owned(), partition.to_owned()]];
+    let of_t = || injected("\"t\"", "0");
+    for observe in ["", ".observe()"] {
+        let produced = |fault: &str, acks: i16| {
+            let world = one(&format!("on_produce(\"t\"){observe}.{fault}.audit();"));
+            world.ask(&who("User:x"), &mut producing_payloads(&[("t", batch(&["v"], 0))], acks));
+            audited(&world)
+        };
+        assert_eq!(produced("delay(\"1s\")", -1), of_t());
+        assert_eq!(produced("delay(\"1s\")", 0), [[""; 3]; 0], "nothing is answered that could be delayed");
+        assert_eq!(produced("fail(\"UNKNOWN_SERVER_ERROR\")", -1), of_t());
+        let world = one(&format!("on_fetch(\"t\"){observe}.empty_fetch().audit();"));
+        world.fetch(&who("User:x"), &[("t", "v"), ("u", "v")]);
+        assert_eq!(audited(&world), of_t());
+        let world = one(&format!("on_connect(){observe}.delay(\"1s\").audit();"));
+        on_connect(&world.generation(), plain("public"), [10, 0, 0, 1].into(), 5);
+        assert_eq!(audited(&world), injected("null", "null"));
+    }
+    assert_eq!(audited(&one("on_connect().delay(\"1s\");")), [[""; 3]; 0]);
+}
