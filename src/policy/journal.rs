@@ -354,6 +354,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_lets_go_of_lines_waits_for_the_last_of_them() {
+        let (lines, permits, seen) = slow();
+        lines.put(&injection(1));
+        let (done, is_done) = mpsc::sync_channel(1);
+        std::thread::spawn(move || {
+            drop(lines);
+            done.send(()).unwrap();
+        });
+        assert!(is_done.recv_timeout(Duration::from_millis(20)).is_err(), "the disk does nothing");
+        permits.send(()).unwrap();
+        is_done.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(seen.try_recv().unwrap().contains("\"n\":1"));
+    }
+
+    #[test]
     fn lines_have_the_time_of_day() {
         // 2020 and 2100
         assert!((1_577_836_800_000..4_102_444_800_000).contains(&now()));
