@@ -28,7 +28,7 @@ pub struct AdminTokens {
     watch: Mutex<Watch>,
 }
 
-/// What was seen of the file; none: it was not there.
+/// What was seen of the file; none: there was no such file.
 #[derive(Default)]
 struct Watch {
     /// Its state when it was read last, whatever it said.
@@ -113,7 +113,12 @@ impl AdminTokens {
             watch.settling = Some(found);
             return Ok(Look::Settling);
         }
-        match read(file) {
+        // a pipe in its place would keep who opens it waiting
+        let named = match found {
+            Some(_) => read(file),
+            None => Err(Unusable::Unread(format!("the tokens in {}: there is no such file", file.display()))),
+        };
+        match named {
             Ok(named) => {
                 *watch = Watch { judged: found, ..Watch::default() };
                 let count = named.len();
@@ -156,9 +161,10 @@ impl AdminTokens {
     }
 }
 
-/// A file that is not there has none.
+/// Of a file that is not there none; nor of a pipe, which can be read once.
 fn fingerprint(file: &Path) -> Option<Fingerprint> {
-    std::fs::metadata(file).ok().map(|metadata| Fingerprint::of(&metadata))
+    let metadata = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
+    Some(Fingerprint::of(&metadata))
 }
 
 /// Reads a file of tokens: one a line, `TOKEN` or `NAME TOKEN`; `#` begins a comment.
@@ -266,7 +272,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         assert_eq!(tokens.look(), Ok(Look::Settling));
         let error = tokens.look().unwrap_err();
-        assert!(error.contains("No such file"), "{error}");
+        assert!(error.contains("tokens: there is no such file"), "{error}");
         assert_eq!((tokens.look(), names()), (Ok(Look::Settling), after), "told once, and looked at again");
         write(&format!("ci {old}\n"));
         assert_eq!((tokens.look(), tokens.look()), (Ok(Look::Settling), Ok(Look::Changed(1))));
