@@ -437,3 +437,21 @@ fn a_changed_reply_is_audited_by_who_asks() {
         (&"inject".into(), &"t".into(), &1.into())
     );
 }
+
+#[test]
+fn a_replay_changes_the_same_replies() {
+    use crate::policy::replay::Replay;
+    let text = "on_request(\"Metadata\").topic(\"t\").chance(0.4).no_leader(); \
+                on_request(\"Metadata\").chance(0.3).broker_missing(0);";
+    let run = |world: &World| (0..30).map(|_| world.metadata().body).collect::<Vec<_>>();
+    let first = one(text);
+    let before = run(&first);
+    let journal: String = first.journal().iter().map(|line| format!("{line}\n")).collect();
+    let replay = Some(Replay::read(journal.as_bytes()).unwrap());
+    let again = world_with(&[("p", text)], Settings { forced_seed: Some(99), replay, ..Settings::default() });
+    assert_eq!(run(&again), before);
+    assert_ne!(
+        run(&world_with(&[("p", text)], Settings { forced_seed: Some(99), ..Settings::default() })),
+        before
+    );
+}

@@ -68,8 +68,10 @@ fn a_replay_refuses_the_same_logins() {
     assert!(before.contains(&true) && before.contains(&false));
     let journal: String = first.journal().iter().map(|line| format!("{line}\n")).collect();
     let replay = Some(Replay::read(journal.as_bytes()).unwrap());
-    let again = world_with(&[("p", text)], Settings { seed: 99, replay, ..Settings::default() });
+    let again = world_with(&[("p", text)], Settings { forced_seed: Some(99), replay, ..Settings::default() });
     assert_eq!(run(&again), before);
+    let other = world_with(&[("p", text)], Settings { forced_seed: Some(99), ..Settings::default() });
+    assert_ne!(run(&other), before, "it draws otherwise by itself");
 }
 
 #[test]
