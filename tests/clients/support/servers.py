@@ -21,16 +21,25 @@ USERS = {"alice": "alice-secret", "bob": "bob-secret"}
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
+GIVEN = set()
+
+
 def free_port() -> int:
-    """A port below the ephemeral ones, so that no outgoing connection of the tests takes it while a server restarts."""
+    """A port below the ephemeral ones, so that no outgoing connection of the tests takes it while a server restarts. It is
+    given once: two listeners of one server must not get the same, nor two workers of one run."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = random.randrange(15_000, 32_000)
+        port = random.randrange(15_000 + worker, 32_000, workers)
+        if port in GIVEN:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
-                return port
             except OSError:
                 continue
+        GIVEN.add(port)
+        return port
 
 
 def listening(port: int) -> bool:
