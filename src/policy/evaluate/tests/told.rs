@@ -128,9 +128,13 @@ fn a_fault_that_is_to_be_audited_is_once_it_is_injected() {
         let world = one(&format!("on_fetch(\"t\"){observe}.empty_fetch().audit();"));
         world.fetch(&who("User:x"), &[("t", "v"), ("u", "v")]);
         assert_eq!(audited(&world), of_t());
-        let world = one(&format!("on_connect(){observe}.delay(\"1s\").audit();"));
-        on_connect(&world.generation(), plain("public"), [10, 0, 0, 1].into(), 5);
-        assert_eq!(audited(&world), injected("null", "null"));
+        let connected = |audit: &str| {
+            let world = one(&format!("on_connect(){observe}.delay(\"1s\"){audit};"));
+            on_connect(&world.generation(), plain("public"), [10, 0, 0, 1].into(), 5);
+            assert_eq!(world.counts(0), (1, 1, 0));
+            audited(&world)
+        };
+        assert_eq!(connected(".audit()"), injected("null", "null"));
+        assert_eq!(connected(""), [[""; 3]; 0]);
     }
-    assert_eq!(audited(&one("on_connect().delay(\"1s\");")), [[""; 3]; 0]);
 }
