@@ -26,11 +26,10 @@ pub fn literal(text: &str) -> String {
     out
 }
 
-/// A text in a comment: one line, whatever it holds.
+/// A text in a comment: one line, whatever it holds. Our own notes have an ellipsis here and there.
 pub fn comment(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if (' '..='~').contains(&c) { vec![c] } else { c.escape_unicode().collect() })
-        .collect()
+    let plain = |c: char| (' '..='~').contains(&c) || c == '…';
+    text.chars().flat_map(|c| if plain(c) { vec![c] } else { c.escape_unicode().collect() }).collect()
 }
 
 /// A name for a policy and its file.

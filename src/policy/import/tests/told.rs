@@ -249,7 +249,10 @@ fn for_whom_it_is_is_told_when_it_cannot_be_said() {
     assert_eq!(scoped(json!({ "vCluster": "passthrough" })), (true, String::new()));
     for scope in [json!({ "vCluster": "tenant" }), json!({ "username": "u".repeat(TEXT + 1) })] {
         let (rule, notes) = scoped(scope);
-        assert!(!rule && notes.contains("there are no such scopes"), "{notes}");
+        assert!(
+            !rule && notes.ends_with("there are no such scopes; name principals with .principal(…)"),
+            "{notes}"
+        );
     }
     assert!(scoped(json!({ "username": "u".repeat(TEXT) })).1.is_empty());
 }
